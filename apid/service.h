@@ -1,0 +1,113 @@
+/* What the rooms of apid share: the service, its channels, its accounts; and the seam between rpc/
+ * (clients) and session/ + message/ (the protocol engine). rpc/ calls the engine by these functions
+ * only; the engine tells rpc/ by service_hooks only. */
+#ifndef WARD_SERVICE_H
+#define WARD_SERVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "common/config.h"
+#include "common/flow.h"
+#include "ipc/channel.h"
+
+struct account; /* apid/session/account.h */
+struct rpc;     /* apid/rpc/rpc.h */
+
+/* Engine -> clients. */
+struct service_hooks {
+	/* A commit added durable events; the newest seq. Subscriptions read them from stored. */
+	void (*events_committed)(void *arg, uint64_t last_seq);
+	/* A transient event (account.link, presence …): to those who listen now. body is borrowed. */
+	void (*event_transient)(void *arg, const char *account, const char *type, const json_t *body);
+};
+
+struct service {
+	struct event_base *base;
+	const struct config *config;
+	struct channel *keyd, *netd, *stored;
+	struct flow_set *flows;
+	struct account **accounts; /* in config order */
+	size_t naccounts;
+	struct rpc *rpc;
+	struct service_hooks hooks;
+	void *hooks_arg;
+	char boot_id[33];      /* hex, new at each start */
+	char *sandbox_report;  /* what the parent said with GO: "role.key=value" lines */
+	/* store state, as stored said last */
+	int store_ready;
+	char log_id[33];
+	uint64_t last_seq;
+	int disk_low;
+	int keyd_ready;
+	char keyd_reason[64]; /* "wrong_master_key" … when not ready */
+	int stopping;
+};
+
+/* ------------------------------------------------------------------ the engine, for rpc/ */
+
+/* Start the engine: open accounts, connect those that are linked. Called once, after GO. */
+void engine_start(struct service *s);
+void engine_stop(struct service *s);
+
+struct account *account_find(struct service *s, const char *name); /* NULL if unknown */
+const char *account_name(const struct account *a);
+/* {account, state, reason, since_ms, next_attempt_ms?, until_ms?, user_action, jid, lid, phone,
+ * push_name, platform, device_id}; a new reference. */
+json_t *account_describe(const struct account *a);
+
+/* How every engine call ends: exactly once, from the loop. On success err is NULL and result is
+ * borrowed. On failure err says what (api-conventions, section 9). */
+struct api_error {
+	int code;            /* -1 … -14, -32602 … */
+	const char *reason;  /* stable word */
+	const char *message; /* English, no phone number */
+	int retryable;
+	int64_t retry_after_ms; /* -1 = not given */
+	int64_t until_ms;       /* -1 = not given */
+	const char *path;       /* parameter at fault, or NULL */
+};
+typedef void engine_done_fn(void *arg, const json_t *result, const struct api_error *err);
+
+/* client: who asked; all its engine calls in flight are cancelled with engine_cancel_client. The
+ * callbacks of a cancelled call do not come any more. A send that is already in the outbox goes on. */
+void account_link(struct account *a, const void *client, const char *method /* qr | code */,
+    const char *phone /* for code */, const char *code /* own code or NULL */, engine_done_fn *fn,
+    void *arg); /* result: {link_id}; steps follow as account.link events */
+void account_link_cancel(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+void account_unlink(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+void account_pause(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+void account_resume(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+void account_reconnect(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+
+enum send_wait { SEND_WAIT_QUEUED, SEND_WAIT_SERVER, SEND_WAIT_DELIVERED };
+struct send_request {
+	const char *to;               /* stable id, JID or +E.164 */
+	const char *idempotency_key;
+	const char *text;
+	uint32_t uid;                 /* of the client */
+	enum send_wait wait;
+	unsigned timeout_ms;
+	int64_t not_after_ms;         /* 0 = none: a queued message older than this is failed, not sent */
+	uint8_t params_hash[32];      /* over the canonical parameters without wait and timeout */
+};
+/* Strings are copied. result: {message_id, status, time_ms, to, duplicate}. */
+void message_send(struct account *a, const void *client, const struct send_request *rq,
+    engine_done_fn *fn, void *arg);
+/* by idempotency key of that uid; result as message_send */
+void message_state(struct account *a, const void *client, uint32_t uid, const char *key,
+    engine_done_fn *fn, void *arg);
+void chat_mark_read(struct account *a, const void *client, const char *chat,
+    const char *const *message_ids, size_t n, engine_done_fn *fn, void *arg);
+
+void engine_cancel_client(struct service *s, const void *client);
+
+/* Health checks of the engine, appended to an array of {name,status,reason,since_ms,user_action}. */
+void engine_health(struct service *s, json_t *checks);
+/* Counters by name, added to an object (for server.metrics and bench). */
+void engine_counters(struct service *s, json_t *counters);
+
+#endif
