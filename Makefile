@@ -52,7 +52,7 @@ LIBS_ward := $(LIBS_SANDBOX) $(LIBS_COMMON)
 LIBS_keyd := $(LIBS_SANDBOX) $(LIBS_COMMON) $(LIBS_SIGNAL)
 LIBS_netd := $(LIBS_SANDBOX) $(LIBS_COMMON) $(LIBS_WIRE) $(call pkg,libcurl libcrypto)
 LIBS_stored := $(LIBS_SANDBOX) $(LIBS_COMMON) $(call pkg,sqlcipher libcrypto)
-LIBS_apid := $(LIBS_SANDBOX) $(LIBS_COMMON) $(LIBS_WIRE) $(call pkg,jansson)
+LIBS_apid := $(LIBS_SANDBOX) $(LIBS_COMMON) $(LIBS_WIRE) $(call pkg,jansson nettle)
 LIBS_wardctl := $(LIBS_COMMON) $(call pkg,jansson libqrencode)
 LIBS_sim := $(LIBS_COMMON) $(LIBS_WIRE) $(call pkg,libevent_extra libevent_openssl libssl jansson) $(LIBS_SIGNAL)
 

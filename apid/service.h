@@ -16,6 +16,7 @@
 
 struct account; /* apid/session/account.h */
 struct rpc;     /* apid/rpc/rpc.h */
+struct engine;  /* apid/session/engine.c */
 
 /* Engine -> clients. */
 struct service_hooks {
@@ -33,6 +34,7 @@ struct service {
 	struct account **accounts; /* in config order */
 	size_t naccounts;
 	struct rpc *rpc;
+	struct engine *engine; /* what the engine keeps for all accounts */
 	struct service_hooks hooks;
 	void *hooks_arg;
 	char boot_id[33];      /* hex, new at each start */
