@@ -159,4 +159,82 @@ $(foreach t,$(UNIT_SRC:tests/unit/%.c=%),$(eval $(call unit_program,$(t))))
 unit: $(UNIT_BIN)
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
 
+# ---------------------------------------------------------------- helpers of the tests
+$(BUILD)/vault_peek: $(call obj,tests/probes/vault_peek.c) $(BUILD)/lib/room_keyd.a $(ARCHIVES)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) \
+		$(call pkg,sqlcipher) $(LIBS_keyd)
+
+# ---------------------------------------------------------------- what people call
+.PHONY: deps demo run test interop bench lint format install
+deps:
+	@sh packaging/deps.sh build test
+
+# A fresh machine has neither libraries nor pkg-config files when make reads this page: make anew.
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@WARD_BUILD=$(abspath $(BUILD)) $(PYTHON) -B tests/e2e/demo.py
+
+TEST_ENV = WARD_BUILD=$(abspath $(BUILD)) $(if $(filter 1,$(SAN)),WARD_UNCONFINED=1 WARD_SLOW=4)
+E2E := $(sort $(wildcard tests/e2e/test_*.py))
+
+.PHONY: test-programs
+test-programs: all $(UNIT_BIN) $(TEST_PROGRAMS) $(BUILD)/vault_peek
+test: deps
+	@$(MAKE) --no-print-directory test-programs
+	@$(TEST_ENV) $(PYTHON) -B tests/run.py $(UNIT_BIN) $(TEST_PROGRAMS) $(E2E)
+
+interop: deps
+	@$(MAKE) --no-print-directory all
+	@$(TEST_ENV) $(PYTHON) -B tests/run.py $(sort $(wildcard tests/interop/test_*.py))
+
+bench: deps
+	@$(MAKE) --no-print-directory all
+	@$(TEST_ENV) $(PYTHON) -B tests/bench/bench.py
+
+# The whole suite under valgrind: programs without confinement, since valgrind needs calls of its own.
+.PHONY: valgrind
+VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+	--trace-children=yes --child-silent-after-fork=yes --suppressions=$(abspath tests/valgrind.supp)
+valgrind: deps
+	@$(MAKE) --no-print-directory test-programs
+	@$(TEST_ENV) WARD_UNCONFINED=1 WARD_SLOW=20 WARD_CRASH_MESSAGES=60 WARD_CRASH_KILLS=4 WARD_WRAP="$(VALGRIND)" \
+		$(PYTHON) -B tests/run.py $(UNIT_BIN) $(E2E)
+
+# A first try on this machine: own folder, own key, the account "main". CONF= takes another file.
+RUN := $(abspath $(BUILD))/run
+CONF ?= $(RUN)/ward.conf
+run: all
+	@if [ ! -e $(CONF) ]; then sh packaging/first-run.sh $(RUN); fi
+	$(BUILD)/ward -f $(CONF)
+
+SOURCES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+PAGES = $(shell git ls-files '*.[1578]' 2>/dev/null)
+LINTED = $(filter %.c,$(SOURCES))
+lint: all
+	@sh packaging/deps.sh lint
+	@echo "lint: clang-format"; clang-format --dry-run -Werror $(SOURCES)
+	@echo "lint: cppcheck"; cppcheck -q -j 2 --std=c11 --enable=warning,performance,portability --inline-suppr \
+		--suppressions-list=tests/cppcheck.supp --error-exitcode=1 -D_GNU_SOURCE -I. $(LINTED)
+	@echo "lint: clang-tidy"; printf '%s\n' $(LINTED) | xargs -P 2 -n 6 sh -c \
+		'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- -std=c17 $(DEFS) -I. -I$(BUILD)/gen 2>/dev/null' lint
+	@echo "lint: man pages"; mandoc -T lint -W warning $(PAGES)
+	@echo "lint: python"; $(PYTHON) -B -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' \
+		$(shell git ls-files '*.py' 2>/dev/null)
+	@echo "lint: clean"
+
+format:
+	clang-format -i $(SOURCES)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/ward \
+		$(DESTDIR)$(PREFIX)/share/doc/ward $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(BUILD)/ward $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(BUILD)/wardctl $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(BUILD)/keyd $(BUILD)/netd $(BUILD)/stored $(BUILD)/apid $(DESTDIR)$(PREFIX)/libexec/ward/
+	install -m 644 README.md LICENSE packaging/ward.conf $(DESTDIR)$(PREFIX)/share/doc/ward/
+	sed 's|@PREFIX@|$(PREFIX)|g' packaging/ward.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/ward.service
+	@for p in $(PAGES) $(BUILD)/ward-api.7; do \
+		case $$p in *sim.1) continue ;; esac; s=$${p##*.}; \
+		install -D -m 644 $$p $(DESTDIR)$(PREFIX)/share/man/man$$s/$${p##*/}; done
+
 include tests/tests.mk

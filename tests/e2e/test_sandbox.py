@@ -1,0 +1,154 @@
+"""What `wardctl show sandbox` says, against the kernel's own files; and where key bytes are found."""
+
+import json
+import os
+import re
+import subprocess
+
+from harness import BUILD, Failure, ROLES, UIDS, UNCONFINED, World, check, equal, main, program, test, wait_until
+
+
+def status(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def report(ward):
+    r = ward.ctl("--json", "show", "sandbox")
+    equal(r.returncode, 0, "show sandbox: %r" % r.stderr)
+    rows = [json.loads(line) for line in r.stdout.splitlines() if line.strip()]
+    if len(rows) == 1 and "roles" in rows[0]:
+        rows = rows[0]["roles"]
+    return {row["role"]: row for row in rows if row.get("role") in ROLES}
+
+
+@test
+def sandbox_report_is_true():
+    """uid, no_new_privs, capabilities, seccomp, descriptors and libraries are what /proc says"""
+    if UNCONFINED:
+        return
+    with World() as w:
+        ward = w.ward("alice")
+        ward.link("alice")
+        said, pids = report(ward), ward.pids()
+        equal(sorted(said), sorted(ROLES), "roles")
+        for role in ROLES:
+            s, told = status(pids[role]), said[role]
+            equal(str(told["pid"]), str(pids[role]), role + " pid")
+            equal(str(told["uid"]), s["Uid"].split("\t")[0], role + " uid")
+            equal(len(set(s["Uid"].split("\t"))), 1, role + " all uids alike")
+            equal(s["NoNewPrivs"], "1", role + " no_new_privs in the kernel")
+            equal(str(told["no_new_privs"]), "1", role + " no_new_privs told")
+            equal(s["Seccomp"], "2", role + " seccomp mode in the kernel")
+            equal(str(told["seccomp_mode"]), "2", role + " seccomp mode told")
+            check(0 < int(told["seccomp_calls"]) < 90, role + " number of calls", told["seccomp_calls"])
+            for cap in ("Inh", "Prm", "Eff", "Bnd", "Amb"):
+                if cap == "Bnd" and os.geteuid() != 0:
+                    continue  # an unprivileged start cannot drop the bounding set
+                wanted = s["Cap" + cap]
+                equal(told["cap_" + cap.lower()], wanted, role + " Cap" + cap)
+                if role != "ward":
+                    equal(int(wanted, 16), 0, role + " Cap" + cap + " is empty")
+            fds = {int(fd) for fd in os.listdir("/proc/%d/fd" % pids[role])}
+            listed = {int(n) for n in re.findall(r"(\d+):", told["fds"])}
+            equal(fds, listed, role + " descriptors")
+            for fd in fds:
+                target = os.readlink("/proc/%d/fd/%d" % (pids[role], fd))
+                if role in ("keyd", "apid"):
+                    check(target == "/dev/null" or re.match(r"(socket|pipe|anon_inode):", target),
+                          role + " holds a file", target)
+            with open("/proc/%d/maps" % pids[role]) as f:
+                maps = f.read()
+            check(not re.search(r" rwx[ps] | -wx[ps] ", maps), role + " has memory that is writable and executable")
+            if role == "keyd":
+                check("libcurl" not in maps and "sqlite" not in maps.lower() and "sqlcipher" not in maps,
+                      "keyd maps libcurl or SQLite")
+                with open("/proc/%d/net/unix" % pids[role]) as f:
+                    f.readline()
+        uids = [status(pids[r])["Uid"].split("\t")[0] for r in ROLES]
+        if os.geteuid() == 0:
+            equal(len(set(uids)), 5, "distinct uids")
+
+
+@test
+def linked_libraries():
+    """keyd links neither libcurl nor SQLite; each program links only what it needs"""
+    def ldd(name):
+        return subprocess.run(["ldd", program(name)], stdout=subprocess.PIPE, check=True).stdout.decode()
+    for name, never in {"keyd": "curl|sqlite|sqlcipher|jansson|libssl", "netd": "sqlite|sqlcipher|signal|jansson",
+                        "stored": "curl|signal|jansson", "apid": "curl|sqlite|sqlcipher|signal",
+                        "ward": "curl|sqlite|sqlcipher|signal|jansson|libssl|libcrypto"}.items():
+        hits = re.findall(r"^\s*(\S*(?:%s)\S*)" % never, ldd(name), re.M)
+        if name == "netd":  # libcurl of this system may bring its own TLS library along, nothing else
+            hits = [h for h in hits if "sqlite" in h or "sqlcipher" in h or "signal" in h or "jansson" in h]
+        equal(hits, [], name + " links")
+
+
+def memory(pid):
+    """All readable memory of a process, as chunks."""
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as mem:
+        for line in maps:
+            span, perms = line.split()[:2]
+            if "r" not in perms or "[vvar" in line or "[vsyscall" in line:
+                continue
+            begin, end = (int(x, 16) for x in span.split("-"))
+            try:
+                mem.seek(begin)
+                yield span, mem.read(end - begin)
+            except (OSError, ValueError, OverflowError):
+                continue
+
+
+@test
+def keys_stay_in_keyd():
+    """known private keys of the vault are in no other process, no file, no log"""
+    if os.geteuid() != 0 or UNCONFINED:
+        return
+    with World() as w:
+        w.sim.cmd("account.create", account="bob")
+        ward = w.ward("alice")
+        ward.link("alice")
+        c = ward.client()
+        bob = w.sim.cmd("account.create", account="bob")
+        for i in range(20):
+            w.sim.cmd("phone.send", account="bob", to="alice", text="in %d" % i)
+            c.call("message.send", account="alice", to="+" + bob["pn"], text="out %d" % i,
+                   idempotency_key=str(i), wait="delivered")
+        with open(ward.key, "rb") as f:
+            master = f.read()
+        pids = ward.pids()
+        ram = {role: [(span, data) for span, data in memory(pid)] for role, pid in pids.items()}
+        ward.stop()
+        tool = os.path.join(BUILD, "vault_peek")
+        r = subprocess.run([tool, ward.key, ward.data, "alice"], stdout=subprocess.PIPE, check=True)
+        keys = {"master": master}
+        for line in r.stdout.decode().splitlines():
+            name, value = line.split()
+            keys[name] = bytes.fromhex(value)
+        for name in ("master", "identity", "noise", "adv_secret", "vault", "session"):
+            check(name in keys and len(keys[name]) >= 32, "the tool gives the " + name + " key", sorted(keys))
+        found = {name: set() for name in keys}
+        for role, spans in ram.items():
+            for span, data in spans:
+                for name, key in keys.items():
+                    if key in data:
+                        found[name].add(role)
+        for folder, _, files in os.walk(w.folder):
+            for name in files:
+                path = os.path.join(folder, name)
+                if path == ward.key or os.path.islink(path):
+                    continue
+                with open(path, "rb") as f:
+                    data = f.read()
+                for kind, key in keys.items():
+                    if key in data or key.hex().encode() in data:
+                        found[kind].add(path)
+        for name in ("identity", "noise", "vault"):
+            check("keyd" in found[name], "%s key is found in keyd (else this test sees nothing)" % name)
+        bad = {name: sorted(places - {"keyd"}) for name, places in found.items() if places - {"keyd"}}
+        equal(bad, {}, "keys found elsewhere")
+        print("     %d keys searched in %d processes and all files" % (len(keys), len(ram)))
+
+
+if __name__ == "__main__":
+    main()

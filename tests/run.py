@@ -1,0 +1,54 @@
+"""Runs test programs (cmocka binaries, and Python suites), one line each, and closes with "N passed, M failed".
+
+usage: run.py PROGRAM... ; WARD_WRAP is put before binaries (valgrind)."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+
+def run(path):
+    wrap = os.environ.get("WARD_WRAP", "").split()
+    args = [sys.executable, "-B", path] if path.endswith(".py") else wrap + [path]
+    began = time.monotonic()
+    try:
+        r = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                           timeout=float(os.environ.get("WARD_SUITE_SECONDS", "1500")))
+        text, status = r.stdout.decode("utf-8", "replace"), r.returncode
+    except subprocess.TimeoutExpired as e:
+        text, status = (e.stdout or b"").decode("utf-8", "replace") + "\ntimed out", 1
+    passed = sum(int(n) for n in re.findall(r"^\[  PASSED  \] (\d+) test", text, re.M))
+    failed = sum(int(n) for n in re.findall(r"^\[  FAILED  \] (\d+) test", text, re.M))
+    for p, f in re.findall(r"^(?:\S+: )?(\d+) passed, (\d+) failed", text, re.M):
+        passed, failed = passed + int(p), failed + int(f)
+    if status != 0 and failed == 0:
+        failed = 1  # it crashed, leaked or never came to its end
+    if passed == 0 and failed == 0 and "skip:" not in text:
+        failed = 1  # a suite that ran nothing proves nothing
+    name = os.path.relpath(path)
+    print("%-4s %-40s %4d passed, %d failed  %6.1f s" % ("ok" if not failed else "FAIL", name, passed, failed,
+                                                        time.monotonic() - began))
+    for line in text.splitlines():
+        if re.match(r"skip: ", line):
+            print("     " + line)
+    if failed:
+        print("\n".join("     | " + line for line in text.splitlines()[-120:]))
+    elif path.endswith(".py"):
+        print("\n".join("     | " + line for line in text.splitlines()))
+    sys.stdout.flush()
+    return passed, failed
+
+
+def main():
+    passed = failed = 0
+    for path in sys.argv[1:]:
+        p, f = run(path)
+        passed, failed = passed + p, failed + f
+    print("%d passed, %d failed" % (passed, failed))
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
