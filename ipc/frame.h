@@ -39,7 +39,8 @@ enum frame_status {
 	FRAME_BROKEN    /* contract broken or socket error: *why */
 };
 /* Take from the socket (non-blocking, recvmsg with MSG_CMSG_CLOEXEC, truncation is FRAME_BROKEN) and
- * give one frame. Call until it says AGAIN. */
+ * give one frame. Call until it says AGAIN, then wait for the socket: between two AGAINs it takes from
+ * the socket only once, about 256 KiB, so that no peer keeps the loop for itself. */
 enum frame_status frame_read(struct frame_reader *r, int sock, struct frame *out, const char **why);
 /* The same from memory, for tests and the fuzzer: feeds bytes (and a descriptor or -1, owned). */
 void frame_feed(struct frame_reader *r, const void *data, size_t len, int fd);
@@ -53,8 +54,13 @@ void frame_writer_free(struct frame_writer *w);
 /* Queue a frame; the payload is copied; fd (or -1) is owned by the queue on success. 0, or -1: full. */
 int frame_put(struct frame_writer *w, uint32_t type, uint32_t id, uint16_t flags,
     const void *payload, size_t len, int fd);
+/* The same, but the caller writes the `len` payload bytes at the place that is returned, before the next
+ * call on this queue. NULL: full. Spares a copy of what may be secret. */
+uint8_t *frame_put_space(struct frame_writer *w, uint32_t type, uint32_t id, uint16_t flags, size_t len,
+    int fd);
 size_t frame_queued(const struct frame_writer *w); /* bytes */
-/* Write what the socket takes, many frames a call. FRAME_OK = all gone, FRAME_AGAIN, FRAME_BROKEN. */
+/* Write what the socket takes, many frames a call. FRAME_OK = all gone, FRAME_AGAIN, FRAME_BROKEN,
+ * FRAME_EOF = the peer has closed its end (EPIPE). */
 enum frame_status frame_write(struct frame_writer *w, int sock, const char **why);
 
 #endif
