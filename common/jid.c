@@ -115,6 +115,7 @@ take_integrator(const char **user, size_t *len)
 	return n;
 }
 
+/* Only servers that are known: any word would be a JID otherwise. */
 static int
 parse_server_alone(const char *text, struct jid *out)
 {
@@ -138,6 +139,8 @@ jid_parse(const char *text, struct jid *out)
 	if (at == NULL)
 		return parse_server_alone(text, out);
 	server = at + 1;
+	if (at == text)
+		return parse_server_alone(server, out);
 	ulen = (size_t)(at - text);
 	colon = memchr(user, ':', ulen);
 	if (colon != NULL) {
