@@ -41,13 +41,13 @@ const char *config_role_value(const struct config *c, size_t i);
 char *config_text_for(const struct config *c, unsigned who, size_t *len);
 
 /* The table itself, for the man page and for tests. */
-enum config_type { CONFIG_STRING, CONFIG_BOOL, CONFIG_INT, CONFIG_SIZE, CONFIG_TIME_MS, CONFIG_CHOICE };
+enum config_type { CONFIG_STRING, CONFIG_BOOL, CONFIG_INT, CONFIG_SIZE, CONFIG_TIME_MS, CONFIG_CHOICE, CONFIG_MODE /* octal */ };
 struct config_key {
 	const char *section, *key;
 	enum config_type type;
 	const char *fallback; /* default, as text */
 	int64_t min, max;
-	const char *choices; /* "required|optional" */
+	const char *choices; /* "required|optional"; of a string: the form it must have, see config_value.c */
 	unsigned who;        /* which children get it */
 	const char *doc;     /* one line for ward.conf(5) */
 };
