@@ -1,5 +1,6 @@
-/* The API as data: every method and event with its parameters, fields and words. From this one table
- * come the checks of requests, server.schema, wardctl's help and arguments, and ward-api(7). */
+/* The API as data: every method and event with its parameters, fields and words. From this one
+ * table come the checks of requests, server.schema, wardctl's help and arguments, and ward-api(7).
+ */
 #ifndef WARD_API_TABLE_H
 #define WARD_API_TABLE_H
 
@@ -23,7 +24,7 @@ enum api_role {
 	API_ANY = 127 /* whoever has one role at all */
 };
 #define API_NROLES 7
-extern const char *const api_role_names[API_NROLES]; /* bit 0 first */
+extern const char *const api_role_names[API_NROLES];   /* bit 0 first */
 unsigned api_role_parse(const char *word, size_t len); /* "all" too; 0 = no such role */
 
 enum api_type {
@@ -48,15 +49,15 @@ struct api_field {
 	const struct api_field *fields; /* of API_OBJECT and API_LIST; ends with a NULL name */
 };
 #define API_REQUIRED 1u
-#define API_ACCOUNT  2u /* the name of an account; may be left out where there is only one */
-#define API_TEXT     4u /* wardctl: the words that are left on the command line */
-#define API_SECRET   8u /* is not to be logged or kept in a history */
+#define API_ACCOUNT  2u  /* the name of an account; may be left out where there is only one */
+#define API_TEXT     4u  /* wardctl: the words that are left on the command line */
+#define API_SECRET   8u  /* is not to be logged or kept in a history */
 #define API_ARG      16u /* wardctl: the first word after the verb may stand for it */
 
 struct api_method {
-	const char *name;  /* "noun.verb" */
-	unsigned role;     /* one of these bits is needed */
-	const char *doc;   /* one sentence */
+	const char *name;               /* "noun.verb" */
+	unsigned role;                  /* one of these bits is needed */
+	const char *doc;                /* one sentence */
 	const struct api_field *params; /* ends with a NULL name; NULL = none */
 	const struct api_field *result;
 	unsigned flags;
@@ -94,8 +95,8 @@ const struct api_event *api_event_find(const char *type);
 /* 1 if word is in "a|b|c". */
 int api_in_values(const char *values, const char *word);
 
-/* The JSON Schema (draft 2020-12) of all methods and events that `roles` may use; type (may be NULL)
- * names one of them. A new reference; NULL when there is no such thing or memory is out. */
+/* The JSON Schema (draft 2020-12) of all methods and events that `roles` may use; type (may be
+ * NULL) names one of them. A new reference; NULL when there is no such thing or memory is out. */
 json_t *api_schema(unsigned roles, const char *type);
 
 #endif

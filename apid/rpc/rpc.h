@@ -9,8 +9,9 @@
 struct rpc; /* the listener, its connections, subscriptions and consumers */
 
 /* Serve clients on listen_fd (listening, non-blocking is set here if it is not; owned from now on).
- * Sets s->rpc and s->hooks. rpc_access_init must have been called (apid/rpc/access.h). Call it once,
- * after engine_start has what account_find needs. Does not fail: what cannot be had is fatal. */
+ * Sets s->rpc and s->hooks. rpc_access_init must have been called (apid/rpc/access.h). Call it
+ * once, after engine_start has what account_find needs. Does not fail: what cannot be had is fatal.
+ */
 void rpc_start(struct service *s, int listen_fd);
 
 /* Tell subscribers "stopping", flush what the sockets take at once, close all. Clears s->rpc. */

@@ -1,0 +1,337 @@
+/* The methods of the API: names, roles, parameters, results. Handlers are bound in methods.c. */
+#include <string.h>
+
+#include "apid/rpc/api_table.h"
+
+#define END                                                                                        \
+	{                                                                                          \
+		.name = NULL                                                                       \
+	}
+#define STR(n, f, lo, hi, d)                                                                       \
+	{                                                                                          \
+		.name = (n), .type = API_STRING, .flags = (f), .min = (lo), .max = (hi),           \
+		.doc = (d)                                                                         \
+	}
+#define INT(n, f, lo, hi, d)                                                                       \
+	{                                                                                          \
+		.name = (n), .type = API_INT, .flags = (f), .min = (lo), .max = (hi), .doc = (d)   \
+	}
+#define FLAG(n, d)                                                                                 \
+	{                                                                                          \
+		.name = (n), .type = API_BOOL, .doc = (d)                                          \
+	}
+#define WORD(n, f, v, d)                                                                           \
+	{                                                                                          \
+		.name = (n), .type = API_ENUM, .flags = (f), .values = (v), .doc = (d)             \
+	}
+#define STRS(n, f, lo, hi, d)                                                                      \
+	{                                                                                          \
+		.name = (n), .type = API_STRINGS, .flags = (f), .min = (lo), .max = (hi),          \
+		.doc = (d)                                                                         \
+	}
+#define OBJ(n, fs, d)                                                                              \
+	{                                                                                          \
+		.name = (n), .type = API_OBJECT, .fields = (fs), .doc = (d)                        \
+	}
+#define LIST(n, fs, d)                                                                             \
+	{                                                                                          \
+		.name = (n), .type = API_LIST, .fields = (fs), .doc = (d)                          \
+	}
+#define ACCOUNT                                                                                    \
+	{                                                                                          \
+		.name = "account", .type = API_STRING, .flags = API_ACCOUNT, .min = 1, .max = 32,  \
+		.doc = "which account; may be left out where there is only one"                    \
+	}
+#define BIG INT64_C(9007199254740992) /* 2^53 */
+
+const char *const api_role_names[API_NROLES] = {
+    "observe", "read", "send", "manage", "link", "identity", "admin"};
+
+static const struct api_field account_only[] = {ACCOUNT, END};
+
+static const struct api_field result_ok[] = {FLAG("ok", "true"), END};
+
+#define ACCOUNT_STATES                                                                             \
+	"unlinked|linking|passkey_required|passkey_confirm|connecting|syncing|online|backoff|"     \
+	"replaced|logged_out|restricted|banned|outdated|stopped"
+#define USER_ACTIONS "none|relink|open_phone|wait|upgrade|operator"
+
+#define STATE_FIELDS                                                                               \
+	STR("account", 0, 0, 0, "name of the account"),                                            \
+	    WORD("state", 0, ACCOUNT_STATES, "where it stands"),                                   \
+	    STR("reason", 0, 0, 0, "why, a stable word"),                                          \
+	    INT("since_ms", 0, 0, BIG, "since when, milliseconds since the epoch"),                \
+	    INT("next_attempt_ms", 0, 0, BIG, "when the next attempt to connect is due"),          \
+	    INT("until_ms", 0, 0, BIG, "when a restriction ends"),                                 \
+	    WORD("user_action", 0, USER_ACTIONS, "what a person has to do")
+
+static const struct api_field result_state[] = {STATE_FIELDS, END};
+static const struct api_field result_account[] = {STATE_FIELDS,
+    STR("jid", 0, 0, 0, "own JID by number, null before linking"),
+    STR("lid", 0, 0, 0, "own LID, null before linking"),
+    STR("phone", 0, 0, 0, "own number as +E.164"),
+    STR("push_name", 0, 0, 0, "own name that others see"),
+    STR("platform", 0, 0, 0, "what the primary device is"),
+    INT("device_id", 0, 0, BIG, "number of this device"), END};
+static const struct api_field result_accounts[] = {
+    LIST("accounts", result_account, "all accounts, in the order of the config"), END};
+
+static const struct api_field hello_params[] = {
+    {.name = "protocol",
+	.type = API_ANY_TYPE,
+	.doc = "array of the protocol numbers that the client speaks; default [1]"},
+    STR("client", 0, 1, 128, "name and version of the client, for the log"),
+    STRS("features", 0, 0, 32, "features that the client asks for; none exists yet"), END};
+static const struct api_field limits_fields[] = {
+    INT("line_bytes", 0, 0, BIG, "longest line, with its LF"),
+    INT("in_flight", 0, 0, BIG, "requests at a time on a connection"),
+    INT("subscriptions", 0, 0, BIG, "subscriptions at a time on a connection"),
+    INT("connections", 0, 0, BIG, "connections in all"),
+    INT("connections_per_uid", 0, 0, BIG, "connections of one user"),
+    INT("line_timeout_ms", 0, 0, BIG, "from the first byte of a line to its LF"),
+    INT("unread_bytes", 0, 0, BIG, "unread replies, beyond which nothing more is read"),
+    INT("stall_timeout_ms", 0, 0, BIG, "how long a client may then leave them unread"),
+    INT("depth", 0, 0, BIG, "nesting of JSON"), END};
+static const struct api_field result_hello[] = {
+    INT("protocol", 0, 0, BIG, "the protocol number that both speak"),
+    STR("api", 0, 0, 0, "version of the API; within a protocol number there are only additions"),
+    STR("server", 0, 0, 0, "ward/ and its version"),
+    STR("boot_id", 0, 0, 0, "new at each start of the service"),
+    STR("log_id", 0, 0, 0, "names the event log; another after a restore; null while it is closed"),
+    STRS("features", 0, 0, 32, "those that were asked for and exist"),
+    STRS("methods", 0, 0, 256, "what this client may call"),
+    STRS("role", 0, 0, API_NROLES, "the roles of this client"),
+    STRS("accounts", 0, 0, 64, "names of the accounts"),
+    OBJ("limits", limits_fields, "the limits in force"),
+    STRS("deprecated", 0, 0, 256, "methods and fields that will go"), END};
+
+static const struct api_field schema_params[] = {
+    STR("type", API_ARG, 1, 64, "one method or event; default all"), END};
+static const struct api_field result_schema[] = {STR("$schema", 0, 0, 0, "dialect"),
+    OBJ("methods", NULL, "by name: params and result"),
+    OBJ("events", NULL, "by type: the whole event"), END};
+
+static const struct api_field health_check[] = {STR("name", 0, 0, 0, "what was looked at"),
+    WORD("status", 0, "ok|degraded|failing", "how it is"),
+    STR("reason", 0, 0, 0, "why, a stable word"), INT("since_ms", 0, 0, BIG, "since when"),
+    WORD("user_action", 0, USER_ACTIONS, "what a person has to do"), END};
+static const struct api_field result_health[] = {
+    WORD("status", 0, "ok|degraded|failing", "the worst of the checks"),
+    LIST("checks", health_check, "each check"), END};
+
+static const struct api_field result_version[] = {STR("server", 0, 0, 0, "ward/ and its version"),
+    STR("api", 0, 0, 0, "version of the API"), INT("protocol", 0, 0, BIG, "protocol number"),
+    STR("boot_id", 0, 0, 0, "of this run"), STR("log_id", 0, 0, 0, "of the event log"), END};
+static const struct api_field result_metrics[] = {
+    STR("text", 0, 0, 0, "OpenMetrics 1.0, ends with # EOF"),
+    OBJ("counters", NULL, "the same values by name"), END};
+static const struct api_field result_sandbox[] = {
+    OBJ("processes", NULL, "by process: what is in force, as it was found after confinement"), END};
+static const struct api_field flow_fields[] = {INT("id", 0, 0, BIG, "number of the flow"),
+    STR("kind", 0, 0, 0, "what it does"), STR("step", 0, 0, 0, "what it waits for"),
+    STR("account", 0, 0, 0, "for which account"), INT("age_ms", 0, 0, BIG, "since it began"), END};
+static const struct api_field result_flows[] = {
+    LIST("flows", flow_fields, "flows in flight, oldest first"), END};
+
+static const struct api_field cancel_params[] = {
+    {.name = "id",
+	.type = API_ID,
+	.flags = API_REQUIRED | API_ARG,
+	.doc = "id of a request of this connection that is in flight"},
+    END};
+static const struct api_field result_cancel[] = {
+    FLAG("ok", "true if it was in flight; its answer is then an error with reason cancelled"), END};
+
+static const struct api_field link_params[] = {ACCOUNT,
+    WORD("method", 0, "qr|code", "by QR code or by a code typed on the phone; default qr"),
+    STR("phone", 0, 5, 24, "number of the phone as +E.164, for method code"),
+    STR("code", API_SECRET, 8, 9, "own pair code of 8 letters and digits, for method code"), END};
+static const struct api_field result_link[] = {
+    STR("link_id", 0, 0, 0, "names this attempt; its steps are account.link events"), END};
+
+#define KEY(d) STR("idempotency_key", API_REQUIRED, 1, 64, d)
+static const struct api_field send_params[] = {ACCOUNT,
+    STR("to", API_REQUIRED | API_ARG, 1, 128, "stable id (u_…, g_…), JID or +E.164"),
+    KEY("letters, digits and ._:- ; the same key never sends twice, kept 7 days"),
+    STR("text", API_REQUIRED | API_TEXT | API_SECRET, 1, 65536, "the text, as it is sent"),
+    WORD("wait", 0, "queued|server|delivered",
+	"answer when the message is durable here, acknowledged by the service (default), or on "
+	"the recipient's device"),
+    INT("timeout_ms", 0, 1, 600000, "how long to wait; default 60000"),
+    INT("not_after_ms", 0, 1, BIG, "if it could not be sent by then, it fails"), END};
+static const struct api_field result_send[] = {STR("message_id", 0, 0, 0, "id at the service"),
+    WORD("status", 0, "queued|server|delivered|read|played|failed|retrying", "how far it is"),
+    INT("time_ms", 0, 0, BIG, "time of the service, or of queueing"),
+    STR("to", 0, 0, 0, "the JID that was addressed"),
+    FLAG("duplicate", "an earlier request with this key made it"), END};
+static const struct api_field msg_state_params[] = {ACCOUNT,
+    STR("idempotency_key", API_REQUIRED | API_ARG, 1, 64, "key of an own message.send"), END};
+static const struct api_field mark_read_params[] = {ACCOUNT,
+    STR("chat", API_REQUIRED | API_ARG, 1, 128, "stable id or JID of the chat"),
+    STRS("message_ids", API_REQUIRED | API_TEXT, 1, 256, "the messages to mark"), END};
+
+static const struct api_field filter_fields[] = {
+    STRS("types", 0, 1, 64, "event types; a trailing * stands for any rest"),
+    STRS("accounts", 0, 1, 64, "names of accounts"), END};
+#define CONSUMER(f, d) STR("consumer", f, 1, 64, d)
+static const struct api_field subscribe_params[] = {
+    CONSUMER(API_ARG, "name of a durable consumer, of letters, digits and ._- ; without it the "
+		      "subscription is ephemeral: at most once, nothing to acknowledge"),
+    STR("from", 0, 1, 80,
+	"resume, latest, earliest or a cursor; default resume for a consumer, "
+	"latest without one"),
+    OBJ("filter", filter_fields, "what to deliver; default all that the role may see"),
+    INT("window", 0, 1, 4096, "events that may be delivered and not acknowledged; default 256"),
+    FLAG("steal", "take the consumer from the subscription that has it"), END};
+static const struct api_field result_subscribe[] = {
+    STR("subscription", 0, 0, 0, "names the subscription on this connection"),
+    STR("cursor", 0, 0, 0, "where it begins"), INT("lag", 0, 0, BIG, "events behind, about"),
+    FLAG("created", "the consumer is new"), END};
+static const struct api_field unsubscribe_params[] = {
+    STR("subscription", API_REQUIRED | API_ARG, 1, 16, "as events.subscribe named it"), END};
+static const struct api_field fetch_params[] = {
+    CONSUMER(API_REQUIRED | API_ARG, "name of the durable consumer; made if there is none"),
+    INT("limit", 0, 1, 1000, "events at most; default 100"),
+    INT("wait_ms", 0, 0, 60000, "how long to wait for a first event; default 0"),
+    STR("ack", 0, 1, 80, "first acknowledge up to this cursor"),
+    OBJ("filter", filter_fields, "what to deliver; default all that the role may see"),
+    FLAG("steal", "take the consumer from the subscription that has it"), END};
+static const struct api_field fetched_fields[] = {
+    STR("cursor", 0, 0, 0, "acknowledges this event and all before"),
+    OBJ("event", api_event_envelope, "the event"), END};
+static const struct api_field result_fetch[] = {
+    LIST("events", fetched_fields, "oldest first; they come again until they are acknowledged"),
+    STR("cursor", 0, 0, 0, "acknowledges all of them"), END};
+static const struct api_field ack_params[] = {
+    CONSUMER(API_REQUIRED | API_ARG, "name of the durable consumer"),
+    STR("cursor", API_REQUIRED, 1, 80, "of the last event that was handled; all before are too"),
+    END};
+static const struct api_field result_ack[] = {FLAG("ok", "true: it is on disk"),
+    STR("cursor", 0, 0, 0, "acknowledged so far"), INT("lag", 0, 0, BIG, "events behind, about"),
+    END};
+static const struct api_field consumer_fields[] = {STR("consumer", 0, 0, 0, "its name"),
+    INT("uid", 0, 0, BIG, "its owner"), STR("cursor", 0, 0, 0, "acknowledged so far"),
+    INT("lag", 0, 0, BIG, "events behind, about"),
+    INT("last_ms", 0, 0, BIG, "when it last asked or acknowledged"),
+    FLAG("live", "somebody is subscribed or waits"), END};
+static const struct api_field result_consumers[] = {
+    LIST("consumers", consumer_fields, "own consumers; all of them for admin"), END};
+static const struct api_field delete_params[] = {
+    CONSUMER(API_REQUIRED | API_ARG, "name of the durable consumer"),
+    INT("uid", 0, 0, INT64_C(4294967294), "owner, if it is another's (admin); default own uid"),
+    END};
+
+#define M(n, r, p, res, f, d)                                                                      \
+	{                                                                                          \
+		.name = (n), .role = (r), .params = (p), .result = (res), .flags = (f), .doc = (d) \
+	}
+const struct api_method api_methods[] = {
+    M("server.hello", API_ANY, hello_params, result_hello, 0,
+	"Say who is there and learn what this client may do and the limits in force."),
+    M("server.schema", API_ANY, schema_params, result_schema, 0,
+	"JSON Schema of the methods and events that this client may use."),
+    M("server.version", API_ANY, NULL, result_version, 0, "Versions and the ids of this run."),
+    M("server.health", API_OBSERVE, NULL, result_health, 0,
+	"Checks of the service and of each account."),
+    M("server.metrics", API_OBSERVE, NULL, result_metrics, 0, "Counters as OpenMetrics text."),
+    M("server.sandbox", API_OBSERVE, NULL, result_sandbox, 0,
+	"What confinement is in force for each process."),
+    M("server.flows", API_OBSERVE, NULL, result_flows, 0,
+	"Long operations in flight and the step that each waits for."),
+    M("request.cancel", API_ANY, cancel_params, result_cancel, 0,
+	"Cancel an own request; a message that is in the outbox is sent all the same."),
+    M("account.list", API_OBSERVE, NULL, result_accounts, 0, "All accounts."),
+    M("account.get", API_OBSERVE, account_only, result_account, 0, "One account."),
+    M("account.state", API_OBSERVE, account_only, result_state, 0,
+	"State of one account with its reason and times."),
+    M("account.link", API_LINK, link_params, result_link, API_ACTS,
+	"Begin to link the account to a phone; account.link events say what to show."),
+    M("account.link_cancel", API_LINK, account_only, result_ok, API_ACTS,
+	"Stop linking the account."),
+    M("account.unlink", API_LINK, account_only, result_ok, API_ACTS,
+	"Log this device out at the service and forget its keys."),
+    M("account.pause", API_LINK, account_only, result_state, API_ACTS,
+	"Disconnect the account and keep it so, also across restarts."),
+    M("account.resume", API_LINK, account_only, result_state, API_ACTS,
+	"Connect a paused account again."),
+    M("account.reconnect", API_LINK, account_only, result_state, API_ACTS,
+	"Drop the connection of the account and connect at once."),
+    M("message.send", API_SEND, send_params, result_send, API_ACTS,
+	"Send a text; the answer comes after the message is durable in the outbox."),
+    M("message.state", API_SEND, msg_state_params, result_send, 0,
+	"How far an own message is, by its idempotency key."),
+    M("chat.mark_read", API_SEND, mark_read_params, result_ok, API_ACTS,
+	"Tell the senders that messages were read."),
+    M("events.subscribe", API_READ | API_LINK, subscribe_params, result_subscribe, 0,
+	"Have events delivered on this connection as they are committed."),
+    M("events.unsubscribe", API_READ | API_LINK, unsubscribe_params, result_ok, 0,
+	"End a subscription; a durable consumer stays."),
+    M("events.fetch", API_READ, fetch_params, result_fetch, 0,
+	"Pull the events after the last one that the consumer acknowledged."),
+    M("events.ack", API_READ | API_LINK, ack_params, result_ack, API_NOTIFY,
+	"Acknowledge events; durable when answered."),
+    M("events.consumers", API_READ, NULL, result_consumers, 0, "Durable consumers."),
+    M("events.consumer_delete", API_READ | API_ADMIN, delete_params, result_ok, API_ACTS,
+	"Forget a durable consumer."),
+};
+const size_t api_nmethods = sizeof(api_methods) / sizeof(api_methods[0]);
+
+const struct api_error_class api_error_classes[] = {
+    {-32700, "parse", "parse", "no"},
+    {-32600, "request", "request|cancelled", "no"},
+    {-32601, "method", "method", "no"},
+    {-32602, "params", "params", "no"},
+    {-32603, "internal", "internal", "no"},
+    {-1, "request",
+	"not_found|not_on_whatsapp|too_large|unsupported|bad_cursor|not_allowed|refused", "no"},
+    {-2, "internal", "internal|store_corrupt", "no"},
+    {-3, "upstream, network", "offline|server_error", "yes"},
+    {-4, "identity", "identity_changed|identity_unverified|adv_invalid", "after a decision"},
+    {-5, "rate", "paced|rate_limited|overloaded", "after retry_after_ms"},
+    {-6, "human step", "qr_expired|code_rejected|passkey_required|passkey_confirm",
+	"after the step"},
+    {-7, "account state", "unlinked|logged_out|replaced|primary_gone|account_mismatch", "no"},
+    {-8, "permission", "role_denied|account_denied", "no"},
+    {-9, "conflict", "key_reused|consumer_busy|exists|conflict", "no"},
+    {-10, "partial", "some_failed", "per item"},
+    {-11, "unknown", "outcome_unknown", "with the same key"},
+    {-12, "restricted", "reachout_timelock|new_chats_capped|temp_banned|locked|banned",
+	"after until_ms"},
+    {-13, "outdated", "client_outdated", "after an update"},
+    {-14, "local resource", "disk_low|keys_locked|store_locked", "after the operator"},
+};
+const size_t api_nerror_classes = sizeof(api_error_classes) / sizeof(api_error_classes[0]);
+
+const struct api_method *
+api_method_find(const char *name)
+{
+	for (size_t i = 0; i < api_nmethods; i++)
+		if (strcmp(api_methods[i].name, name) == 0)
+			return &api_methods[i];
+	return NULL;
+}
+
+unsigned
+api_role_parse(const char *word, size_t len)
+{
+	if (len == 3 && memcmp(word, "all", 3) == 0)
+		return API_ANY;
+	for (unsigned i = 0; i < API_NROLES; i++)
+		if (strlen(api_role_names[i]) == len && memcmp(api_role_names[i], word, len) == 0)
+			return 1u << i;
+	return 0;
+}
+
+int
+api_in_values(const char *values, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = values; len > 0 && p != NULL; p = strchr(p, '|')) {
+		if (*p == '|')
+			p++;
+		if (strncmp(p, word, len) == 0 && (p[len] == '|' || p[len] == '\0'))
+			return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,127 @@
+/* The events of the API: types, durability, bodies. What the protocol engine emits and nothing
+ * else. */
+#include <string.h>
+
+#include "apid/rpc/api_table.h"
+
+#define END                                                                                        \
+	{                                                                                          \
+		.name = NULL                                                                       \
+	}
+#define STR(n, d)                                                                                  \
+	{                                                                                          \
+		.name = (n), .type = API_STRING, .doc = (d)                                        \
+	}
+#define INT(n, d)                                                                                  \
+	{                                                                                          \
+		.name = (n), .type = API_INT, .max = INT64_C(9007199254740992), .doc = (d)         \
+	}
+#define FLAG(n, d)                                                                                 \
+	{                                                                                          \
+		.name = (n), .type = API_BOOL, .doc = (d)                                          \
+	}
+#define WORD(n, v, d)                                                                              \
+	{                                                                                          \
+		.name = (n), .type = API_ENUM, .values = (v), .doc = (d)                           \
+	}
+#define OBJ(n, fs, d)                                                                              \
+	{                                                                                          \
+		.name = (n), .type = API_OBJECT, .fields = (fs), .doc = (d)                        \
+	}
+
+const struct api_field api_event_envelope[] = {STR("id", "unique; absent for transient events"),
+    INT("seq", "rises strictly, with gaps; absent for transient events"),
+    STR("type", "what happened"), STR("account", "name of the account, or empty for the service"),
+    INT("time_ms", "time of the service where it gives one, milliseconds since the epoch"),
+    WORD("origin", "live|offline|history|self|recovered", "how it came"),
+    FLAG("redelivered", "it may have been given to this consumer before"),
+    OBJ("body", NULL, "by type; unknown fields are to be ignored"), END};
+
+static const struct api_field party[] = {STR("id", "stable id, u_…"), STR("pn", "JID by number"),
+    STR("lid", "LID"), STR("phone", "+E.164"), STR("name", "name in the address book"),
+    STR("push_name", "name that the person chose"), END};
+static const struct api_field chat[] = {
+    STR("id", "stable id"), STR("jid", "JID"), STR("kind", "direct, group, …"), END};
+static const struct api_field content[] = {
+    STR("kind", "text, …, unknown"), STR("text", "for text"), END};
+static const struct api_field message[] = {STR("message_id", "id at the service"),
+    OBJ("chat", chat, "where it belongs"), OBJ("sender", party, "who wrote it"),
+    FLAG("from_me", "written by this account"), INT("time_ms", "time of the service"),
+    OBJ("content", content, "by kind"),
+    STR("raw_b64", "the whole message as it came, if its kind is unknown"), END};
+
+static const struct api_field account_state[] = {STR("state", "as in account.state, the method"),
+    STR("reason", "why, a stable word"), INT("code", "code of the service"),
+    INT("since_ms", "since when"), INT("next_attempt_ms", "when the next attempt is due"),
+    INT("until_ms", "when a restriction ends"), STR("user_action", "what a person has to do"), END};
+static const struct api_field account_link[] = {
+    WORD("step", "qr|code|passkey|confirm|expired|error|not_multidevice", "what to do now"),
+    STR("link_id", "the attempt"), STR("text", "what the QR code holds, or the pair code"),
+    INT("expires_ms", "when it stops being good"), STR("error", "what went wrong"), END};
+static const struct api_field account_linked[] = {STR("jid", "own JID"), STR("lid", "own LID"),
+    STR("business_name", "verified name"), STR("platform", "of the phone"),
+    FLAG("first_time", "this account was never linked before"), END};
+static const struct api_field account_link_failed[] = {
+    STR("jid", "who scanned"), STR("reason", "why, a stable word"), END};
+static const struct api_field account_unlinked[] = {STR("reason", "why, a stable word"),
+    FLAG("on_connect", "found out when connecting"), WORD("by", "self|phone|service", "by whom"),
+    END};
+static const struct api_field message_event[] = {OBJ("message", message, "the message"),
+    STR("client_key", "idempotency key, if this service sent it"),
+    STR("recovers", "id of the placeholder that it stands for, with origin recovered"), END};
+static const struct api_field message_status[] = {STR("message_id", "which message"),
+    STR("chat", "where"), OBJ("party", party, "whose device, if one is meant"),
+    WORD("status", "queued|server|delivered|read|played|failed|retrying", "how far it is"),
+    STR("reason", "if it failed"), INT("code", "code of the service"), INT("time_ms", "when"), END};
+static const struct api_field message_read[] = {
+    {.name = "message_ids", .type = API_STRINGS, .doc = "which messages"}, STR("chat", "where"),
+    STR("kind", "read or played"), END};
+static const struct api_field message_undecryptable[] = {STR("message_id", "which message"),
+    STR("chat", "where"), OBJ("sender", party, "from whom"), STR("reason", "why, a stable word"),
+    STR("unavailable", "if the service kept it from this device"), FLAG("hidden", "not for eyes"),
+    INT("attempt", "retries so far"), END};
+static const struct api_field offline_done[] = {INT("count", "stanzas that had waited"), END};
+static const struct api_field server_notice[] = {STR("kind", "kind of the stanza"),
+    STR("from", "from whom"), STR("raw_b64", "the stanza as it came"), END};
+static const struct api_field events_gap[] = {INT("from", "first seq that is lost"),
+    INT("to", "last seq that is lost"), INT("count", "at most so many"),
+    STR("reason", "why, a stable word"), END};
+static const struct api_field events_closed[] = {STR("subscription", "which"),
+    WORD("reason", "stolen|expired|stopping|deleted|error", "why"), END};
+
+#define D(t, r, b, d)                                                                              \
+	{                                                                                          \
+		.type = (t), .durable = 1, .role = (r), .body = (b), .doc = (d)                    \
+	}
+#define T(t, r, b, d)                                                                              \
+	{                                                                                          \
+		.type = (t), .durable = 0, .role = (r), .body = (b), .doc = (d)                    \
+	}
+const struct api_event api_events[] = {
+    D("account.state", API_READ | API_LINK, account_state, "The state of an account changed."),
+    T("account.link", API_LINK, account_link, "A step of linking needs showing."),
+    D("account.linked", API_READ | API_LINK, account_linked, "Linking succeeded."),
+    D("account.link_failed", API_READ | API_LINK, account_link_failed,
+	"Linking failed at the end."),
+    D("account.unlinked", API_READ | API_LINK, account_unlinked, "This device was removed."),
+    D("message.received", API_READ, message_event, "A message for this account."),
+    D("message.sent", API_READ, message_event, "Sent by this or another own device."),
+    D("message.status", API_READ, message_status, "A sent message moves on."),
+    D("message.read", API_READ, message_read, "Read or played on another own device."),
+    D("message.undecryptable", API_READ, message_undecryptable,
+	"A message could not be read; a retry runs."),
+    D("offline.done", API_READ, offline_done, "The queue of the service is drained."),
+    D("server.notice", API_READ, server_notice, "Something that this version does not know."),
+    D("events.gap", API_ANY, events_gap, "The log had to lose something."),
+    T("events.closed", API_ANY, events_closed, "A subscription ended that its client did not end."),
+};
+const size_t api_nevents = sizeof(api_events) / sizeof(api_events[0]);
+
+const struct api_event *
+api_event_find(const char *type)
+{
+	for (size_t i = 0; i < api_nevents; i++)
+		if (strcmp(api_events[i].type, type) == 0)
+			return &api_events[i];
+	return NULL;
+}

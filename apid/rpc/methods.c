@@ -1,0 +1,47 @@
+/* Which function serves which method of the table. */
+#include <string.h>
+
+#include "apid/rpc/methods.h"
+
+const struct method_binding method_bindings[] = {
+    {"server.hello", method_server_hello},
+    {"server.schema", method_server_schema},
+    {"server.version", method_server_version},
+    {"server.health", method_server_health},
+    {"server.metrics", method_server_metrics},
+    {"server.sandbox", method_server_sandbox},
+    {"server.flows", method_server_flows},
+    {"request.cancel", method_request_cancel},
+    {"account.list", method_account_list},
+    {"account.get", method_account_get},
+    {"account.state", method_account_state},
+    {"account.link", method_account_link},
+    {"account.link_cancel", method_account_link_cancel},
+    {"account.unlink", method_account_unlink},
+    {"account.pause", method_account_pause},
+    {"account.resume", method_account_resume},
+    {"account.reconnect", method_account_reconnect},
+    {"message.send", method_message_send},
+    {"message.state", method_message_state},
+    {"chat.mark_read", method_chat_mark_read},
+    {"events.subscribe", method_events_subscribe},
+    {"events.unsubscribe", method_events_unsubscribe},
+    {"events.fetch", method_events_fetch},
+    {"events.ack", method_events_ack},
+    {"events.consumers", method_events_consumers},
+    {"events.consumer_delete", method_events_consumer_delete},
+};
+const size_t method_nbindings = sizeof(method_bindings) / sizeof(method_bindings[0]);
+
+method_fn *
+method_handler(size_t index)
+{
+	static method_fn *by_index[RPC_METHODS_MAX];
+
+	if (index >= api_nmethods || index >= RPC_METHODS_MAX)
+		return NULL;
+	for (size_t i = 0; by_index[index] == NULL && i < method_nbindings; i++)
+		if (strcmp(method_bindings[i].name, api_methods[index].name) == 0)
+			by_index[index] = method_bindings[i].run;
+	return by_index[index];
+}

@@ -1,0 +1,33 @@
+/* The handlers of the API's methods, bound to the table by name. */
+#ifndef WARD_METHODS_H
+#define WARD_METHODS_H
+
+#include "apid/rpc/client.h"
+
+/* Takes over the request: answers it now or later, once. */
+typedef void method_fn(struct request *rq);
+
+struct method_binding {
+	const char *name;
+	method_fn *run;
+};
+extern const struct method_binding method_bindings[];
+extern const size_t method_nbindings;
+/* The handler of the i-th method of the table; NULL is a defect that rpc_start dies of. */
+method_fn *method_handler(size_t index);
+
+/* by noun */
+method_fn method_server_hello, method_server_schema, method_server_version, method_server_health,
+    method_server_metrics, method_server_sandbox, method_server_flows, method_request_cancel;
+method_fn method_account_list, method_account_get, method_account_state, method_account_link,
+    method_account_link_cancel, method_account_unlink, method_account_pause, method_account_resume,
+    method_account_reconnect;
+method_fn method_message_send, method_message_state, method_chat_mark_read;
+method_fn method_events_subscribe, method_events_unsubscribe, method_events_fetch,
+    method_events_ack, method_events_consumers, method_events_consumer_delete;
+
+/* What the same parameters always give: BLAKE2b-256 over the canonical JSON of a message.send
+ * without wait and timeout_ms and with the account named. 0, or -1 when memory is out. */
+int method_send_hash(const json_t *params, const char *account, uint8_t out[32]);
+
+#endif

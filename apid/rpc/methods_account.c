@@ -1,0 +1,124 @@
+/* The methods of accounts: what the engine knows of them, and linking. */
+#include <string.h>
+
+#include "apid/rpc/methods.h"
+
+/* ------------------------------------------------------------------ asking */
+
+/* The state alone: what account.state and the switches answer. */
+static json_t *
+describe_state(const struct account *a)
+{
+	static const char *const fields[] = {
+	    "account", "state", "reason", "since_ms", "next_attempt_ms", "until_ms", "user_action"};
+	json_t *all = account_describe(a), *o = json_object(), *v;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if ((v = json_object_get(all, fields[i])) != NULL)
+			json_object_set(o, fields[i], v);
+	json_decref(all);
+	return o;
+}
+
+void
+method_account_list(struct request *rq)
+{
+	struct service *s = rq->client->rpc->service;
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < s->naccounts; i++)
+		json_array_append_new(all, account_describe(s->accounts[i]));
+	request_result(rq, json_pack("{s:o}", "accounts", all));
+}
+
+void
+method_account_get(struct request *rq)
+{
+	request_result(rq, account_describe(rq->account));
+}
+
+void
+method_account_state(struct request *rq)
+{
+	request_result(rq, describe_state(rq->account));
+}
+
+/* ------------------------------------------------------------------ acting */
+
+/* The ends of engine calls: what the engine said, "ok", or the state that followed. */
+static void
+engine_said(void *arg, const json_t *result, const struct api_error *err)
+{
+	if (err != NULL)
+		request_fail(arg, err);
+	else /* a copy by reference: result is borrowed */
+		request_result(arg, json_incref((json_t *)(uintptr_t)result));
+}
+
+static void
+engine_said_ok(void *arg, const json_t *result, const struct api_error *err)
+{
+	if (err != NULL)
+		request_fail(arg, err);
+	else
+		request_result(arg, json_pack("{s:b}", "ok", 1));
+}
+
+static void
+engine_said_state(void *arg, const json_t *result, const struct api_error *err)
+{
+	struct request *rq = arg;
+
+	if (err != NULL)
+		request_fail(rq, err);
+	else
+		request_result(rq, describe_state(rq->account));
+}
+
+void
+method_account_link(struct request *rq)
+{
+	const char *method = request_str(rq, "method");
+	const char *phone = request_str(rq, "phone"), *code = request_str(rq, "code");
+
+	if (method == NULL)
+		method = phone != NULL ? "code" : "qr";
+	if (strcmp(method, "code") == 0 && phone == NULL)
+		request_error(
+		    rq, -32602, "params", "method code needs the number of the phone", "phone");
+	else if (strcmp(method, "qr") == 0 && (phone != NULL || code != NULL))
+		request_error(
+		    rq, -32602, "params", "is for method code", phone != NULL ? "phone" : "code");
+	else
+		account_link(rq->account, rq->token, method, phone, code, engine_said, rq);
+}
+
+void
+method_account_link_cancel(struct request *rq)
+{
+	account_link_cancel(rq->account, rq->token, engine_said_ok, rq);
+}
+
+void
+method_account_unlink(struct request *rq)
+{
+	account_unlink(rq->account, rq->token, engine_said_ok, rq);
+}
+
+void
+method_account_pause(struct request *rq)
+{
+	account_pause(rq->account, rq->token, engine_said_state, rq);
+}
+
+void
+method_account_resume(struct request *rq)
+{
+	account_resume(rq->account, rq->token, engine_said_state, rq);
+}
+
+void
+method_account_reconnect(struct request *rq)
+{
+	account_reconnect(rq->account, rq->token, engine_said_state, rq);
+}

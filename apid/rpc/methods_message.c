@@ -1,0 +1,119 @@
+/* message.send, message.state, chat.mark_read. */
+#include <string.h>
+
+#include <sodium.h>
+
+#include "apid/rpc/methods.h"
+#include "common/clock.h"
+
+static void
+engine_said(void *arg, const json_t *result, const struct api_error *err)
+{
+	if (err != NULL)
+		request_fail(arg, err);
+	else /* a copy by reference: result is borrowed */
+		request_result(arg, json_incref((json_t *)(uintptr_t)result));
+}
+
+static int
+hash_piece(const char *text, size_t len, void *arg)
+{
+	return crypto_generichash_update(arg, (const unsigned char *)text, len);
+}
+
+int
+method_send_hash(const json_t *params, const char *account, uint8_t out[32])
+{
+	crypto_generichash_state st;
+	json_t *copy = json_copy((json_t *)(uintptr_t)params);
+	int r = -1;
+
+	if (copy == NULL)
+		return -1;
+	(void)json_object_del(copy, "wait"); /* -1: it was not there */
+	(void)json_object_del(copy, "timeout_ms");
+	if (json_object_set_new(copy, "account", json_string(account)) == 0 &&
+	    crypto_generichash_init(&st, NULL, 0, 32) == 0 &&
+	    json_dump_callback(copy, hash_piece, &st, JSON_COMPACT | JSON_SORT_KEYS) == 0 &&
+	    crypto_generichash_final(&st, out, 32) == 0)
+		r = 0;
+	sodium_memzero(&st, sizeof(st));
+	json_decref(copy);
+	return r;
+}
+
+static int
+key_ok(const char *key)
+{
+	return key[strspn(key,
+		   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-")] == '\0';
+}
+
+static enum send_wait
+parse_wait(const char *word)
+{
+	if (word != NULL && strcmp(word, "queued") == 0)
+		return SEND_WAIT_QUEUED;
+	if (word != NULL && strcmp(word, "delivered") == 0)
+		return SEND_WAIT_DELIVERED;
+	return SEND_WAIT_SERVER;
+}
+
+void
+method_message_send(struct request *rq)
+{
+	const struct config *config = rq->client->rpc->service->config;
+	struct send_request m = {
+	    .to = request_str(rq, "to"),
+	    .idempotency_key = request_str(rq, "idempotency_key"),
+	    .text = request_str(rq, "text"),
+	    .uid = rq->client->peer.uid,
+	    .wait = parse_wait(request_str(rq, "wait")),
+	    .timeout_ms =
+		(unsigned)request_int(rq, "timeout_ms", config_int(config, "send", "timeout")),
+	    .not_after_ms = request_int(rq, "not_after_ms", 0),
+	};
+
+	if (!key_ok(m.idempotency_key)) {
+		request_error(
+		    rq, -32602, "params", "must be of A-Z a-z 0-9 . _ : -", "idempotency_key");
+		return;
+	}
+	if (m.not_after_ms != 0 && m.not_after_ms <= clock_wall_ms()) {
+		request_error(rq, -32602, "params", "is in the past", "not_after_ms");
+		return;
+	}
+	if (method_send_hash(rq->params, account_name(rq->account), m.params_hash) == -1) {
+		request_error(rq, -2, "internal", "out of memory", NULL);
+		return;
+	}
+	message_send(rq->account, rq->token, &m, engine_said, rq);
+}
+
+void
+method_message_state(struct request *rq)
+{
+	message_state(rq->account, rq->token, rq->client->peer.uid,
+	    request_str(rq, "idempotency_key"), engine_said, rq);
+}
+
+static void
+marked(void *arg, const json_t *result, const struct api_error *err)
+{
+	if (err != NULL)
+		request_fail(arg, err);
+	else
+		request_result(arg, json_pack("{s:b}", "ok", 1));
+}
+
+void
+method_chat_mark_read(struct request *rq)
+{
+	const json_t *ids = json_object_get(rq->params, "message_ids");
+	const char *text[256]; /* the most that the table allows */
+	size_t n = json_array_size(ids);
+
+	for (size_t i = 0; i < n; i++)
+		text[i] = json_string_value(json_array_get(ids, i));
+	chat_mark_read(rq->account, rq->token, request_str(rq, "chat"), text, n, marked, rq);
+}
