@@ -351,11 +351,12 @@ static int
 put(struct channel *ch, uint32_t type, uint32_t id, uint16_t flags, const ProtobufCMessage *m,
     int fd)
 {
-	size_t len = m != NULL ? protobuf_c_message_get_packed_size(m) : 0;
 	uint8_t *at;
+	size_t len;
 
 	if (ch->dead || ch->ended || ch->gone)
 		return -1;
+	len = m != NULL ? protobuf_c_message_get_packed_size(m) : 0;
 	if ((at = frame_put_space(ch->writer, type, id, flags, len, fd)) == NULL) {
 		channel_break(ch, 0,
 		    "the output queue is full: type %u, %zu bytes, %zu queued of at most %zu", type,
