@@ -610,7 +610,7 @@ ask(struct rig *g, uint32_t max, unsigned deadline_ms)
 {
 	Keyd__AccountOpen q = KEYD__ACCOUNT_OPEN__INIT;
 
-	q.account = (char *)(uintptr_t) "one";
+	q.account = pb_str("one");
 	return channel_request(g->ch, T_ASK, &q.base, T_ANSWER, &keyd__pair_qr_reply__descriptor,
 	    max, deadline_ms, on_reply, g);
 }
