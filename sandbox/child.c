@@ -155,6 +155,8 @@ child_boot(struct child *c, enum ward_role role, int argc, char **argv)
 	p->landlock_optional = (boot.flags & CONTROL_LANDLOCK_OPTIONAL) != 0;
 	if (policy_of(role)->tcp_connect)
 		p->nports = ports_of_config(c->config, p->ports, SANDBOX_PORTS_MAX);
+	if (role == ROLE_APID)
+		p->clients = (unsigned)config_int(c->config, "api", "max_connections");
 
 	if ((c->base = event_base_new()) == NULL)
 		fatalx("cannot make the event loop");

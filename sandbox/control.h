@@ -6,8 +6,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A packet of a SOCK_SEQPACKET pair: magic u32, version u16, type u16, length u32 (of what follows),
- * all big-endian, then the payload. A packet is a whole message: nothing is ever kept half read. */
+/* A packet of a SOCK_SEQPACKET pair: magic u32, version u16, type u16, length u32 (of what
+ * follows), all big-endian, then the payload. A packet is a whole message: nothing is ever kept
+ * half read. */
 #define CONTROL_MAGIC   0x57415244u /* "WARD" */
 #define CONTROL_VERSION 1
 #define CONTROL_HEADER  12
@@ -19,11 +20,12 @@
 #define CONTROL_PACKET_MAX   (CONTROL_HEADER + CONTROL_BOOT_FIXED + CONTROL_TEXT_MAX)
 
 enum control_type {
-	CONTROL_BOOT = 1,    /* parent -> child, first: struct control_boot */
-	CONTROL_READY = 2,   /* child -> parent, once: report text */
-	CONTROL_GO = 3,      /* parent -> child, once: report text for apid, empty for the others */
-	CONTROL_STOP = 4,    /* parent -> child: finish and exit 0 */
-	CONTROL_INCIDENT = 5 /* child -> parent: a peer broke the contract; text says which and how */
+	CONTROL_BOOT = 1,  /* parent -> child, first: struct control_boot */
+	CONTROL_READY = 2, /* child -> parent, once: report text */
+	CONTROL_GO = 3,    /* parent -> child, once: report text for apid, empty for the others */
+	CONTROL_STOP = 4,  /* parent -> child: finish and exit 0 */
+	CONTROL_INCIDENT =
+	    5 /* child -> parent: a peer broke the contract; text says which and how */
 };
 
 /* For `allowed`: the set of types that may come now. */
@@ -35,10 +37,10 @@ struct control_msg {
 	size_t len;
 };
 
-/* Check one packet. 0 and *out (pointing into `packet`), or -1 and *why. Every size is bounded by its
- * type; text is checked to hold no NUL. */
-int control_decode(const void *packet, size_t len, unsigned allowed, struct control_msg *out,
-    const char **why);
+/* Check one packet. 0 and *out (pointing into `packet`), or -1 and *why. Every size is bounded by
+ * its type; text is checked to hold no NUL. */
+int control_decode(
+    const void *packet, size_t len, unsigned allowed, struct control_msg *out, const char **why);
 
 /* Send one message: 0, or -1 with errno (EMSGSIZE when the payload is larger than its type allows).
  * Never blocks when the socket does not; never raises SIGPIPE. */
@@ -62,12 +64,12 @@ enum control_status control_recv(int fd, int flags, void *buf, size_t size, unsi
 #define CONTROL_BOOT_FLAGS        7u
 
 struct control_boot {
-	uint32_t role;       /* enum ward_role, checked against the program's own */
+	uint32_t role; /* enum ward_role, checked against the program's own */
 	uint32_t flags;
-	uint32_t uid, gid;   /* for CONTROL_AS_ROOT; never 0 then */
-	uint32_t parent;     /* pid: the child dies with it */
-	uint32_t log_level;  /* enum log_level */
-	const char *config;  /* text, not NUL-terminated */
+	uint32_t uid, gid;  /* for CONTROL_AS_ROOT; never 0 then */
+	uint32_t parent;    /* pid: the child dies with it */
+	uint32_t log_level; /* enum log_level */
+	const char *config; /* text, not NUL-terminated */
 	size_t config_len;
 };
 /* Malloc'd payload for CONTROL_BOOT; NULL when memory is out or the text is too long. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static int
-limit_set(const struct policy_limit *l, char *err)
+limit_set(const struct policy_limit *l, uint64_t value, char *err)
 {
 	struct rlimit old, want, now;
 
@@ -16,12 +16,12 @@ limit_set(const struct policy_limit *l, char *err)
 		snprintf(err, SANDBOX_ERR, "cannot read limit %s: %s", l->name, strerror(errno));
 		return (-1);
 	}
-	want.rlim_cur = want.rlim_max = (rlim_t)l->value;
+	want.rlim_cur = want.rlim_max = (rlim_t)value;
 	if (want.rlim_max > old.rlim_max) {
-		if (l->kind == LIMIT_EXACT) {
+		if (l->kind == LIMIT_EXACT || l->kind == LIMIT_CLIENTS) {
 			snprintf(err, SANDBOX_ERR,
 			    "limit %s must be %llu, but the hard limit is %llu", l->name,
-			    (unsigned long long)l->value, (unsigned long long)old.rlim_max);
+			    (unsigned long long)value, (unsigned long long)old.rlim_max);
 			return (-1);
 		}
 		want.rlim_cur = want.rlim_max = old.rlim_max;
@@ -39,15 +39,17 @@ limit_set(const struct policy_limit *l, char *err)
 }
 
 int
-limits_enter(const struct policy *pol, int own_uid, struct sandbox_state *out, char *err)
+limits_enter(const struct sandbox_params *p, struct sandbox_state *out, char *err)
 {
 	const struct policy_limit *l;
 	struct rlimit now;
+	uint64_t value;
 
-	for (l = pol->limits; l->name != NULL; l++) {
-		if (l->kind == LIMIT_OWN_UID && !own_uid)
+	for (l = policy_of(p->role)->limits; l->name != NULL; l++) {
+		if (l->kind == LIMIT_OWN_UID && !p->as_root)
 			continue;
-		if (limit_set(l, err) == -1)
+		value = l->value + (l->kind == LIMIT_CLIENTS ? p->clients : 0);
+		if (limit_set(l, value, err) == -1)
 			return (-1);
 		if (getrlimit((__rlimit_resource_t)l->resource, &now) == -1)
 			continue;

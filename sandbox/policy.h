@@ -28,10 +28,11 @@ struct policy_cond {
 #define POLICY_CONDS 4
 
 struct policy_call {
-	const char *name;    /* as libseccomp knows it; one that this machine lacks is dropped */
-	int soft;            /* 0 = allowed; else the errno with which it is denied */
-	struct policy_cond cond[POLICY_CONDS]; /* all must hold; several rows of a call are an "or" */
-	const char *reason;  /* who needs it and for what */
+	const char *name; /* as libseccomp knows it; one that this machine lacks is dropped */
+	int soft;         /* 0 = allowed; else the errno with which it is denied */
+	struct policy_cond
+	    cond[POLICY_CONDS]; /* all must hold; several rows of a call are an "or" */
+	const char *reason;     /* who needs it and for what */
 };
 
 /* --- Landlock -------------------------------------------------------------------------------- */
@@ -54,23 +55,28 @@ struct policy_call {
 #define LL_TRUNCATE    (1ull << 14) /* ABI 3 */
 #define LL_IOCTL_DEV   (1ull << 15) /* ABI 5 */
 
-enum policy_root { ROOT_ANY, ROOT_CHROOT, ROOT_HOST }; /* where a path rule counts */
+enum policy_root {
+	ROOT_ANY,
+	ROOT_CHROOT,
+	ROOT_HOST
+}; /* where a path rule counts */
 
 struct policy_path {
-	const char *path;       /* NULL = the folder behind fd; absolute, inside the chroot if any */
+	const char *path; /* NULL = the folder behind fd; absolute, inside the chroot if any */
 	int fd;
 	uint64_t rights;
 	enum policy_root where;
-	int optional;           /* a file that need not exist */
+	int optional; /* a file that need not exist */
 	const char *reason;
 };
 
 /* --- limits ---------------------------------------------------------------------------------- */
 
 enum policy_limit_kind {
-	LIMIT_EXACT,    /* soft and hard become this; it is an error if the hard limit is lower */
-	LIMIT_AT_MOST,  /* this, or the hard limit where that is lower */
-	LIMIT_OWN_UID   /* as AT_MOST, but only with a uid of its own (NPROC counts by uid) */
+	LIMIT_CLIENTS, /* as EXACT, plus the clients that the config allows */
+	LIMIT_EXACT,   /* soft and hard become this; it is an error if the hard limit is lower */
+	LIMIT_AT_MOST, /* this, or the hard limit where that is lower */
+	LIMIT_OWN_UID  /* as AT_MOST, but only with a uid of its own (NPROC counts by uid) */
 };
 
 struct policy_limit {
@@ -90,8 +96,8 @@ enum policy_fd_kind {
 	FD_LISTENING, /* Unix socket, SOCK_STREAM, listening */
 	FD_PIPE,
 	FD_DIR,
-	FD_READABLE,  /* a file or pipe, open for reading only */
-	FD_ANON       /* of the kernel's making: epoll, eventfd */
+	FD_READABLE, /* a file or pipe, open for reading only */
+	FD_ANON      /* of the kernel's making: epoll, eventfd */
 };
 
 struct policy_fd {
@@ -128,8 +134,9 @@ const struct policy *policy_of(enum ward_role r);
 extern const uint16_t policy_fixed_ports[];
 extern const size_t policy_nfixed_ports;
 
-/* Checks the table of a role: names that exist somewhere, a reason on each line, no row that another
- * makes dead, no two rows that say different things of one call. 0, or -1 with a message in err. */
+/* Checks the table of a role: names that exist somewhere, a reason on each line, no row that
+ * another makes dead, no two rows that say different things of one call. 0, or -1 with a message in
+ * err. */
 int policy_lint(const struct policy *p, char *err, size_t size);
 
 /* How many different calls a role may make on this machine. */

@@ -8,8 +8,8 @@
 /* The names of the libraries that are loaded, one space between them. Call it before the seal. */
 void report_libraries(struct buf *out);
 
-/* Append all that the process itself knows: pid, seccomp_calls, landlock_abi, landlock_rules, rlimits,
- * fds (those that are still open), libraries, root. 0, or -1 when it does not fit. */
+/* Append all that the process itself knows: pid, seccomp_calls, landlock_abi, landlock_rules,
+ * rlimits, fds (those that are still open), libraries, root. 0, or -1 when it does not fit. */
 int report_self(const struct sandbox_params *p, const struct sandbox_state *s,
     const struct buf *libraries, struct buf *out);
 

@@ -52,7 +52,7 @@ sandbox_enter(const struct sandbox_params *p, struct sandbox_state *out)
 	if (getrandom(draw, sizeof(draw), 0) != (ssize_t)sizeof(draw))
 		fatal("confinement of %s: getrandom", role_name(p->role));
 
-	if (limits_enter(pol, p->as_root, out, err) == -1 || drop_privileges(p, out, err) == -1 ||
+	if (limits_enter(p, out, err) == -1 || drop_privileges(p, out, err) == -1 ||
 	    (p->parent != 0 && privs_die_with(p->parent, err) == -1) || privs_lock(err) == -1 ||
 	    descriptors_check(pol, out, err) == -1)
 		fatalx("confinement of %s: %s", role_name(p->role), err);

@@ -14,14 +14,15 @@
 
 struct sandbox_params {
 	enum ward_role role;
-	int as_root;   /* chroot into the working folder, become uid and gid, drop capabilities */
+	int as_root; /* chroot into the working folder, become uid and gid, drop capabilities */
 	uid_t uid;
 	gid_t gid;
-	pid_t parent;  /* die with it, and at once if it is gone; 0 = no such tie */
+	pid_t parent; /* die with it, and at once if it is gone; 0 = no such tie */
 	uint16_t ports[SANDBOX_PORTS_MAX]; /* where a tcp_connect role may connect */
 	size_t nports;
-	int landlock_optional;         /* go on without Landlock where the kernel has none */
-	const pid_t *children;         /* ROLE_WARD: whom it may kill */
+	unsigned clients;      /* apid: api.max_connections */
+	int landlock_optional; /* go on without Landlock where the kernel has none */
+	const pid_t *children; /* ROLE_WARD: whom it may kill */
 	size_t nchildren;
 	unsigned without; /* for probes, which show what one layer alone does: 0 everywhere else */
 };
@@ -47,7 +48,7 @@ void sandbox_enter(const struct sandbox_params *p, struct sandbox_state *out);
 
 /* The layers; each returns 0, or -1 with a message in err. */
 #define SANDBOX_ERR 256
-int limits_enter(const struct policy *pol, int own_uid, struct sandbox_state *out, char *err);
+int limits_enter(const struct sandbox_params *p, struct sandbox_state *out, char *err);
 /* chroot into the working folder, which must be the role's or root's, and not the system's root */
 int privs_root(uid_t uid, struct sandbox_state *out, char *err);
 int privs_bounding(char *err);                       /* before the identity goes: needs root */
