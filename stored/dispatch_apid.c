@@ -1,0 +1,370 @@
+/* What apid may ask of stored. */
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "stored/consumer.h"
+#include "stored/dispatch.h"
+#include "stored/eventlog.h"
+#include "stored/region.h"
+#include "stored/space.h"
+#include "stored/unit.h"
+
+#define KIB 1024u
+#define MIB ((size_t)1024 * 1024)
+
+#define READ_MAX   1000 /* events or rows of one answer */
+#define READ_BYTES MIB  /* and their bytes, about */
+#define JIDS_MAX   64
+
+/* ---------------------------------------------------------------- units */
+
+static int
+unit_open_row(struct message *m, void *owner)
+{
+	return unit_open(owner, (const Stored__UnitOpen *)m->pb);
+}
+
+static int
+unit_commit_row(struct message *m, void *owner)
+{
+	return unit_commit(owner, m);
+}
+
+static int
+unit_abort_row(struct message *m, void *owner)
+{
+	return unit_abort(owner, (const Stored__UnitAbort *)m->pb);
+}
+
+/* ---------------------------------------------------------------- pieces of a read */
+
+/* The account of a request, open; else it was answered with *ret. */
+static struct store_account *
+usable(struct store *s, const char *name, struct message *m, int *ret)
+{
+	struct store_account *a = store_account(s, name);
+
+	if (a == NULL)
+		*ret = channel_reply_error(m->channel, m->id, "unknown_account", "no such account");
+	else if (!s->unlocked)
+		*ret = channel_reply_error(m->channel, m->id, "locked", "the store has no key yet");
+	else if (!a->opened.ok)
+		*ret =
+		    channel_reply_error(m->channel, m->id, "account_failed", "%s", a->opened.text);
+	else
+		return a;
+	return NULL;
+}
+
+/* The service's database is there; else it was answered with *ret. */
+static int
+service_usable(struct store *s, struct message *m, int *ret)
+{
+	if (!s->unlocked)
+		*ret = channel_reply_error(m->channel, m->id, "locked", "the store has no key yet");
+	else if (s->service == NULL)
+		*ret = channel_reply_error(
+		    m->channel, m->id, "account_failed", "%s", s->service_opened.text);
+	else
+		return 1;
+	return 0;
+}
+
+/* Send what was read, or say why it could not be; frees the region. */
+static int
+answer(struct store *s, struct store_account *a, struct message *m, enum store_status st,
+    uint32_t type, const ProtobufCMessage *out, struct region *r)
+{
+	int ret;
+
+	if (st == STORE_OK)
+		ret = channel_reply(m->channel, m->id, type, out);
+	else
+		ret = channel_reply_error(
+		    m->channel, m->id, store_status_word(st), "the database could not be read");
+	region_free(r);
+	if (st != STORE_OK)
+		store_trouble(s, a, st);
+	if (channel_full(s->apid) && !s->apid_paused) {
+		s->apid_paused = 1; /* it asks faster than it reads */
+		channel_pause(s->apid);
+	}
+	return ret;
+}
+
+static int
+refuse(struct message *m, const char *text)
+{
+	return channel_reply_error(m->channel, m->id, "bad_request", "%s", text);
+}
+
+/* ---------------------------------------------------------------- reads of an account */
+
+static int
+device_load(struct message *m, void *owner)
+{
+	struct store *s = owner;
+	const Stored__DeviceLoad *rq = (const Stored__DeviceLoad *)m->pb;
+	Stored__DeviceRecord *rec = NULL;
+	enum store_status st = STORE_NO_MEMORY;
+	struct store_account *a;
+	struct region *r;
+	int ret;
+
+	if ((a = usable(s, rq->account, m, &ret)) == NULL)
+		return ret;
+	if ((r = region_new(MIB)) != NULL)
+		st = s->backend->device_load(a->db, r, &rec);
+	return answer(s, a, m, st, STORED__TYPE__DEVICE_RECORD, rec != NULL ? &rec->base : NULL, r);
+}
+
+static int
+lookup(struct message *m, void *owner)
+{
+	struct store *s = owner;
+	const Stored__Lookup *rq = (const Stored__Lookup *)m->pb;
+	Stored__LookupReply out = STORED__LOOKUP_REPLY__INIT;
+	enum store_status st = STORE_OK;
+	struct store_account *a;
+	struct region *r;
+	Stored__Peer *p;
+	size_t i;
+	int ret;
+
+	if ((a = usable(s, rq->account, m, &ret)) == NULL)
+		return ret;
+	if (rq->n_jids > JIDS_MAX)
+		return refuse(m, "too many JIDs");
+	if ((r = region_new(8 * MIB)) == NULL ||
+	    (out.peers = region_alloc(r, (rq->n_jids + 1) * sizeof(p))) == NULL)
+		return answer(s, a, m, STORE_NO_MEMORY, 0, NULL, r);
+	for (i = 0; st == STORE_OK && i < rq->n_jids; i++) {
+		if ((p = region_alloc(r, sizeof(*p))) == NULL) {
+			st = STORE_NO_MEMORY;
+			break;
+		}
+		stored__peer__init(p);
+		out.peers[out.n_peers++] = p;
+		st = s->backend->peer_lookup(a->db, rq->jids[i], r, p);
+	}
+	return answer(s, a, m, st, STORED__TYPE__LOOKUP_REPLY, &out.base, r);
+}
+
+static int
+outbox_load(struct message *m, void *owner)
+{
+	struct store *s = owner;
+	const Stored__OutboxLoad *rq = (const Stored__OutboxLoad *)m->pb;
+	Stored__OutboxRows out = STORED__OUTBOX_ROWS__INIT;
+	enum store_status st = STORE_NO_MEMORY;
+	struct store_account *a;
+	struct region *r;
+	int ret;
+
+	if ((a = usable(s, rq->account, m, &ret)) == NULL)
+		return ret;
+	if (rq->limit < 1 || rq->limit > READ_MAX)
+		return refuse(m, "limit is out of range");
+	if ((r = region_new(16 * MIB)) != NULL)
+		st = s->backend->outbox_load(
+		    a->db, rq->after_row, rq->limit, READ_BYTES, r, &out.rows, &out.n_rows);
+	return answer(s, a, m, st, STORED__TYPE__OUTBOX_ROWS, &out.base, r);
+}
+
+static int
+outbox_find(struct message *m, void *owner)
+{
+	struct store *s = owner;
+	const Stored__OutboxFind *rq = (const Stored__OutboxFind *)m->pb;
+	Stored__OutboxRows out = STORED__OUTBOX_ROWS__INIT;
+	Stored__OutboxRow *row = NULL;
+	enum store_status st = STORE_NO_MEMORY;
+	struct store_account *a;
+	struct region *r;
+	int ret;
+
+	if ((a = usable(s, rq->account, m, &ret)) == NULL)
+		return ret;
+	if (rq->message_id == NULL && (!rq->has_uid || rq->idempotency_key == NULL))
+		return refuse(m, "neither message id nor uid and key");
+	if ((r = region_new(16 * MIB)) != NULL)
+		st = s->backend->outbox_find(
+		    a->db, rq->uid, rq->idempotency_key, rq->message_id, r, &row);
+	out.rows = &row;
+	out.n_rows = row != NULL;
+	return answer(s, a, m, st, STORED__TYPE__OUTBOX_ROWS, &out.base, r);
+}
+
+/* ---------------------------------------------------------------- the event log */
+
+/* The accounts that a read asks for. 0, or -1: it was answered with *ret. */
+static int
+chosen(struct store *s, const Stored__EventsRead *rq, struct message *m,
+    struct store_account **list, size_t *n, int *ret)
+{
+	struct store_account *a;
+	size_t i, k;
+
+	*n = 0;
+	if (rq->n_accounts > ACCOUNTS_MAX) {
+		*ret = refuse(m, "too many accounts");
+		return -1;
+	}
+	for (i = 0; rq->n_accounts == 0 && i < s->naccounts; i++)
+		list[(*n)++] = &s->accounts[i];
+	for (i = 0; i < rq->n_accounts; i++) {
+		if ((a = store_account(s, rq->accounts[i])) == NULL) {
+			*ret = channel_reply_error(
+			    m->channel, m->id, "unknown_account", "no such account");
+			return -1;
+		}
+		for (k = 0; k < *n && list[k] != a; k++)
+			continue;
+		if (k == *n) /* one that is named twice is read once */
+			list[(*n)++] = a;
+	}
+	return 0;
+}
+
+static int
+events_read(struct message *m, void *owner)
+{
+	struct store *s = owner;
+	const Stored__EventsRead *rq = (const Stored__EventsRead *)m->pb;
+	struct store_account *list[ACCOUNTS_MAX], *failed = NULL;
+	Stored__Events out = STORED__EVENTS__INIT;
+	enum store_status st = STORE_NO_MEMORY;
+	struct region *r;
+	size_t n;
+	int ret;
+
+	if (!service_usable(s, m, &ret) || chosen(s, rq, m, list, &n, &ret) == -1)
+		return ret;
+	if (rq->limit < 1 || rq->limit > READ_MAX || rq->max_bytes < 1 ||
+	    rq->max_bytes > READ_BYTES)
+		return refuse(m, "limit or max_bytes is out of range");
+	if ((r = region_new(4 * MIB)) != NULL)
+		st = eventlog_read(s, list, n, rq, r, &out, &failed);
+	if (st != STORE_OK && failed == NULL) /* not a database's fault */
+		st = STORE_NO_MEMORY;
+	return answer(s, failed, m, st, STORED__TYPE__EVENTS, &out.base, r);
+}
+
+static int
+consumer_row(struct message *m, void *owner)
+{
+	int ret;
+
+	return service_usable(owner, m, &ret) ? consumer_change(owner, m) : ret;
+}
+
+static int
+consumer_list_row(struct message *m, void *owner)
+{
+	int ret;
+
+	return service_usable(owner, m, &ret) ? consumer_list(owner, m) : ret;
+}
+
+/* ---------------------------------------------------------------- numbers */
+
+static int
+stats(struct message *m, void *owner)
+{
+	struct store *s = owner;
+	Stored__Stats out = STORED__STATS__INIT;
+	struct store_counters c;
+	size_t i;
+
+	s->backend->counters(&c);
+	out.units = s->n_units;
+	out.units_failed = s->n_units_failed;
+	out.transactions = s->n_transactions;
+	out.fsyncs = c.fsyncs;
+	out.events = s->n_events;
+	for (i = 0; i < s->naccounts; i++) {
+		if (s->accounts[i].db != NULL)
+			out.database_bytes += s->backend->bytes(s->accounts[i].db);
+	}
+	if (s->service != NULL)
+		out.database_bytes += s->backend->bytes(s->service);
+	space_check(s, 0);
+	out.free_bytes = s->free_bytes;
+	out.disk_low = s->disk_low;
+	return channel_reply(m->channel, m->id, STORED__TYPE__STATS_REPLY, &out.base);
+}
+
+/* ---------------------------------------------------------------- the table */
+
+static const struct channel_row rows[] = {
+    {STORED__TYPE__UNIT_OPEN, "UNIT_OPEN", 5, 64, CHANNEL_ALL_STATES, 0,
+	&stored__unit_open__descriptor, unit_open_row},
+    {STORED__TYPE__UNIT_COMMIT, "UNIT_COMMIT", 7, 8192 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__unit_commit__descriptor, unit_commit_row},
+    {STORED__TYPE__UNIT_ABORT, "UNIT_ABORT", 5, 64, CHANNEL_ALL_STATES, 0,
+	&stored__unit_abort__descriptor, unit_abort_row},
+    {STORED__TYPE__DEVICE_LOAD, "DEVICE_LOAD", 3, 64, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__device_load__descriptor, device_load},
+    {STORED__TYPE__LOOKUP, "LOOKUP", 3, 16 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__lookup__descriptor, lookup},
+    {STORED__TYPE__OUTBOX_LOAD, "OUTBOX_LOAD", 7, 64, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__outbox_load__descriptor, outbox_load},
+    {STORED__TYPE__OUTBOX_FIND, "OUTBOX_FIND", 3, 512, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__outbox_find__descriptor, outbox_find},
+    {STORED__TYPE__EVENTS_READ, "EVENTS_READ", 6, 4 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__events_read__descriptor, events_read},
+    {STORED__TYPE__CONSUMER_OPEN, "CONSUMER_OPEN", 6, 256, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__consumer_open__descriptor, consumer_row},
+    {STORED__TYPE__CONSUMER_ACK, "CONSUMER_ACK", 6, 256, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__consumer_ack__descriptor, consumer_row},
+    {STORED__TYPE__CONSUMER_LIST, "CONSUMER_LIST", 0, 16, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__consumer_list__descriptor, consumer_list_row},
+    {STORED__TYPE__CONSUMER_DELETE, "CONSUMER_DELETE", 4, 256, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__consumer_delete__descriptor, consumer_row},
+    {STORED__TYPE__STATS, "STATS", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__stats_get__descriptor, stats},
+};
+
+static void
+on_broken(struct channel *ch, void *owner, const char *why)
+{
+	struct store *s = owner;
+
+	s->peer_lost(s, ch, why);
+}
+
+static void
+on_closed(struct channel *ch, void *owner)
+{
+	struct store *s = owner;
+
+	s->peer_lost(s, ch, NULL);
+}
+
+static void
+on_drained(struct channel *ch, void *owner)
+{
+	struct store *s = owner;
+
+	if (s->apid_paused)
+		channel_resume(ch);
+	s->apid_paused = 0;
+}
+
+int
+dispatch_apid_attach(struct store *s, int fd)
+{
+	const struct channel_config cfg = {
+	    .name = "stored: apid",
+	    .rows = rows,
+	    .nrows = sizeof(rows) / sizeof(rows[0]),
+	    .owner = s,
+	    .out_max_bytes = (size_t)64 * 1024 * 1024,
+	    .on_broken = on_broken,
+	    .on_closed = on_closed,
+	    .on_drained = on_drained,
+	};
+
+	s->apid = channel_new(s->base, fd, &cfg);
+	return s->apid == NULL ? -1 : 0;
+}

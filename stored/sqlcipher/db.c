@@ -1,0 +1,610 @@
+/* One SQLCipher database: opening, transactions, statements that are kept. */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "stored/sqlcipher/db.h"
+#include "stored/sqlcipher/vfs.h"
+
+#define PAGE            4096
+#define WAL_IDLE_PAGES  1024  /* 4 MiB: checkpoint when nothing is waiting */
+#define WAL_FORCE_PAGES 4096  /* 16 MiB: checkpoint even under load */
+#define WAL_REST_MS     10000 /* a log that has rested so long is written back as well */
+
+#define TEXT_(x) #x
+#define TEXT(x)  TEXT_(x)
+
+/* Run for each database, in this order, after the key and before the first read. */
+static const char *const pragmas[] = {
+    /* The page MAC with SHA-256 instead of SHA-512: saves a quarter of the time of a write, and 256
+     * bits are what the key has. Must be set before the first page is read. */
+    "PRAGMA cipher_hmac_algorithm = HMAC_SHA256",
+    /* Larger pages cost more for each small commit (+48 % at 8192), smaller ones make trees deep.
+     */
+    "PRAGMA cipher_page_size = " TEXT(PAGE),
+    /* Locking memory of every allocation costs a third and needs a large RLIMIT_MEMLOCK; the
+     * process cannot be dumped or traced, and private keys come sealed. */
+    "PRAGMA cipher_memory_security = OFF",
+    /* We are the only user. No -shm file, no lock calls for each transaction, and a second service
+     * on the same folder is noticed. */
+    "PRAGMA locking_mode = EXCLUSIVE",
+    /* One sequential write and one sync a commit; readers of the old state need not wait. */
+    "PRAGMA journal_mode = WAL",
+    /* Durable before visible: in WAL mode only FULL syncs the log at each commit. */
+    "PRAGMA synchronous = FULL",
+    /* A checkpoint inside of a commit would make one unit wait for all: db_tidy does them. */
+    "PRAGMA wal_autocheckpoint = 0",
+    /* A log that grew in a burst is cut back when it starts anew. */
+    "PRAGMA journal_size_limit = 16777216",
+    /* Sorting must not open files: there would be plaintext in them, and the sandbox forbids it. */
+    "PRAGMA temp_store = MEMORY",
+    /* What is deleted is overwritten in its page, so that the key opens no deleted message. */
+    "PRAGMA secure_delete = ON",
+    /* The schema uses no foreign keys: a check for each write that nothing needs. */
+    "PRAGMA foreign_keys = OFF",
+    /* A schema is data from a file: it may call no function that we did not vouch for. */
+    "PRAGMA trusted_schema = OFF",
+};
+
+/* ---------------------------------------------------------------- process */
+
+int
+db_start(void)
+{
+	sqlite3 *warm = NULL;
+	int rc;
+
+	/* The journal of a savepoint stays in memory whatever its size: a file would need a
+	 * temporary folder. Must come before SQLite initialises. */
+	if (sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1) != SQLITE_OK)
+		log_warnx("sqlcipher: was initialised before its configuration");
+	if (sqlite3_initialize() != SQLITE_OK || vfs_register() == -1) {
+		log_errx("sqlcipher: cannot initialise");
+		return -1;
+	}
+	/* OpenSSL reads its configuration, SQLite its random seed, at the first keyed use. */
+	rc = sqlite3_open_v2(":memory:", &warm, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_key_v2(warm, "main", "warm", 4);
+	if (rc == SQLITE_OK) /* or it writes local times to standard error */
+		rc = sqlite3_exec(warm, "PRAGMA cipher_log_level = NONE", NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(
+		    warm, "CREATE TABLE t(a); INSERT INTO t VALUES(random())", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		log_errx("sqlcipher: warm-up: %s", sqlite3_errmsg(warm));
+	sqlite3_close(warm);
+	return rc == SQLITE_OK ? 0 : -1;
+}
+
+void
+db_counters(struct store_counters *out)
+{
+	out->fsyncs = vfs_syncs();
+}
+
+/* ---------------------------------------------------------------- results */
+
+static enum store_status
+status_of_errno(int e)
+{
+	switch (e) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return STORE_FULL;
+	case EROFS:
+	case EACCES:
+	case EPERM:
+		return STORE_READ_ONLY;
+	default:
+		return STORE_IO;
+	}
+}
+
+enum store_status
+db_status(struct store_db *db, int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return STORE_OK;
+	case SQLITE_FULL:
+		return STORE_FULL;
+	case SQLITE_READONLY:
+		return STORE_READ_ONLY;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return STORE_CORRUPT;
+	case SQLITE_NOMEM:
+		return STORE_NO_MEMORY;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return STORE_IN_USE;
+	case SQLITE_CONSTRAINT:
+	case SQLITE_TOOBIG:
+		return STORE_BAD;
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+		return status_of_errno(sqlite3_system_errno(db->sql));
+	default:
+		return STORE_IO;
+	}
+}
+
+static enum store_status
+fail(struct store_db *db, int rc, const char *what)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT;
+	enum store_status st = db_status(db, rc);
+
+	if (!store_status_soft(st) && log_allowed(&limit))
+		log_warnx("%s: %s: %s (%s)", db->file, what, sqlite3_errmsg(db->sql),
+		    store_status_word(st));
+	return st;
+}
+
+/* ---------------------------------------------------------------- statements */
+
+sqlite3_stmt *
+db_stmt(struct store_db *db, struct sql *q, enum store_status *st)
+{
+	static int slots;
+	int rc;
+
+	*st = STORE_OK;
+	if (q->slot == 0) {
+		if (slots + 1 >= DB_STATEMENTS)
+			fatalx("sqlcipher: more than %d statements", DB_STATEMENTS);
+		q->slot = ++slots;
+	}
+	if (db->kept[q->slot] != NULL)
+		return db->kept[q->slot];
+	rc = sqlite3_prepare_v3(
+	    db->sql, q->text, -1, SQLITE_PREPARE_PERSISTENT, &db->kept[q->slot], NULL);
+	if (rc != SQLITE_OK) {
+		*st = fail(db, rc, "prepare");
+		db->kept[q->slot] = NULL;
+	}
+	return db->kept[q->slot];
+}
+
+enum store_status
+db_step(struct store_db *db, sqlite3_stmt *s, int *row)
+{
+	int rc = sqlite3_step(s);
+
+	*row = rc == SQLITE_ROW;
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? STORE_OK : fail(db, rc, "step");
+}
+
+enum store_status
+db_run(struct store_db *db, sqlite3_stmt *s)
+{
+	int row;
+	enum store_status st = db_step(db, s, &row);
+
+	db_done(s);
+	return st;
+}
+
+void
+db_done(sqlite3_stmt *s)
+{
+	if (s == NULL)
+		return;
+	(void)sqlite3_reset(s); /* repeats the error that step gave already */
+	(void)sqlite3_clear_bindings(s);
+}
+
+enum store_status
+db_exec(struct store_db *db, struct sql *q)
+{
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, q, &st);
+
+	return s == NULL ? st : db_run(db, s);
+}
+
+int
+db_changes(const struct store_db *db)
+{
+	return sqlite3_changes(db->sql);
+}
+
+/* Binding fails only for a wrong index, which every run of the statement would show. */
+void
+db_bind_text(sqlite3_stmt *s, int i, const char *text)
+{
+	(void)sqlite3_bind_text(s, i, text, -1, SQLITE_STATIC);
+}
+
+void
+db_bind_blob(sqlite3_stmt *s, int i, const void *data, size_t n)
+{
+	if (n == 0) /* a NULL pointer would bind NULL */
+		(void)sqlite3_bind_zeroblob(s, i, 0);
+	else
+		(void)sqlite3_bind_blob64(s, i, data, n, SQLITE_STATIC);
+}
+
+void
+db_bind_u64(sqlite3_stmt *s, int i, uint64_t v)
+{
+	(void)sqlite3_bind_int64(s, i, v > INT64_MAX ? INT64_MAX : (int64_t)v);
+}
+
+char *
+db_text(sqlite3_stmt *s, int col, struct region *r)
+{
+	const unsigned char *t = sqlite3_column_text(s, col);
+
+	return t == NULL ? NULL : region_copy(r, t, (size_t)sqlite3_column_bytes(s, col));
+}
+
+int
+db_blob(sqlite3_stmt *s, int col, struct region *r, ProtobufCBinaryData *out)
+{
+	const void *p = sqlite3_column_blob(s, col);
+
+	out->len = (size_t)sqlite3_column_bytes(s, col);
+	out->data = region_copy(r, p, out->len);
+	return out->data == NULL ? -1 : 0;
+}
+
+uint64_t
+db_u64(sqlite3_stmt *s, int col)
+{
+	sqlite3_int64 v = sqlite3_column_int64(s, col);
+
+	return v < 0 ? 0 : (uint64_t)v;
+}
+
+/* ---------------------------------------------------------------- opening */
+
+static int
+on_commit(void *arg, sqlite3 *sql, const char *name, int pages)
+{
+	struct store_db *db = arg;
+
+	(void)sql;
+	(void)name;
+	db->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+static enum store_status
+run_pragmas(struct store_db *db)
+{
+	size_t i;
+	int rc;
+
+	for (i = 0; i < sizeof(pragmas) / sizeof(pragmas[0]); i++) {
+		rc = sqlite3_exec(db->sql, pragmas[i], NULL, NULL, NULL);
+		if (rc == SQLITE_NOTADB)
+			return STORE_WRONG_KEY;
+		if (rc != SQLITE_OK)
+			return db_status(db, rc);
+	}
+	return STORE_OK;
+}
+
+static enum store_status
+set_key(struct store_db *db, const uint8_t *key)
+{
+	char text[2 * STORE_KEY_LEN + 4], hex[2 * STORE_KEY_LEN + 1];
+	int rc;
+
+	sodium_bin2hex(hex, sizeof(hex), key, STORE_KEY_LEN);
+	snprintf(text, sizeof(text), "x'%s'", hex); /* a raw key: no derivation */
+	rc = sqlite3_key_v2(db->sql, "main", text, (int)strlen(text));
+	sodium_memzero(hex, sizeof(hex));
+	sodium_memzero(text, sizeof(text));
+	return db_status(db, rc);
+}
+
+/* What can be told from the file before a key is tried. */
+static enum store_status
+look_at_file(struct store_db *db, struct store_open *o)
+{
+	static const char plain[16] = "SQLite format 3";
+	char head[16], wal[sizeof(db->file) + 4];
+	struct stat sb;
+	ssize_t n;
+	int fd;
+
+	snprintf(wal, sizeof(wal), "%s-wal", db->file);
+	o->recovered = stat(wal, &sb) == 0 && sb.st_size > 0;
+	if ((fd = open(db->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
+		return errno == ENOENT ? STORE_OK : status_of_errno(errno);
+	n = read(fd, head, sizeof(head));
+	close(fd);
+	if (n == (ssize_t)sizeof(head) && memcmp(head, plain, sizeof(head)) == 0) {
+		snprintf(o->text, sizeof(o->text), "%s is an unencrypted database, not ward's",
+		    db->file);
+		return STORE_FOREIGN;
+	}
+	return STORE_OK;
+}
+
+struct deadline {
+	int64_t at;
+};
+
+static int
+out_of_time(void *arg)
+{
+	return clock_mono_ms() >= ((struct deadline *)arg)->at;
+}
+
+/* After an unclean stop: read the whole file as far as the time goes. */
+static enum store_status
+check(struct store_db *db, struct store_open *o)
+{
+	int64_t began = clock_mono_ms();
+	struct deadline d = {began + *o->check_budget_ms};
+	sqlite3_stmt *s = NULL;
+	enum store_status st = STORE_OK;
+	const char *said;
+	int rc;
+
+	if (*o->check_budget_ms <= 0) {
+		o->unchecked = 1;
+		return STORE_OK;
+	}
+	sqlite3_progress_handler(db->sql, 1000, out_of_time, &d);
+	rc = sqlite3_prepare_v2(db->sql, "PRAGMA quick_check(1)", -1, &s, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(s);
+	said = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
+	if (rc == SQLITE_INTERRUPT) {
+		o->unchecked = 1;
+	} else if (said == NULL || strcmp(said, "ok") != 0) {
+		st = rc == SQLITE_ROW ? STORE_CORRUPT : db_status(db, rc);
+		snprintf(o->text, sizeof(o->text), "%s: damaged: %.90s", db->file,
+		    said != NULL ? said : sqlite3_errmsg(db->sql));
+	}
+	sqlite3_finalize(s);
+	sqlite3_progress_handler(db->sql, 0, NULL, NULL);
+	*o->check_budget_ms -= clock_mono_ms() - began;
+	return st;
+}
+
+static enum store_status
+open_file(struct store_db *db)
+{
+	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+			  SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
+	int rc = sqlite3_open_v2(db->file, &db->sql, flags, VFS_NAME);
+
+	if (db->sql == NULL)
+		return STORE_NO_MEMORY;
+	if (rc != SQLITE_OK)
+		return db_status(db, rc);
+	sqlite3_limit(db->sql, SQLITE_LIMIT_LENGTH, 16 * 1024 * 1024);
+	sqlite3_limit(db->sql, SQLITE_LIMIT_ATTACHED, 0);
+	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+	return STORE_OK;
+}
+
+static enum store_status
+open_steps(struct store_db *db, struct store_open *o)
+{
+	enum store_status st;
+
+	if ((st = look_at_file(db, o)) != STORE_OK || (st = open_file(db)) != STORE_OK ||
+	    (st = set_key(db, o->key)) != STORE_OK || (st = run_pragmas(db)) != STORE_OK)
+		return st;
+	if (sqlite3_db_readonly(db->sql, "main") == 1)
+		return STORE_READ_ONLY;
+	/* After the pragmas: wal_autocheckpoint takes any other hook away. */
+	sqlite3_wal_hook(db->sql, on_commit, db);
+	if ((st = migrate(db, o->account, o->text, sizeof(o->text))) != STORE_OK)
+		return st;
+	return o->recovered ? check(db, o) : STORE_OK;
+}
+
+static const char *
+why_not(enum store_status st)
+{
+	switch (st) {
+	case STORE_WRONG_KEY:
+		return "the key does not open it, or its first page is damaged";
+	case STORE_READ_ONLY:
+		return "no right to write the file or its folder";
+	case STORE_IN_USE:
+		return "another process has it open";
+	case STORE_FULL:
+		return "no space left";
+	default:
+		return NULL;
+	}
+}
+
+enum store_status
+db_open(struct store_open *o, struct store_db **out)
+{
+	struct store_db *db = calloc(1, sizeof(*db));
+	enum store_status st;
+	const char *why;
+
+	*out = NULL;
+	o->recovered = o->unchecked = 0;
+	o->text[0] = '\0';
+	if (db == NULL)
+		return STORE_NO_MEMORY;
+	db->kind = o->kind;
+	if (o->kind == STORE_SERVICE)
+		snprintf(db->file, sizeof(db->file), "service.db");
+	else
+		snprintf(db->file, sizeof(db->file), "account-%s.db", o->account);
+	st = open_steps(db, o);
+	if (st == STORE_OK) {
+		*out = db;
+		return STORE_OK;
+	}
+	why = why_not(st);
+	if (o->text[0] == '\0')
+		snprintf(o->text, sizeof(o->text), "%s: %.90s", db->file,
+		    why != NULL       ? why
+		    : db->sql != NULL ? sqlite3_errmsg(db->sql)
+				      : "cannot be opened");
+	db_close(db);
+	return st;
+}
+
+void
+db_close(struct store_db *db)
+{
+	size_t i;
+
+	if (db == NULL)
+		return;
+	for (i = 0; i < DB_STATEMENTS; i++)
+		sqlite3_finalize(db->kept[i]);
+	/* Writes the log back and deletes it: the mark of a clean stop. */
+	if (db->sql != NULL && sqlite3_close(db->sql) != SQLITE_OK)
+		log_warnx("%s: close: %s", db->file, sqlite3_errmsg(db->sql));
+	free(db->dedup_at);
+	free(db);
+}
+
+uint64_t
+db_bytes(struct store_db *db)
+{
+	char wal[sizeof(db->file) + 4];
+	struct stat sb;
+	uint64_t n = 0;
+
+	snprintf(wal, sizeof(wal), "%s-wal", db->file);
+	if (stat(db->file, &sb) == 0)
+		n += (uint64_t)sb.st_size;
+	if (stat(wal, &sb) == 0)
+		n += (uint64_t)sb.st_size;
+	return n;
+}
+
+/* ---------------------------------------------------------------- transactions */
+
+/* A commit whose sync failed may stand complete in the log, and recovery after a crash would then
+ * apply what we said had not happened. Emptying the log takes it away; until that works the
+ * database takes no writes. */
+static enum store_status
+heal(struct store_db *db)
+{
+	int rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+	if (rc != SQLITE_OK)
+		return fail(db, rc, "clear the log after a failed commit");
+	db->suspect = 0;
+	db->wal_pages = 0;
+	return STORE_OK;
+}
+
+enum store_status
+db_begin(struct store_db *db)
+{
+	static struct sql q = SQL("BEGIN IMMEDIATE");
+	enum store_status st;
+
+	if (db->suspect && (st = heal(db)) != STORE_OK)
+		return st;
+	st = db_exec(db, &q);
+	db->in_transaction = st == STORE_OK;
+	return st;
+}
+
+enum store_status
+db_commit(struct store_db *db)
+{
+	static struct sql q = SQL("COMMIT");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+	int rc;
+
+	if (s == NULL)
+		return st;
+	rc = sqlite3_step(s);
+	st = rc == SQLITE_DONE ? STORE_OK : fail(db, rc, "commit");
+	db_done(s);
+	if (st == STORE_OK) {
+		db->in_transaction = 0;
+		return STORE_OK;
+	}
+	db_rollback(db);
+	if ((rc & 0xff) != SQLITE_FULL) { /* a write that found no space left no commit mark */
+		db->suspect = 1;
+		(void)heal(db); /* else again at the next begin */
+	}
+	return st;
+}
+
+void
+db_rollback(struct store_db *db)
+{
+	static struct sql q = SQL("ROLLBACK");
+
+	if (!sqlite3_get_autocommit(db->sql)) /* some errors roll back by themselves */
+		(void)db_exec(db, &q);
+	db->in_transaction = 0;
+}
+
+enum store_status
+db_mark(struct store_db *db)
+{
+	static struct sql q = SQL("SAVEPOINT unit");
+
+	return db_exec(db, &q);
+}
+
+enum store_status
+db_mark_keep(struct store_db *db)
+{
+	static struct sql q = SQL("RELEASE unit");
+
+	return db_exec(db, &q);
+}
+
+enum store_status
+db_mark_undo(struct store_db *db)
+{
+	static struct sql q = SQL("ROLLBACK TO unit");
+	enum store_status st = db_exec(db, &q);
+
+	return st == STORE_OK ? db_mark_keep(db) : st;
+}
+
+enum store_status
+db_tidy(struct store_db *db, int idle)
+{
+	int in_log = 0, done = 0, rc;
+	int64_t now = clock_mono_ms();
+
+	if (db->wal_pages != db->wal_seen) {
+		db->wal_seen = db->wal_pages;
+		db->wal_changed_ms = now;
+	}
+	if (db->wal_pages == 0)
+		return STORE_OK;
+	if (db->wal_pages < WAL_FORCE_PAGES &&
+	    (!idle || (db->wal_pages < WAL_IDLE_PAGES && now - db->wal_changed_ms < WAL_REST_MS)))
+		return STORE_OK;
+	rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &done);
+	if (rc != SQLITE_OK)
+		return fail(db, rc, "checkpoint");
+	if (in_log == done)
+		db->wal_pages = 0; /* the next commit starts the log anew */
+	return STORE_OK;
+}

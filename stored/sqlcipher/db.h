@@ -1,0 +1,137 @@
+/* One SQLCipher database: opening, transactions, statements that are kept. For the files of this
+ * folder only; the rest of stored sees stored/backend.h. */
+#ifndef WARD_SQLCIPHER_DB_H
+#define WARD_SQLCIPHER_DB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sqlcipher/sqlite3.h>
+
+#include "stored/backend.h"
+
+#define DB_STATEMENTS 64
+
+struct store_db {
+	sqlite3 *sql;
+	enum store_kind kind;
+	char file[64];
+	sqlite3_stmt *kept[DB_STATEMENTS];
+	int in_transaction;
+	int wal_pages; /* in the write-ahead log, as of the last commit */
+	int wal_seen;  /* the same, when db_tidy last looked */
+	int64_t wal_changed_ms;
+	int suspect; /* a failed commit may still stand in the log: see db_commit */
+	struct store_event walking;
+	sqlite3_stmt *walk;
+	/* where the sweeps go on */
+	char *dedup_at;
+	int64_t outbox_keys_at, outbox_rows_at;
+};
+
+/* An SQL text and its place among a database's kept statements; one static struct a statement. */
+struct sql {
+	const char *text;
+	int slot; /* 0 = none yet */
+};
+#define SQL(text_)                                                                                 \
+	{                                                                                          \
+		text_, 0                                                                           \
+	}
+
+/* The kept statement, ready to bind. NULL: *st says why. */
+sqlite3_stmt *db_stmt(struct store_db *db, struct sql *q, enum store_status *st);
+/* One step: *row = 1 if there is a row. */
+enum store_status db_step(struct store_db *db, sqlite3_stmt *s, int *row);
+/* Step a statement that gives no rows, and be done with it. */
+enum store_status db_run(struct store_db *db, sqlite3_stmt *s);
+/* Reset and unbind: after the last step. NULL is fine. */
+void db_done(sqlite3_stmt *s);
+/* Prepare, run, done, for statements without parameters. */
+enum store_status db_exec(struct store_db *db, struct sql *q);
+int db_changes(const struct store_db *db);
+
+enum store_status db_status(struct store_db *db, int rc); /* of an SQLite result code */
+
+/* Bindings that SQLite reads in place: they must outlive the statement's run. */
+void db_bind_text(sqlite3_stmt *s, int i, const char *text); /* NULL binds NULL */
+void db_bind_blob(sqlite3_stmt *s, int i, const void *data, size_t n);
+void db_bind_u64(sqlite3_stmt *s, int i, uint64_t v); /* above 2^63-1: clamped */
+
+/* Copies of a column in the region; NULL column gives NULL. */
+char *db_text(sqlite3_stmt *s, int col, struct region *r);
+/* Returns 0, or -1 when memory is out. */
+int db_blob(sqlite3_stmt *s, int col, struct region *r, ProtobufCBinaryData *out);
+uint64_t db_u64(sqlite3_stmt *s, int col);
+
+/* --- db.c, the backend's own operations --- */
+int db_start(void);
+void db_counters(struct store_counters *out);
+enum store_status db_open(struct store_open *o, struct store_db **out);
+void db_close(struct store_db *db);
+uint64_t db_bytes(struct store_db *db);
+enum store_status db_begin(struct store_db *db);
+enum store_status db_commit(struct store_db *db);
+void db_rollback(struct store_db *db);
+enum store_status db_mark(struct store_db *db);
+enum store_status db_mark_keep(struct store_db *db);
+enum store_status db_mark_undo(struct store_db *db);
+enum store_status db_tidy(struct store_db *db, int idle);
+
+/* --- migrate.c --- */
+/* Brings the schema to this version in one transaction. text: for people, if it fails. */
+enum store_status migrate(struct store_db *db, const char *account, char *text, size_t textlen);
+
+/* --- one file a domain --- */
+enum store_status signal_get(
+    struct store_db *, const Stored__RecordName *, struct region *, Stored__Record *);
+enum store_status signal_put(struct store_db *, const Stored__RecordPut *);
+enum store_status signal_delete(struct store_db *, const Stored__RecordDelete *);
+
+enum store_status device_load(struct store_db *, struct region *, Stored__DeviceRecord **);
+enum store_status device_merge(struct store_db *, const Stored__DeviceRecord *);
+enum store_status device_reset(struct store_db *);
+
+enum store_status contacts_put(struct store_db *, const Stored__Contact *, int64_t now_ms);
+enum store_status contacts_lookup(
+    struct store_db *, const char *jid, struct region *, Stored__Peer *);
+
+enum store_status devices_put(struct store_db *, const Stored__DeviceList *);
+enum store_status devices_drop(struct store_db *, const char *user);
+enum store_status devices_drop_all(struct store_db *);
+/* Absent: *out NULL. */
+enum store_status devices_get(
+    struct store_db *, const char *user, struct region *, Stored__DeviceList **out);
+
+enum store_status events_append(
+    struct store_db *, uint64_t seq, int64_t now_ms, const Stored__EventAppend *, int *kept);
+enum store_status events_last(struct store_db *, uint64_t *seq);
+enum store_status events_walk(struct store_db *, uint64_t after_seq);
+enum store_status events_step(struct store_db *, const struct store_event **);
+void events_stop(struct store_db *);
+enum store_status events_heads(
+    struct store_db *, uint64_t after_seq, struct store_event_head *, size_t max, size_t *n);
+enum store_status events_trim(struct store_db *, uint64_t upto, size_t max, size_t *n);
+enum store_status events_dedup_sweep(
+    struct store_db *, int64_t before_ms, size_t max, int *wrapped);
+
+enum store_status outbox_put(struct store_db *, const Stored__OutboxPut *, int64_t now_ms);
+enum store_status outbox_update(struct store_db *, const Stored__OutboxUpdate *);
+enum store_status outbox_receipt(struct store_db *, const Stored__ReceiptMark *);
+enum store_status outbox_load(struct store_db *, uint64_t after_row, uint32_t limit,
+    size_t max_bytes, struct region *, Stored__OutboxRow ***, size_t *n);
+enum store_status outbox_find(struct store_db *, uint32_t uid, const char *key,
+    const char *message_id, struct region *, Stored__OutboxRow **);
+enum store_status outbox_expire(
+    struct store_db *, int64_t keys_before_ms, int64_t rows_before_ms, size_t max, size_t *n);
+
+enum store_status service_log_load(struct store_db *, struct store_log_state *);
+enum store_status service_log_save(struct store_db *, const struct store_log_state *);
+enum store_status consumers_get(
+    struct store_db *, uint32_t uid, const char *name, struct store_consumer *, int *found);
+enum store_status consumers_put(struct store_db *, const struct store_consumer *);
+enum store_status consumers_delete(struct store_db *, uint32_t uid, const char *name);
+enum store_status consumers_list(
+    struct store_db *, const uint32_t *uid, struct region *, struct store_consumer **, size_t *n);
+
+#endif

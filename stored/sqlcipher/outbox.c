@@ -1,0 +1,307 @@
+/* The outbox: what is to be sent and what was, with the receipts that came for it. */
+#include <string.h>
+
+#include "stored/sqlcipher/db.h"
+
+#define COLUMNS                                                                                    \
+	"row, message_id, chat, uid, key, params_hash, content, state, stanza, created_ms, "       \
+	"was_online,"                                                                              \
+	" code, reason, server_ms,"                                                                \
+	" (SELECT count(*) FROM receipt WHERE outbox = row),"                                      \
+	" (SELECT count(*) FROM receipt WHERE outbox = row AND status >= 2),"                      \
+	" not_after_ms"
+
+enum receipt_status {
+	DELIVERED = 1,
+	READ = 2,
+	PLAYED = 3
+};
+
+/* ---------------------------------------------------------------- writing */
+
+/* Is one there with this key, or with this message id? */
+static enum store_status
+taken(struct store_db *db, const Stored__OutboxPut *p)
+{
+	static struct sql q =
+	    SQL("SELECT key IS ?2 AND uid = ?1 FROM outbox WHERE (uid = ?1 AND key = ?2)"
+		" OR message_id = ?3 ORDER BY 1 DESC LIMIT 1");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+	int row = 0;
+
+	if (s == NULL)
+		return st;
+	sqlite3_bind_int64(s, 1, p->uid);
+	db_bind_text(s, 2, p->idempotency_key);
+	db_bind_text(s, 3, p->message_id);
+	st = db_step(db, s, &row);
+	if (st == STORE_OK && row)
+		st = sqlite3_column_int(s, 0) ? STORE_DUPLICATE : STORE_BAD;
+	db_done(s);
+	return st;
+}
+
+enum store_status
+outbox_put(struct store_db *db, const Stored__OutboxPut *p, int64_t now_ms)
+{
+	static struct sql q = SQL(
+	    "INSERT INTO outbox(message_id, chat, uid, key, params_hash, content, state, stanza,"
+	    " created_ms, was_online, not_after_ms, added_ms)"
+	    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
+	enum store_status st = taken(db, p);
+	sqlite3_stmt *s;
+
+	if (st != STORE_OK || (s = db_stmt(db, &q, &st)) == NULL)
+		return st;
+	db_bind_text(s, 1, p->message_id);
+	db_bind_text(s, 2, p->chat);
+	sqlite3_bind_int64(s, 3, p->uid);
+	db_bind_text(s, 4, p->idempotency_key);
+	db_bind_blob(s, 5, p->params_hash.data, p->params_hash.len);
+	db_bind_blob(s, 6, p->content.data, p->content.len);
+	sqlite3_bind_int(s, 7, (int)p->state);
+	if (p->has_stanza)
+		db_bind_blob(s, 8, p->stanza.data, p->stanza.len);
+	sqlite3_bind_int64(s, 9, p->created_ms);
+	if (p->has_was_online)
+		sqlite3_bind_int(s, 10, p->was_online);
+	if (p->has_not_after_ms)
+		sqlite3_bind_int64(s, 11, p->not_after_ms);
+	sqlite3_bind_int64(s, 12, now_ms);
+	return db_run(db, s);
+}
+
+enum store_status
+outbox_update(struct store_db *db, const Stored__OutboxUpdate *u)
+{
+	static struct sql q =
+	    SQL("UPDATE outbox SET state = ifnull(?2, state), stanza = ifnull(?3, stanza),"
+		" code = ifnull(?4, code), reason = ifnull(?5, reason),"
+		" server_ms = ifnull(?6, server_ms) WHERE message_id = ?1");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+
+	if (s == NULL)
+		return st;
+	db_bind_text(s, 1, u->message_id);
+	if (u->has_state)
+		sqlite3_bind_int(s, 2, (int)u->state);
+	if (u->has_stanza)
+		db_bind_blob(s, 3, u->stanza.data, u->stanza.len);
+	if (u->has_code)
+		sqlite3_bind_int64(s, 4, u->code);
+	db_bind_text(s, 5, u->reason);
+	if (u->has_server_ms)
+		sqlite3_bind_int64(s, 6, u->server_ms);
+	return db_run(db, s);
+}
+
+static int
+rank(const char *status)
+{
+	if (strcmp(status, "played") == 0)
+		return PLAYED;
+	return strcmp(status, "read") == 0 ? READ : DELIVERED;
+}
+
+enum store_status
+outbox_receipt(struct store_db *db, const Stored__ReceiptMark *m)
+{
+	/* of a message that is not ours nothing is kept: a stranger could fill the disk with them
+	 */
+	static struct sql q =
+	    SQL("INSERT INTO receipt(outbox, party, status, time_ms)"
+		" SELECT row, ?2, ?3, ?4 FROM outbox WHERE message_id = ?1"
+		" ON CONFLICT(outbox, party) DO UPDATE SET status = excluded.status,"
+		" time_ms = excluded.time_ms WHERE excluded.status > status");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+
+	if (s == NULL)
+		return st;
+	db_bind_text(s, 1, m->message_id);
+	db_bind_text(s, 2, m->party);
+	sqlite3_bind_int(s, 3, rank(m->status));
+	sqlite3_bind_int64(s, 4, m->time_ms);
+	return db_run(db, s);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static Stored__OutboxRow *
+row_of(sqlite3_stmt *s, struct region *r)
+{
+	Stored__OutboxRow *row = region_alloc(r, sizeof(*row));
+	Stored__OutboxPut *p = region_alloc(r, sizeof(*p));
+
+	if (row == NULL || p == NULL)
+		return NULL;
+	stored__outbox_row__init(row);
+	stored__outbox_put__init(p);
+	row->put = p;
+	row->row = db_u64(s, 0);
+	p->message_id = db_text(s, 1, r);
+	p->chat = db_text(s, 2, r);
+	p->uid = (uint32_t)sqlite3_column_int64(s, 3);
+	p->idempotency_key = db_text(s, 4, r);
+	if (p->idempotency_key == NULL) /* freed after its seven days */
+		p->idempotency_key = region_text(r, "");
+	(void)db_blob(s, 5, r, &p->params_hash); /* the region remembers a failure */
+	(void)db_blob(s, 6, r, &p->content);
+	p->state = (Stored__OutboxState)sqlite3_column_int(s, 7);
+	p->has_stanza = sqlite3_column_type(s, 8) != SQLITE_NULL;
+	if (p->has_stanza)
+		(void)db_blob(s, 8, r, &p->stanza);
+	p->created_ms = sqlite3_column_int64(s, 9);
+	p->has_was_online = sqlite3_column_type(s, 10) != SQLITE_NULL;
+	p->was_online = sqlite3_column_int(s, 10) != 0;
+	p->has_not_after_ms = sqlite3_column_type(s, 16) != SQLITE_NULL;
+	p->not_after_ms = sqlite3_column_int64(s, 16);
+	row->has_code = sqlite3_column_type(s, 11) != SQLITE_NULL;
+	row->code = (uint32_t)sqlite3_column_int64(s, 11);
+	row->reason = db_text(s, 12, r);
+	row->has_server_ms = sqlite3_column_type(s, 13) != SQLITE_NULL;
+	row->server_ms = sqlite3_column_int64(s, 13);
+	row->has_delivered = row->has_read = 1;
+	row->delivered = (uint32_t)sqlite3_column_int64(s, 14);
+	row->read = (uint32_t)sqlite3_column_int64(s, 15);
+	return region_failed(r) ? NULL : row;
+}
+
+enum store_status
+outbox_load(struct store_db *db, uint64_t after_row, uint32_t limit, size_t max_bytes,
+    struct region *r, Stored__OutboxRow ***rows, size_t *n)
+{
+	static struct sql q =
+	    SQL("SELECT " COLUMNS
+		" FROM outbox WHERE row > ?1 AND state IN (1, 2) ORDER BY row LIMIT ?2");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+	size_t bytes = 0;
+	int row;
+
+	*n = 0;
+	if (s == NULL)
+		return st;
+	if ((*rows = region_alloc(r, (size_t)limit * sizeof(**rows))) == NULL)
+		return STORE_NO_MEMORY;
+	db_bind_u64(s, 1, after_row);
+	sqlite3_bind_int64(s, 2, limit);
+	while ((st = db_step(db, s, &row)) == STORE_OK && row && *n < limit) {
+		bytes += (size_t)sqlite3_column_bytes(s, 6) + (size_t)sqlite3_column_bytes(s, 8);
+		if (*n > 0 && bytes > max_bytes)
+			break;
+		if (((*rows)[*n] = row_of(s, r)) == NULL) {
+			st = STORE_NO_MEMORY;
+			break;
+		}
+		(*n)++;
+	}
+	db_done(s);
+	return st;
+}
+
+enum store_status
+outbox_find(struct store_db *db, uint32_t uid, const char *key, const char *message_id,
+    struct region *r, Stored__OutboxRow **out)
+{
+	static struct sql by_key =
+	    SQL("SELECT " COLUMNS " FROM outbox WHERE uid = ?1 AND key = ?2");
+	static struct sql by_id = SQL("SELECT " COLUMNS " FROM outbox WHERE message_id = ?1");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, message_id != NULL ? &by_id : &by_key, &st);
+	int row = 0;
+
+	*out = NULL;
+	if (s == NULL)
+		return st;
+	if (message_id != NULL) {
+		db_bind_text(s, 1, message_id);
+	} else {
+		sqlite3_bind_int64(s, 1, uid);
+		db_bind_text(s, 2, key);
+	}
+	st = db_step(db, s, &row);
+	if (st == STORE_OK && row && (*out = row_of(s, r)) == NULL)
+		st = STORE_NO_MEMORY;
+	db_done(s);
+	return st;
+}
+
+/* ---------------------------------------------------------------- expiry */
+
+/* The rows from *at on, at most max, that were added before before_ms: gives the last of them in
+ * *end (0 = none). The order of rows is the order of time, but for a clock that was set. */
+static enum store_status
+old_rows(struct store_db *db, int64_t at, int64_t before_ms, size_t max, int64_t *end)
+{
+	static struct sql q =
+	    SQL("SELECT max(row) FROM (SELECT row, added_ms FROM outbox WHERE row > ?1"
+		" ORDER BY row LIMIT ?2) WHERE added_ms < ?3");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+	int row = 0;
+
+	*end = 0;
+	if (s == NULL)
+		return st;
+	sqlite3_bind_int64(s, 1, at);
+	db_bind_u64(s, 2, max);
+	sqlite3_bind_int64(s, 3, before_ms);
+	st = db_step(db, s, &row);
+	if (st == STORE_OK && row)
+		*end = sqlite3_column_int64(s, 0);
+	db_done(s);
+	return st;
+}
+
+/* Run q over the old rows above *at, and move *at on; back to the beginning when there are no more.
+ */
+static enum store_status
+expire_with(
+    struct store_db *db, struct sql *q, int64_t *at, int64_t before_ms, size_t max, size_t *n)
+{
+	enum store_status st;
+	sqlite3_stmt *s;
+	int64_t end;
+
+	st = old_rows(db, *at, before_ms, max, &end);
+	if (st != STORE_OK || end == 0) {
+		*at = 0;
+		return st;
+	}
+	if ((s = db_stmt(db, q, &st)) == NULL)
+		return st;
+	sqlite3_bind_int64(s, 1, *at);
+	sqlite3_bind_int64(s, 2, end);
+	sqlite3_bind_int64(s, 3, before_ms);
+	if ((st = db_run(db, s)) != STORE_OK)
+		return st;
+	*n += (size_t)db_changes(db);
+	*at = end;
+	return STORE_OK;
+}
+
+enum store_status
+outbox_expire(
+    struct store_db *db, int64_t keys_before_ms, int64_t rows_before_ms, size_t max, size_t *n)
+{
+	static struct sql keys = SQL("UPDATE outbox SET key = NULL WHERE row > ?1 AND row <= ?2"
+				     " AND added_ms < ?3 AND key IS NOT NULL");
+	static struct sql receipts =
+	    SQL("DELETE FROM receipt WHERE outbox IN (SELECT row FROM outbox WHERE row > ?1"
+		" AND row <= ?2 AND added_ms < ?3 AND state IN (3, 4))");
+	static struct sql rows = SQL("DELETE FROM outbox WHERE row > ?1 AND row <= ?2"
+				     " AND added_ms < ?3 AND state IN (3, 4)");
+	int64_t at = db->outbox_rows_at;
+	enum store_status st;
+
+	*n = 0;
+	st = expire_with(db, &keys, &db->outbox_keys_at, keys_before_ms, max, n);
+	if (st == STORE_OK)
+		st = expire_with(db, &receipts, &at, rows_before_ms, max, n);
+	if (st == STORE_OK)
+		st = expire_with(db, &rows, &db->outbox_rows_at, rows_before_ms, max, n);
+	return st;
+}

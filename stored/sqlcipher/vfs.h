@@ -1,0 +1,32 @@
+/* The file layer under SQLite: the system's own, with syncs counted, names kept relative, temporary
+ * files refused, and a hook by which a test makes the disk fail or lose power. */
+#ifndef WARD_SQLCIPHER_VFS_H
+#define WARD_SQLCIPHER_VFS_H
+
+#include <stdint.h>
+
+#define VFS_NAME "ward"
+
+enum vfs_op {
+	VFS_OPEN,
+	VFS_WRITE,
+	VFS_SYNC,
+	VFS_TRUNCATE,
+	VFS_DELETE
+};
+
+/* Called before the operation is done. 0 = go on; an SQLite result code = fail with it (set errno
+ * to say why, as the kernel would). data: what is written, VFS_WRITE only. */
+struct vfs_hook {
+	int (*before)(
+	    void *arg, enum vfs_op op, const char *name, int64_t offset, const void *data, int len);
+	void *arg;
+};
+
+/* Once, before the first database is opened. 0 or -1. */
+int vfs_register(void);
+/* NULL takes it away. The struct must stay valid. */
+void vfs_set_hook(const struct vfs_hook *hook);
+uint64_t vfs_syncs(void); /* fsync and fdatasync calls since start */
+
+#endif

@@ -1,0 +1,74 @@
+/* stored: the process that keeps what must not be forgotten, encrypted, in its one folder. */
+#include <sys/stat.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "common/log.h"
+#include "ipc/channel.h"
+#include "sandbox/child.h"
+#include "stored/dispatch.h"
+#include "stored/store.h"
+
+static void
+on_peer_lost(struct store *s, struct channel *ch, const char *why)
+{
+	if (why != NULL)
+		child_channel_broken(ch, s->owner, why);
+	else
+		child_channel_closed(ch, s->owner);
+}
+
+/* Answer what is ready, write all back, leave nothing to recover. */
+static void
+on_stop(struct child *c)
+{
+	store_stop(c->owner);
+	child_exit(c, 0);
+}
+
+static struct store *
+make_store(struct child *c)
+{
+	const char *names[ACCOUNTS_MAX];
+	struct store_options options;
+	struct store *s;
+	size_t i, n = config_account_count(c->config);
+
+	for (i = 0; i < n && i < ACCOUNTS_MAX; i++)
+		names[i] = config_account_name(c->config, i);
+	store_options_from(&options, c->config);
+	if ((s = store_new(c->base, &store_sqlcipher, &options, names, i)) == NULL)
+		fatalx("cannot make the store");
+	s->owner = c;
+	s->peer_lost = on_peer_lost;
+	return s;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct child child;
+	struct store *s;
+	int status;
+
+	child_boot(&child, ROLE_STORED, argc, argv);
+	if (sodium_init() == -1 || store_sqlcipher.start() == -1)
+		fatalx("libraries did not start");
+	s = make_store(&child);
+	if (fchdir(STORED_FD_DATA) == -1)
+		fatal("data folder");
+	child_confine(&child);
+	if (dispatch_keyd_attach(s, STORED_FD_KEYD) == -1 ||
+	    dispatch_apid_attach(s, STORED_FD_APID) == -1)
+		fatalx("cannot make the channels");
+	child.owner = s;
+	child.on_stop = on_stop;
+	child_ready(&child);
+	status = child_run(&child);
+	store_free(s);
+	return (status);
+}
