@@ -1,0 +1,90 @@
+/* The state of keyd: its accounts, its secrets in locked memory, its three channels. */
+#ifndef WARD_CORE_H
+#define WARD_CORE_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include "common/config.h"
+#include "ipc/channel.h"
+#include "keyd/device.h"
+#include "keyd/keyring.h"
+#include "keyd/noise.h"
+#include "keyd/paircode.h"
+#include "keyd/vault.h"
+
+#define NOISE_SLOTS 64
+
+/* A handshake whose finish has not been asked for yet. */
+struct noise_slot {
+	int used;
+	unsigned account;
+	uint64_t conn;
+	uint64_t order; /* the lowest is the oldest */
+	struct noise_hello hello;
+};
+
+/* Every long-lived secret of the process: one piece of memory, locked, not dumped, with guard
+ * pages. */
+struct secrets {
+	struct keyring_source source; /* until the store is unlocked, then wiped */
+	uint8_t master[32];
+	uint8_t vault_key[ACCOUNTS_MAX][32];
+	struct paircode code[ACCOUNTS_MAX];
+	struct noise_slot noise[NOISE_SLOTS];
+	uint64_t noise_order;
+	struct device device; /* of the request that runs, opened for it and wiped after it */
+};
+
+struct request;
+struct keyd;
+
+struct account {
+	struct keyd *keyd;
+	unsigned number;
+	char name[ACCOUNT_NAME_MAX + 1];
+	TAILQ_HEAD(, request)
+	queue; /* in order of arrival; the first one runs or waits for records */
+	unsigned queued;
+	int running; /* its queue is being run: no second time below */
+};
+
+enum keyd_state {
+	KEYD_STARTING, /* the keyring is on its way: requests wait */
+	KEYD_UNLOCKED,
+	KEYD_LOCKED /* for good: every request is answered "locked" */
+};
+
+struct keyd {
+	struct event_base *base;
+	struct secrets *secrets;
+	struct vault *vault;
+	enum keyd_state state;
+	const char *locked_reason; /* stable word, if LOCKED */
+	const char *key_source;    /* "file", "credential", "passphrase" */
+	int fast_curve;
+	uint8_t noise_root[32];
+	struct channel *apid, *netd, *stored;
+	struct account accounts[ACCOUNTS_MAX];
+	unsigned naccounts;
+	size_t queued_bytes; /* of all requests that wait */
+};
+
+/* Everything that may open files or ask the kernel for entropy, and the self-tests: before
+ * confinement. Returns whether libsignal runs on our curve. Dies if a self-test fails. */
+int core_warm_up(void);
+
+/* cache_bytes: bound of the vault's cache. Dies if the secrets cannot be locked in memory. */
+struct keyd *core_new(struct event_base *base, size_t cache_bytes);
+void core_free(struct keyd *k); /* wipes */
+void core_add_account(struct keyd *k, const char *name);
+struct account *core_account(struct keyd *k, const char *name); /* NULL = unknown */
+
+/* The master key is known: derive what belongs to each account. */
+void core_unlock(struct keyd *k);
+/* Never mind: answer everything with "locked". */
+void core_lock(struct keyd *k, const char *reason);
+
+#endif

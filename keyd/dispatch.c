@@ -1,0 +1,93 @@
+/* Who may ask keyd what: one table a peer. */
+#include "ipc/frame.h"
+#include "ipc/keyd.pb-c.h"
+#include "keyd/counter.h"
+#include "keyd/dispatch.h"
+#include "keyd/verbs.h"
+#include "sandbox/child.h"
+
+static struct keyd *
+keyd_of(void *owner)
+{
+	return ((struct child *)owner)->owner;
+}
+
+static int
+on_verb(struct message *m, void *owner)
+{
+	static const struct verb *const verbs[] = {&verb_noise_hello, &verb_noise_finish,
+	    &verb_noise_drop, &verb_account_open, &verb_device_create, &verb_pair_qr,
+	    &verb_pair_refresh, &verb_pair_code, &verb_pair_code_finish, &verb_pair_success,
+	    &verb_prekeys_make, &verb_prekeys_uploaded, &verb_sessions, &verb_encrypt,
+	    &verb_decrypt};
+	size_t i;
+
+	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (verbs[i]->type == m->type) {
+			queue_add(keyd_of(owner), verbs[i], m);
+			return 0;
+		}
+	}
+	return -1; /* a row below without a verb: cannot be */
+}
+
+/* Of the process, not of an account: answered at once, also when locked. */
+static int
+on_status(struct message *m, void *owner)
+{
+	const struct keyd *k = keyd_of(owner);
+	Keyd__StatusReply a = KEYD__STATUS_REPLY__INIT;
+	Keyd__Counter counters[COUNTERS], *list[COUNTERS];
+	int i;
+
+	for (i = 0; i < COUNTERS; i++) {
+		keyd__counter__init(&counters[i]);
+		counters[i].name = (char *)(uintptr_t)counter_name((enum counter)i);
+		counters[i].value = counter_get((enum counter)i);
+		list[i] = &counters[i];
+	}
+	a.unlocked = k->state == KEYD_UNLOCKED;
+	if (k->state != KEYD_UNLOCKED)
+		a.reason =
+		    (char *)(uintptr_t)(k->state == KEYD_LOCKED ? k->locked_reason : "starting");
+	a.key_source = (char *)(uintptr_t)k->key_source;
+	a.fast_curve = k->fast_curve;
+	a.counters = list;
+	a.n_counters = COUNTERS;
+	return channel_reply(m->channel, m->id, KEYD__TYPE__STATUS_REPLY, &a.base);
+}
+
+/* Sizes are of the packed message: "account" takes 3 to 34 bytes, a 64-bit number 2 to 11, a 32-bit
+ * one 2 to 6. Where a field has a bound of its own the row is wider: that is a "bad_request", no
+ * incident. */
+#define KIB 1024u
+#define ROW(type, min, max, flags, desc)                                                           \
+	{                                                                                          \
+		KEYD__TYPE__##type, #type, min, max, CHANNEL_ALL_STATES, flags,                    \
+		    &keyd__##desc##__descriptor, on_verb                                           \
+	}
+
+const struct channel_row dispatch_netd[] = {
+    ROW(NOISE_HELLO, 5, 45, ROW_REQUEST, noise_hello),
+    ROW(NOISE_FINISH, 9, 45 + 64 * KIB + 4 + 16 * KIB + 4, ROW_REQUEST, noise_finish),
+    ROW(NOISE_DROP, 5, 45, 0, noise_drop),
+};
+const size_t dispatch_nnetd = sizeof(dispatch_netd) / sizeof(dispatch_netd[0]);
+
+const struct channel_row dispatch_apid[] = {
+    ROW(ACCOUNT_OPEN, 3, 34, ROW_REQUEST, account_open),
+    ROW(DEVICE_CREATE, 5, 45, ROW_REQUEST, device_create),
+    ROW(PAIR_QR, 7, 1 * KIB, ROW_REQUEST, pair_qr),
+    ROW(PAIR_REFRESH, 5, 45, ROW_REQUEST, pair_refresh),
+    ROW(PAIR_CODE, 3, 128, ROW_REQUEST, pair_code),
+    ROW(PAIR_CODE_FINISH, 9, 1 * KIB, ROW_REQUEST, pair_code_finish),
+    ROW(PAIR_SUCCESS, 9, 8 * KIB, ROW_REQUEST, pair_success),
+    ROW(PREKEYS_MAKE, 7, 53, ROW_REQUEST, prekeys_make),
+    ROW(PREKEYS_UPLOADED, 5, 8 * KIB, ROW_REQUEST, prekeys_uploaded),
+    ROW(SESSIONS, 3, 256 * KIB, ROW_REQUEST, sessions),
+    ROW(ENCRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, encrypt),
+    ROW(DECRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, decrypt),
+    {KEYD__TYPE__STATUS, "STATUS", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST, &keyd__status__descriptor,
+	on_status},
+};
+const size_t dispatch_napid = sizeof(dispatch_apid) / sizeof(dispatch_apid[0]);

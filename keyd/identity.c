@@ -1,0 +1,516 @@
+/* The device of an account: making it, pairing it with a phone, telling its public facts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <signal/key_helper.h>
+#include <signal/session_pre_key.h>
+#include <sodium.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "ipc/keyd.pb-c.h"
+#include "keyd/adv.h"
+#include "keyd/counter.h"
+#include "keyd/curve.h"
+#include "keyd/provider.h"
+#include "keyd/verbs.h"
+
+#define QR_PREFIX "https://wa.me/settings/linked_devices#"
+#define REF_MAX   512
+
+static void
+load_device(struct request *r)
+{
+	struct device *d;
+
+	(void)request_need_device(r, &d);
+}
+
+static void
+put_device(struct request *r, const struct device *d)
+{
+	struct buf plain = BUF_INIT;
+
+	if (device_encode(d, &plain) == -1)
+		fatalx("out of memory");
+	work_put(&r->work, STORED__DOMAIN__DEVICE, "device", plain.data, plain.len);
+	buf_clear(&plain);
+}
+
+static const char *
+check_nothing(const ProtobufCMessage *pb)
+{
+	return NULL;
+}
+
+/* 1 if there is an unlinked device; else answers. */
+static int
+unlinked(struct request *r)
+{
+	if (r->device != NULL && !r->device->linked)
+		return 1;
+	request_error(
+	    r, "state", r->device == NULL ? "the account has no device" : "already linked");
+	return 0;
+}
+
+/* ---------------------------------------------------------------- public facts */
+
+struct state_reply {
+	Keyd__DeviceState state;
+	Keyd__SignedPrekey skey;
+};
+
+static void
+set_bytes(protobuf_c_boolean *has, ProtobufCBinaryData *b, uint8_t *data, size_t len)
+{
+	*has = 1;
+	b->data = data;
+	b->len = len;
+}
+
+/* Points into d. */
+static void
+describe(struct state_reply *s, struct device *d)
+{
+	keyd__device_state__init(&s->state);
+	keyd__signed_prekey__init(&s->skey);
+	if (d == NULL)
+		return;
+	s->state.exists = 1;
+	s->state.linked = d->linked;
+	s->state.has_generation = s->state.has_registration_id = 1;
+	s->state.generation = d->generation;
+	s->state.registration_id = d->registration_id;
+	set_bytes(&s->state.has_noise_pub, &s->state.noise_pub, d->noise_pub, 32);
+	set_bytes(&s->state.has_identity_pub, &s->state.identity_pub, d->identity_pub, 32);
+	s->skey.id = d->skey_id;
+	s->skey.pub.data = d->skey_pub;
+	s->skey.pub.len = 32;
+	s->skey.signature.data = d->skey_sig;
+	s->skey.signature.len = 64;
+	s->state.signed_prekey = &s->skey;
+	if (!d->linked)
+		return;
+	s->state.jid = d->jid;
+	s->state.lid = d->lid[0] != '\0' ? d->lid : NULL;
+	set_bytes(&s->state.has_device_identity, &s->state.device_identity, d->device_identity,
+	    d->device_identity_len);
+	set_bytes(&s->state.has_account_key, &s->state.account_key, d->account_key, 32);
+}
+
+static void
+run_account_open(struct request *r)
+{
+	struct state_reply s;
+
+	describe(&s, r->device);
+	request_reply(r, KEYD__TYPE__DEVICE_STATE, &s.state.base);
+}
+
+const struct verb verb_account_open = {
+    KEYD__TYPE__ACCOUNT_OPEN, "ACCOUNT_OPEN", check_nothing, load_device, run_account_open};
+
+/* ---------------------------------------------------------------- a new device */
+
+static uint32_t
+next_generation(const struct device *d)
+{
+	return d == NULL ? 1 : d->generation + 1;
+}
+
+static void
+load_device_create(struct request *r)
+{
+	struct device *d;
+	char name[VAULT_NAME_MAX + 1];
+	int there = work_need_device(&r->work, &d);
+
+	if (there == 0)
+		return;
+	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY,
+	    work_name(name, next_generation(there == 1 ? d : NULL), "1"));
+}
+
+/* The private half goes into a record of its own, in libsignal's form. */
+static void
+make_signed_prekey(struct request *r, struct device *d)
+{
+	signal_context *ctx = provider_context();
+	ec_key_pair *pair = NULL;
+	session_signed_pre_key *key = NULL;
+	signal_buffer *pub = NULL, *record = NULL;
+	char name[VAULT_NAME_MAX + 1];
+	uint8_t *bytes;
+
+	d->skey_id = 1;
+	if (curve_generate_key_pair(ctx, &pair) != 0 ||
+	    ec_public_key_serialize(&pub, ec_key_pair_get_public(pair)) != 0)
+		fatalx("libsignal makes no key");
+	bytes = signal_buffer_data(pub); /* 05 and the key: what is signed (page 04, 1) */
+	memcpy(d->skey_pub, bytes + 1, 32);
+	if (curve_sign(d->identity_priv, bytes, 33, d->skey_sig) == -1 ||
+	    !curve_check(d->identity_pub, bytes, 33, d->skey_sig))
+		fatalx("a new identity key does not sign");
+	if (session_signed_pre_key_create(
+		&key, d->skey_id, (uint64_t)clock_wall_ms(), pair, d->skey_sig, 64) != 0 ||
+	    session_signed_pre_key_serialize(&record, key) != 0)
+		fatalx("libsignal makes no signed prekey");
+	work_put(&r->work, STORED__DOMAIN__SIGNED_PREKEY,
+	    work_name(name, d->generation, "%u", d->skey_id), signal_buffer_data(record),
+	    signal_buffer_len(record));
+	signal_buffer_free(pub);
+	signal_buffer_bzero_free(record);
+	SIGNAL_UNREF(key);
+	SIGNAL_UNREF(pair);
+}
+
+static void
+run_device_create(struct request *r)
+{
+	const Keyd__DeviceCreate *q = (const Keyd__DeviceCreate *)r->pb;
+	struct device *d =
+	    &r->keyd->secrets->device; /* the old one is not needed but for its number */
+	uint32_t generation = next_generation(r->device);
+	struct state_reply s;
+
+	sodium_memzero(d, sizeof(*d));
+	d->generation = generation;
+	if (signal_protocol_key_helper_generate_registration_id(
+		&d->registration_id, 0, provider_context()) != 0)
+		fatalx("libsignal makes no registration id");
+	curve_pair(d->noise_priv, d->noise_pub);
+	curve_pair(d->identity_priv, d->identity_pub);
+	randombytes_buf(d->adv_secret, sizeof(d->adv_secret));
+	make_signed_prekey(r, d);
+	put_device(r, d);
+	sodium_memzero(&r->keyd->secrets->code[r->account->number], sizeof(struct paircode));
+	describe(&s, d);
+	s.state.has_stages = 1;
+	if (request_stage(r, q->unit, &s.state.stages) == -1)
+		return;
+	counter_add(COUNT_DEVICE_CREATE, 1);
+	request_reply(r, KEYD__TYPE__DEVICE_STATE, &s.state.base);
+}
+
+const struct verb verb_device_create = {KEYD__TYPE__DEVICE_CREATE, "DEVICE_CREATE", check_nothing,
+    load_device_create, run_device_create};
+
+/* ---------------------------------------------------------------- QR */
+
+static const char *
+check_pair_qr(const ProtobufCMessage *pb)
+{
+	const Keyd__PairQr *q = (const Keyd__PairQr *)pb;
+	size_t i;
+
+	if (q->ref.len == 0 || q->ref.len > REF_MAX)
+		return "ref has not 1 to 512 bytes";
+	for (i = 0; i < q->ref.len; i++)
+		if (q->ref.data[i] <= ' ' || q->ref.data[i] >= 0x7f || q->ref.data[i] == ',')
+			return "ref holds a byte that is not printable, or a comma";
+	if (strlen(q->client_type) != 1 || q->client_type[0] <= ' ' || q->client_type[0] >= 0x7f ||
+	    q->client_type[0] == ',')
+		return "client_type is not one character";
+	return NULL;
+}
+
+static void
+put_base64(struct buf *b, const uint8_t key[32])
+{
+	char text[sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)];
+
+	sodium_bin2base64(text, sizeof(text), key, 32, sodium_base64_VARIANT_ORIGINAL);
+	buf_put_str(b, text);
+	sodium_memzero(text, sizeof(text));
+}
+
+static void
+run_pair_qr(struct request *r)
+{
+	const Keyd__PairQr *q = (const Keyd__PairQr *)r->pb;
+	Keyd__PairQrReply a = KEYD__PAIR_QR_REPLY__INIT;
+	struct buf text = BUF_INIT;
+
+	if (!unlinked(r))
+		return;
+	buf_put_str(&text, QR_PREFIX);
+	buf_put(&text, q->ref.data, q->ref.len);
+	buf_put_u8(&text, ',');
+	put_base64(&text, r->device->noise_pub);
+	buf_put_u8(&text, ',');
+	put_base64(&text, r->device->identity_pub);
+	buf_put_u8(&text, ',');
+	put_base64(&text, r->device->adv_secret);
+	buf_put_u8(&text, ',');
+	buf_put_str(&text, q->client_type);
+	if (buf_cstr(&text) == NULL)
+		fatalx("out of memory");
+	a.text = (char *)text.data;
+	counter_add(COUNT_PAIR_QR, 1);
+	request_reply(r, KEYD__TYPE__PAIR_QR_REPLY, &a.base);
+	buf_clear(&text);
+}
+
+const struct verb verb_pair_qr = {
+    KEYD__TYPE__PAIR_QR, "PAIR_QR", check_pair_qr, load_device, run_pair_qr};
+
+static void
+run_pair_refresh(struct request *r)
+{
+	const Keyd__PairRefresh *q = (const Keyd__PairRefresh *)r->pb;
+	Keyd__Staged a = KEYD__STAGED__INIT;
+
+	if (!unlinked(r))
+		return;
+	randombytes_buf(r->device->adv_secret, sizeof(r->device->adv_secret));
+	put_device(r, r->device);
+	if (request_stage(r, q->unit, &a.stages) == -1)
+		return;
+	counter_add(COUNT_PAIR_REFRESH, 1);
+	request_reply(r, KEYD__TYPE__STAGED, &a.base);
+}
+
+const struct verb verb_pair_refresh = {
+    KEYD__TYPE__PAIR_REFRESH, "PAIR_REFRESH", check_nothing, load_device, run_pair_refresh};
+
+/* ---------------------------------------------------------------- code */
+
+static const char *
+check_pair_code(const ProtobufCMessage *pb)
+{
+	const Keyd__PairCode *q = (const Keyd__PairCode *)pb;
+
+	if (q->code != NULL && !paircode_valid(q->code))
+		return "code is not 8 characters of the alphabet";
+	return NULL;
+}
+
+static void
+run_pair_code(struct request *r)
+{
+	const Keyd__PairCode *q = (const Keyd__PairCode *)r->pb;
+	struct paircode *c = &r->keyd->secrets->code[r->account->number];
+	Keyd__PairCodeReply a = KEYD__PAIR_CODE_REPLY__INIT;
+	uint8_t random[5], salt[32], iv[16], wrapped[PAIRCODE_WRAPPED];
+
+	if (!unlinked(r))
+		return;
+	sodium_memzero(c, sizeof(*c));
+	if (q->code != NULL)
+		memcpy(c->code, q->code, sizeof(c->code));
+	else {
+		randombytes_buf(random, sizeof(random));
+		paircode_from_bytes(random, c->code);
+		sodium_memzero(random, sizeof(random));
+	}
+	curve_pair(c->e_priv, c->e_pub);
+	c->began_ms = clock_mono_ms();
+	c->used = 1;
+	randombytes_buf(salt, sizeof(salt));
+	randombytes_buf(iv, sizeof(iv));
+	paircode_wrap(c->code, salt, iv, c->e_pub, wrapped);
+	a.code = c->code;
+	a.wrapped_ephemeral.data = wrapped;
+	a.wrapped_ephemeral.len = sizeof(wrapped);
+	counter_add(COUNT_PAIR_CODE, 1);
+	request_reply(r, KEYD__TYPE__PAIR_CODE_REPLY, &a.base);
+}
+
+const struct verb verb_pair_code = {
+    KEYD__TYPE__PAIR_CODE, "PAIR_CODE", check_pair_code, load_device, run_pair_code};
+
+static const char *
+check_pair_code_finish(const ProtobufCMessage *pb)
+{
+	const Keyd__PairCodeFinish *q = (const Keyd__PairCodeFinish *)pb;
+
+	if (q->wrapped_primary.len != PAIRCODE_WRAPPED || q->primary_identity.len != 32)
+		return "wrapped_primary has not 80 bytes, or primary_identity not 32";
+	return NULL;
+}
+
+/* The code under way, if it may still be used; else answers. */
+static struct paircode *
+code_under_way(struct request *r)
+{
+	struct paircode *c = &r->keyd->secrets->code[r->account->number];
+
+	if (!c->used) {
+		request_error(r, "state", "no code is under way");
+	} else if (clock_mono_ms() - c->began_ms > PAIRCODE_MS) {
+		sodium_memzero(c, sizeof(*c));
+		request_error(r, "code_expired", "the code is older than 180 seconds");
+	} else if (c->tries == PAIRCODE_TRIES) {
+		sodium_memzero(c, sizeof(*c));
+		request_error(r, "code_tries", "the code was tried 3 times");
+	} else {
+		c->tries++;
+		return c;
+	}
+	return NULL;
+}
+
+static void
+run_pair_code_finish(struct request *r)
+{
+	const Keyd__PairCodeFinish *q = (const Keyd__PairCodeFinish *)r->pb;
+	Keyd__PairCodeFinishReply a = KEYD__PAIR_CODE_FINISH_REPLY__INIT;
+	struct paircode_random random;
+	struct paircode_finish in;
+	uint8_t bundle[PAIRCODE_BUNDLE], primary_e[32];
+	struct paircode *c;
+
+	if (!unlinked(r) || (c = code_under_way(r)) == NULL)
+		return;
+	paircode_unwrap(c->code, q->wrapped_primary.data, primary_e);
+	randombytes_buf(&random, sizeof(random));
+	in = (struct paircode_finish){c->e_priv, r->device->identity_priv, r->device->identity_pub,
+	    primary_e, q->primary_identity.data};
+	if (paircode_bundle(&in, &random, bundle, r->device->adv_secret) == -1) {
+		request_error(r, "bad_key", "a shared secret is zero");
+		goto done;
+	}
+	put_device(r, r->device);
+	if (request_stage(r, q->unit, &a.stages) == -1)
+		goto done;
+	a.wrapped_bundle.data = bundle;
+	a.wrapped_bundle.len = sizeof(bundle);
+	a.identity_pub.data = r->device->identity_pub;
+	a.identity_pub.len = 32;
+	counter_add(COUNT_PAIR_CODE_FINISH, 1);
+	request_reply(r, KEYD__TYPE__PAIR_CODE_FINISH_REPLY, &a.base);
+done:
+	sodium_memzero(&random, sizeof(random));
+	sodium_memzero(primary_e, sizeof(primary_e));
+}
+
+const struct verb verb_pair_code_finish = {KEYD__TYPE__PAIR_CODE_FINISH, "PAIR_CODE_FINISH",
+    check_pair_code_finish, load_device, run_pair_code_finish};
+
+/* ---------------------------------------------------------------- pair-success */
+
+static const char *
+check_pair_success(const ProtobufCMessage *pb)
+{
+	const Keyd__PairSuccess *q = (const Keyd__PairSuccess *)pb;
+	struct jid j;
+
+	if (q->container.len == 0 || q->container.len > ADV_CONTAINER_MAX)
+		return "container has not 1 to 4096 bytes";
+	if (jid_parse(q->jid, &j) == -1 || !jid_is_pn(&j) || j.device == 0)
+		return "jid is not that of a companion";
+	if (q->lid != NULL && (jid_parse(q->lid, &j) == -1 || !jid_is_lid(&j) || j.device == 0))
+		return "lid is not that of a companion";
+	return NULL;
+}
+
+/* The Signal address name of device 0 of that user: page 04, 3.1. */
+static const char *
+primary_name(char *name, uint32_t generation, const char *jid)
+{
+	struct jid j;
+
+	(void)jid_parse(jid, &j); /* checked */
+	return work_name(name, generation, "%s%s:0", j.user, jid_on(&j, JID_LID) ? "_1" : "");
+}
+
+static void
+load_pair_success(struct request *r)
+{
+	const Keyd__PairSuccess *q = (const Keyd__PairSuccess *)r->pb;
+	char name[VAULT_NAME_MAX + 1];
+	struct device *d;
+
+	if (!request_need_device(r, &d))
+		return;
+	(void)work_need(
+	    &r->work, STORED__DOMAIN__IDENTITY, primary_name(name, d->generation, q->jid));
+	if (q->lid != NULL)
+		(void)work_need(
+		    &r->work, STORED__DOMAIN__IDENTITY, primary_name(name, d->generation, q->lid));
+}
+
+/* Record the link: who we are, and that the phone's messages must come from the key that signed us.
+ */
+static void
+put_link(struct request *r, const Keyd__PairSuccess *q, const struct adv_link *l)
+{
+	struct device *d = r->device;
+	char name[VAULT_NAME_MAX + 1];
+	struct jid j;
+
+	d->linked = 1;
+	(void)jid_parse(q->jid, &j);
+	jid_format(&j, d->jid);
+	d->lid[0] = '\0';
+	if (q->lid != NULL) {
+		(void)jid_parse(q->lid, &j);
+		jid_format(&j, d->lid);
+		work_put(&r->work, STORED__DOMAIN__IDENTITY,
+		    primary_name(name, d->generation, q->lid), l->account_key, 32);
+	}
+	work_put(&r->work, STORED__DOMAIN__IDENTITY, primary_name(name, d->generation, q->jid),
+	    l->account_key, 32);
+	memcpy(d->account_key, l->account_key, 32);
+	d->key_index = l->key_index;
+	memcpy(d->device_identity, l->complete.data, l->complete.len);
+	d->device_identity_len = l->complete.len;
+	put_device(r, d);
+}
+
+static Keyd__PairSuccessReply__Outcome
+outcome_of(enum adv_outcome o)
+{
+	switch (o) {
+	case ADV_OK:
+		return KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED;
+	case ADV_BAD_HMAC:
+		return KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_HMAC;
+	case ADV_BAD_SIGNATURE:
+		return KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_SIGNATURE;
+	case ADV_BAD_FORMAT:
+		break;
+	}
+	return KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT;
+}
+
+static void
+run_pair_success(struct request *r)
+{
+	const Keyd__PairSuccess *q = (const Keyd__PairSuccess *)r->pb;
+	Keyd__PairSuccessReply a = KEYD__PAIR_SUCCESS_REPLY__INIT;
+	struct adv_link link = {.complete = BUF_INIT, .answer = BUF_INIT};
+	struct state_reply s;
+	struct adv_self self;
+
+	if (!unlinked(r))
+		return;
+	self = (struct adv_self){
+	    r->device->adv_secret, r->device->identity_priv, r->device->identity_pub};
+	a.outcome =
+	    outcome_of(adv_open_container(&self, q->container.data, q->container.len, &link));
+	if (link.complete.len > DEVICE_IDENTITY_MAX)
+		a.outcome = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT;
+	if (a.outcome != KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED) {
+		counter_add(COUNT_PAIR_REFUSED, 1);
+		request_reply(r, KEYD__TYPE__PAIR_SUCCESS_REPLY, &a.base);
+		goto done;
+	}
+	put_link(r, q, &link);
+	if (request_stage(r, q->unit, &a.stages) == -1)
+		goto done;
+	describe(&s, r->device);
+	a.device = &s.state;
+	a.has_key_index = 1;
+	a.key_index = link.key_index;
+	set_bytes(&a.has_answer, &a.answer, link.answer.data, link.answer.len);
+	sodium_memzero(&r->keyd->secrets->code[r->account->number], sizeof(struct paircode));
+	counter_add(COUNT_PAIR_LINKED, 1);
+	request_reply(r, KEYD__TYPE__PAIR_SUCCESS_REPLY, &a.base);
+done:
+	adv_link_clear(&link);
+}
+
+const struct verb verb_pair_success = {KEYD__TYPE__PAIR_SUCCESS, "PAIR_SUCCESS", check_pair_success,
+    load_pair_success, run_pair_success};

@@ -1,0 +1,132 @@
+/* keyd, the process that holds the keys: boot, confinement, the secret, three channels, the loop.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "common/config.h"
+#include "common/log.h"
+#include "ipc/channel.h"
+#include "keyd/core.h"
+#include "keyd/dispatch.h"
+#include "keyd/store.h"
+#include "sandbox/child.h"
+
+#define OUT_MAX (48u * 1024 * 1024) /* of a channel's queue: two of the largest answers and more   \
+				     */
+
+/* The key source's scheme in ward.conf: "file:…", "credential:…" or "passphrase:…". What follows it
+ * is the parent's affair: keyd gets a descriptor. */
+static const char *
+source_name(const struct config *c)
+{
+	static const char *const names[] = {"credential", "passphrase", "file"};
+	const char *value = config_str(c, "service", "master_key");
+	size_t i, len;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		len = strlen(names[i]);
+		if (strncmp(value, names[i], len) == 0 && (value[len] == ':' || value[len] == '\0'))
+			return names[i];
+	}
+	fatalx("master_key begins with none of file:, credential:, passphrase:");
+}
+
+/* A key of test.noise_root_key takes the place of the service's: a man in the middle by wish, so
+ * say so. */
+static void
+take_root_override(struct keyd *k, const struct config *c)
+{
+	const char *hex = config_str(c, "test", "noise_root_key");
+	size_t len = 0;
+
+	if (hex[0] == '\0')
+		return;
+	if (sodium_hex2bin(k->noise_root, 32, hex, strlen(hex), NULL, &len, NULL) == -1 ||
+	    len != 32 || strlen(hex) != 64)
+		fatalx("test.noise_root_key is not 64 hexadecimal digits");
+	log_warnx("TEST ONLY: test.noise_root_key is set: this is not the real service's "
+		  "certificate root");
+}
+
+/* Read all of the descriptor, once, and close it. */
+static void
+read_secret(struct keyd *k, int fd)
+{
+	uint8_t *bytes = sodium_malloc(KEYRING_SOURCE_MAX);
+	size_t len = 0;
+	ssize_t n;
+	const char *why;
+
+	if (bytes == NULL)
+		fatal("cannot allocate locked memory");
+	while (len < KEYRING_SOURCE_MAX &&
+	       (n = read(fd, bytes + len, KEYRING_SOURCE_MAX - len)) != 0) {
+		if (n == -1 && errno != EINTR)
+			fatal("cannot read the master key");
+		if (n > 0)
+			len += (size_t)n;
+	}
+	(void)close(fd); /* nothing was written */
+	why = keyring_parse(&k->secrets->source,
+	    strcmp(k->key_source, "passphrase") == 0 ? KEYRING_PASSPHRASE : KEYRING_RAW, bytes,
+	    len);
+	sodium_free(bytes);
+	if (why != NULL)
+		fatalx("the master key from the %s cannot be used: %s", k->key_source, why);
+}
+
+static struct channel *
+open_channel(
+    struct child *child, int fd, const char *name, const struct channel_row *rows, size_t nrows)
+{
+	const struct channel_config cfg = {
+	    .name = name,
+	    .rows = rows,
+	    .nrows = nrows,
+	    .owner = child,
+	    .out_max_bytes = OUT_MAX,
+	    .on_broken = child_channel_broken,
+	    .on_closed = child_channel_closed,
+	};
+	struct channel *ch = channel_new(child->base, fd, &cfg);
+
+	if (ch == NULL)
+		fatalx("no channel %s", name);
+	return ch;
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct child child;
+	struct keyd *k;
+	size_t i;
+	int fast, status;
+
+	child_boot(&child, ROLE_KEYD, argc, argv);
+	fast = core_warm_up();
+	k = core_new(child.base, VAULT_CACHE);
+	k->fast_curve = fast;
+	if (!fast)
+		log_warnx("libsignal runs on its own, slow curve: it was linked with -Bsymbolic");
+	k->key_source = source_name(child.config);
+	take_root_override(k, child.config);
+	for (i = 0; i < config_account_count(child.config); i++)
+		core_add_account(k, config_account_name(child.config, i));
+	child.owner = k;
+
+	child_confine(&child);
+
+	read_secret(k, KEYD_FD_SECRET);
+	k->apid = open_channel(&child, KEYD_FD_APID, "keyd: apid", dispatch_apid, dispatch_napid);
+	k->netd = open_channel(&child, KEYD_FD_NETD, "keyd: netd", dispatch_netd, dispatch_nnetd);
+	k->stored = open_channel(&child, KEYD_FD_STORED, "keyd: stored", store_rows, store_nrows);
+	child_ready(&child);
+	store_unlock(k); /* stored answers when it is up; until then requests wait */
+	status = child_run(&child);
+	core_free(k);
+	return status;
+}

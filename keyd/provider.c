@@ -1,0 +1,174 @@
+/* libsignal's context and its crypto provider. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "common/log.h"
+#include "keyd/crypto.h"
+#include "keyd/provider.h"
+
+static signal_context *context;
+static int mac_failed;
+
+static int
+provide_random(uint8_t *data, size_t len, void *user)
+{
+	randombytes_buf(data, len);
+	return 0;
+}
+
+static int
+provide_hmac_init(void **h, const uint8_t *key, size_t keylen, void *user)
+{
+	*h = crypto_hmac_begin(key, keylen);
+	return *h == NULL ? SG_ERR_NOMEM : 0;
+}
+
+static int
+provide_hmac_update(void *h, const uint8_t *data, size_t len, void *user)
+{
+	return crypto_hmac_add(h, data, len) == 0 ? 0 : SG_ERR_UNKNOWN;
+}
+
+static int
+provide_hmac_final(void *h, signal_buffer **out, void *user)
+{
+	uint8_t mac[32];
+	int ok = crypto_hmac_end(h, mac) == 0;
+
+	*out = ok ? signal_buffer_create(mac, sizeof(mac)) : NULL;
+	sodium_memzero(mac, sizeof(mac));
+	return *out == NULL ? SG_ERR_UNKNOWN : 0;
+}
+
+static void
+provide_hmac_cleanup(void *h, void *user)
+{
+	crypto_hmac_free(h);
+}
+
+static int
+provide_sha512_init(void **d, void *user)
+{
+	crypto_hash_sha512_state *st = malloc(sizeof(*st));
+
+	if (st == NULL)
+		return SG_ERR_NOMEM;
+	crypto_hash_sha512_init(st);
+	*d = st;
+	return 0;
+}
+
+static int
+provide_sha512_update(void *d, const uint8_t *data, size_t len, void *user)
+{
+	crypto_hash_sha512_update(d, data, len);
+	return 0;
+}
+
+static int
+provide_sha512_final(void *d, signal_buffer **out, void *user)
+{
+	uint8_t hash[64];
+
+	crypto_hash_sha512_final(d, hash);
+	crypto_hash_sha512_init(d); /* the contract: ready for another message */
+	*out = signal_buffer_create(hash, sizeof(hash));
+	sodium_memzero(hash, sizeof(hash));
+	return *out == NULL ? SG_ERR_NOMEM : 0;
+}
+
+static void
+provide_sha512_cleanup(void *d, void *user)
+{
+	if (d != NULL)
+		sodium_memzero(d, sizeof(crypto_hash_sha512_state));
+	free(d);
+}
+
+/* Version 3 sessions use AES-CBC only; CTR belongs to version 2, which libsignal refuses. */
+static int
+cbc(int encrypt, signal_buffer **out, int cipher, const uint8_t *key, size_t keylen,
+    const uint8_t *iv, size_t ivlen, const uint8_t *in, size_t len)
+{
+	uint8_t *room;
+	int64_t n;
+
+	if (cipher != SG_CIPHER_AES_CBC_PKCS5 || keylen != 32 || ivlen != 16)
+		return SG_ERR_INVAL;
+	if (!encrypt && (len == 0 || len % 16 != 0))
+		return SG_ERR_INVALID_MESSAGE;
+	if ((room = malloc(len + 16)) == NULL)
+		return SG_ERR_NOMEM;
+	n = crypto_cbc(encrypt, key, iv, in, len, room);
+	*out = n >= 0 ? signal_buffer_create(room, (size_t)n) : NULL;
+	sodium_memzero(room, len + 16);
+	free(room);
+	if (n < 0)
+		return SG_ERR_INVALID_MESSAGE;
+	return *out == NULL ? SG_ERR_NOMEM : 0;
+}
+
+static int
+provide_encrypt(signal_buffer **out, int cipher, const uint8_t *key, size_t keylen,
+    const uint8_t *iv, size_t ivlen, const uint8_t *in, size_t len, void *user)
+{
+	return cbc(1, out, cipher, key, keylen, iv, ivlen, in, len);
+}
+
+static int
+provide_decrypt(signal_buffer **out, int cipher, const uint8_t *key, size_t keylen,
+    const uint8_t *iv, size_t ivlen, const uint8_t *in, size_t len, void *user)
+{
+	return cbc(0, out, cipher, key, keylen, iv, ivlen, in, len);
+}
+
+static void
+provide_log(int level, const char *text, size_t len, void *user)
+{
+	if (strncmp(text, "Message mac not verified", 24) == 0)
+		mac_failed = 1;
+}
+
+void
+provider_warm_up(void)
+{
+	static const signal_crypto_provider provider = {
+	    .random_func = provide_random,
+	    .hmac_sha256_init_func = provide_hmac_init,
+	    .hmac_sha256_update_func = provide_hmac_update,
+	    .hmac_sha256_final_func = provide_hmac_final,
+	    .hmac_sha256_cleanup_func = provide_hmac_cleanup,
+	    .sha512_digest_init_func = provide_sha512_init,
+	    .sha512_digest_update_func = provide_sha512_update,
+	    .sha512_digest_final_func = provide_sha512_final,
+	    .sha512_digest_cleanup_func = provide_sha512_cleanup,
+	    .encrypt_func = provide_encrypt,
+	    .decrypt_func = provide_decrypt,
+	};
+
+	if (signal_context_create(&context, NULL) != 0 ||
+	    signal_context_set_crypto_provider(context, &provider) != 0 ||
+	    signal_context_set_log_function(context, provide_log) != 0)
+		fatalx("libsignal: no context");
+	/* one thread: no locking functions */
+}
+
+signal_context *
+provider_context(void)
+{
+	return context;
+}
+
+void
+provider_clear_mac_failure(void)
+{
+	mac_failed = 0;
+}
+
+int
+provider_mac_failed(void)
+{
+	return mac_failed;
+}

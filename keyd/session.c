@@ -1,0 +1,509 @@
+/* Signal sessions with one device each: asking, encrypting, decrypting (protocol page 04, 3 to 5).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <signal/protocol.h>
+#include <signal/session_builder.h>
+#include <signal/session_cipher.h>
+#include <signal/session_pre_key.h>
+#include <sodium.h>
+
+#include "common/log.h"
+#include "ipc/keyd.pb-c.h"
+#include "keyd/adv.h"
+#include "keyd/counter.h"
+#include "keyd/provider.h"
+#include "keyd/signal_store.h"
+#include "keyd/verbs.h"
+
+#define ADDRESSES_MAX   1024
+#define PLAINTEXTS_MAX  4
+#define DECRYPT_MAX     16
+#define ENCRYPT_OUT_MAX (12u * 1024 * 1024) /* plaintexts times items: the reply must fit a frame  \
+					     */
+#define NAME_MAX_BYTES 80
+#define DEVICE_MAX     65535
+
+/* ---------------------------------------------------------------- addresses */
+
+static int
+address_ok(const Keyd__Address *a)
+{
+	const char *p;
+	size_t len = strlen(a->name);
+
+	if (len == 0 || len > NAME_MAX_BYTES || a->device > DEVICE_MAX)
+		return 0;
+	for (p = a->name; *p != '\0'; p++)
+		if (*p <= ' ' || *p >= 0x7f || *p == '/' || *p == ':')
+			return 0; /* would make names of records ambiguous */
+	return 1;
+}
+
+static const char *
+record_name(char *buf, uint32_t generation, const Keyd__Address *a)
+{
+	return work_name(buf, generation, "%s:%u", a->name, a->device);
+}
+
+static void
+need(struct request *r, int domain, uint32_t generation, const Keyd__Address *a)
+{
+	char name[VAULT_NAME_MAX + 1];
+
+	(void)work_need(&r->work, domain, record_name(name, generation, a));
+}
+
+static signal_protocol_address
+signal_address(const Keyd__Address *a)
+{
+	return (signal_protocol_address){a->name, strlen(a->name), (int32_t)a->device};
+}
+
+/* 1 if there is a device; else answers. */
+static int
+has_device(struct request *r)
+{
+	if (r->device != NULL)
+		return 1;
+	request_error(r, "state", "the account has no device");
+	return 0;
+}
+
+/* ---------------------------------------------------------------- SESSIONS */
+
+static const char *
+check_sessions(const ProtobufCMessage *pb)
+{
+	const Keyd__Sessions *q = (const Keyd__Sessions *)pb;
+	size_t i;
+
+	if (q->n_addresses > ADDRESSES_MAX)
+		return "more than 1024 addresses";
+	for (i = 0; i < q->n_addresses; i++)
+		if (!address_ok(q->addresses[i]))
+			return "an address is malformed";
+	return NULL;
+}
+
+static void
+load_sessions(struct request *r)
+{
+	const Keyd__Sessions *q = (const Keyd__Sessions *)r->pb;
+	struct device *d;
+	size_t i;
+
+	if (!request_need_device(r, &d))
+		return;
+	for (i = 0; i < q->n_addresses; i++)
+		need(r, STORED__DOMAIN__SESSION, d->generation, q->addresses[i]);
+}
+
+static void
+run_sessions(struct request *r)
+{
+	const Keyd__Sessions *q = (const Keyd__Sessions *)r->pb;
+	Keyd__SessionsReply a = KEYD__SESSIONS_REPLY__INIT;
+	protobuf_c_boolean has[ADDRESSES_MAX];
+	signal_protocol_address address;
+	size_t i;
+
+	if (!has_device(r))
+		return;
+	signal_store_begin(&r->work, r->device);
+	for (i = 0; i < q->n_addresses; i++) {
+		address = signal_address(q->addresses[i]);
+		has[i] = signal_protocol_session_contains_session(signal_store(), &address) == 1;
+	}
+	signal_store_end();
+	a.has = has;
+	a.n_has = q->n_addresses;
+	request_reply(r, KEYD__TYPE__SESSIONS_REPLY, &a.base);
+}
+
+const struct verb verb_sessions = {
+    KEYD__TYPE__SESSIONS, "SESSIONS", check_sessions, load_sessions, run_sessions};
+
+/* ---------------------------------------------------------------- ENCRYPT */
+
+static const char *
+check_bundle(const Keyd__Bundle *b)
+{
+	if (b->identity.len != 32 || b->signed_prekey->pub.len != 32 ||
+	    b->signed_prekey->signature.len != 64)
+		return "a key of a bundle has the wrong length";
+	if (b->prekey != NULL && b->prekey->pub.len != 32)
+		return "the prekey of a bundle has not 32 bytes";
+	if (b->has_device_identity && b->device_identity.len > ADV_CONTAINER_MAX)
+		return "the device identity of a bundle is longer than 4096 bytes";
+	return NULL;
+}
+
+static const char *
+check_encrypt(const ProtobufCMessage *pb)
+{
+	const Keyd__Encrypt *q = (const Keyd__Encrypt *)pb;
+	const char *why;
+	size_t i, total = 0;
+
+	if (q->n_items > ADDRESSES_MAX || q->n_plaintexts > PLAINTEXTS_MAX)
+		return "more than 1024 items or 4 plaintexts";
+	for (i = 0; i < q->n_items; i++) {
+		if (!address_ok(q->items[i]->address))
+			return "an address is malformed";
+		if (q->items[i]->plaintext >= q->n_plaintexts)
+			return "an item names a plaintext that is not there";
+		if (q->items[i]->bundle != NULL &&
+		    (why = check_bundle(q->items[i]->bundle)) != NULL)
+			return why;
+		total += q->plaintexts[q->items[i]->plaintext].len + 256;
+		if (total > ENCRYPT_OUT_MAX)
+			return "the ciphertexts would have more than 12 MiB";
+	}
+	return NULL;
+}
+
+static void
+load_encrypt(struct request *r)
+{
+	const Keyd__Encrypt *q = (const Keyd__Encrypt *)r->pb;
+	Keyd__Address primary = KEYD__ADDRESS__INIT;
+	struct device *d;
+	size_t i;
+
+	if (!request_need_device(r, &d))
+		return;
+	for (i = 0; i < q->n_items; i++) {
+		need(r, STORED__DOMAIN__SESSION, d->generation, q->items[i]->address);
+		if (q->items[i]->bundle == NULL)
+			continue;
+		need(r, STORED__DOMAIN__IDENTITY, d->generation, q->items[i]->address);
+		primary.name = q->items[i]->address->name;
+		need(r, STORED__DOMAIN__IDENTITY, d->generation, &primary);
+	}
+}
+
+/* The bundle's ADV blob, if it has one: 1 = nothing against it. */
+static int
+device_identity_ok(struct request *r, const Keyd__EncryptItem *item)
+{
+	const Keyd__Bundle *b = item->bundle;
+	Keyd__Address primary = KEYD__ADDRESS__INIT;
+	char name[VAULT_NAME_MAX + 1];
+	struct buf account = BUF_INIT;
+	enum adv_check c;
+	int there;
+
+	if (!b->has_device_identity || item->address->device == 0)
+		return 1;
+	primary.name = item->address->name;
+	there = work_get(&r->work, STORED__DOMAIN__IDENTITY,
+	    record_name(name, r->device->generation, &primary), &account);
+	c = adv_check_device(b->device_identity.data, b->device_identity.len, b->identity.data,
+	    there == 1 && account.len == 32 ? account.data : NULL);
+	buf_clear(&account);
+	if (c == ADV_INVALID)
+		counter_add(COUNT_ADV_REFUSED, 1);
+	if (c == ADV_NO_KEY)
+		counter_add(COUNT_ADV_UNCHECKED, 1);
+	return c != ADV_INVALID;
+}
+
+static int
+decode_point(ec_public_key **key, const ProtobufCBinaryData *raw)
+{
+	uint8_t typed[33] = {5};
+
+	memcpy(typed + 1, raw->data, 32);
+	return curve_decode_point(key, typed, sizeof(typed), provider_context());
+}
+
+/* A new session from the bundle; the old state is archived. libsignal's code. */
+static int
+build_session(const signal_protocol_address *address, const Keyd__Bundle *b)
+{
+	ec_public_key *identity = NULL, *skey = NULL, *key = NULL;
+	session_pre_key_bundle *bundle = NULL;
+	session_builder *builder = NULL;
+	int ok;
+
+	if ((ok = decode_point(&identity, &b->identity)) == 0 &&
+	    (ok = decode_point(&skey, &b->signed_prekey->pub)) == 0 &&
+	    (b->prekey == NULL || (ok = decode_point(&key, &b->prekey->pub)) == 0) &&
+	    (ok = session_pre_key_bundle_create(&bundle, b->registration_id, address->device_id,
+		 b->prekey != NULL ? b->prekey->id : 0, key, b->signed_prekey->id, skey,
+		 b->signed_prekey->signature.data, 64, identity)) == 0 &&
+	    (ok = session_builder_create(&builder, signal_store(), address, provider_context())) ==
+		0)
+		ok = session_builder_process_pre_key_bundle(builder, bundle);
+	session_builder_free(builder);
+	SIGNAL_UNREF(bundle);
+	SIGNAL_UNREF(key);
+	SIGNAL_UNREF(skey);
+	SIGNAL_UNREF(identity);
+	return ok;
+}
+
+typedef Keyd__EncryptResult__Outcome EncryptOutcome;
+
+static EncryptOutcome
+encrypt_item(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBinaryData *plain,
+    ciphertext_message **out)
+{
+	signal_protocol_address address = signal_address(item->address);
+	session_cipher *cipher = NULL;
+	int ok;
+
+	if (item->bundle != NULL) {
+		if (!device_identity_ok(r, item) || build_session(&address, item->bundle) != 0)
+			return KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE;
+		counter_add(COUNT_SESSIONS_BUILT, 1);
+	} else if (signal_protocol_session_contains_session(signal_store(), &address) != 1)
+		return KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION; /* trap 1: the library would not
+								     say so */
+	if ((ok = session_cipher_create(&cipher, signal_store(), &address, provider_context())) ==
+	    0)
+		ok = session_cipher_encrypt(cipher, plain->data, plain->len, out);
+	session_cipher_free(cipher);
+	return ok == 0 ? KEYD__ENCRYPT_RESULT__OUTCOME__DONE
+		       : KEYD__ENCRYPT_RESULT__OUTCOME__FAILED;
+}
+
+struct encrypted {
+	Keyd__EncryptResult result;
+	ciphertext_message *message;
+};
+
+static void
+encrypt_one(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBinaryData *plain,
+    struct encrypted *e)
+{
+	signal_buffer *b;
+
+	signal_store_item();
+	keyd__encrypt_result__init(&e->result);
+	e->result.outcome = encrypt_item(r, item, plain, &e->message);
+	if (e->result.outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE) {
+		work_discard(&r->work);
+		counter_add(COUNT_ENCRYPT_FAILED, 1);
+		return;
+	}
+	work_keep(&r->work);
+	counter_add(COUNT_ENCRYPTED, 1);
+	b = ciphertext_message_get_serialized(e->message);
+	e->result.has_pkmsg = e->result.has_ciphertext = 1;
+	e->result.pkmsg = ciphertext_message_get_type(e->message) == CIPHERTEXT_PREKEY_TYPE;
+	e->result.ciphertext.data = signal_buffer_data(b);
+	e->result.ciphertext.len = signal_buffer_len(b);
+}
+
+static void
+run_encrypt(struct request *r)
+{
+	const Keyd__Encrypt *q = (const Keyd__Encrypt *)r->pb;
+	Keyd__EncryptReply a = KEYD__ENCRYPT_REPLY__INIT;
+	Keyd__EncryptResult *list[ADDRESSES_MAX];
+	struct encrypted *done;
+	int broken = 0;
+	size_t i;
+
+	if (!has_device(r))
+		return;
+	if ((done = calloc(q->n_items + 1, sizeof(*done))) == NULL)
+		fatalx("out of memory");
+	signal_store_begin(&r->work, r->device);
+	for (i = 0; i < q->n_items; i++) {
+		encrypt_one(r, q->items[i], &q->plaintexts[q->items[i]->plaintext], &done[i]);
+		list[i] = &done[i].result;
+		broken |= signal_store_broken();
+	}
+	signal_store_end();
+	a.results = list;
+	a.n_results = q->n_items;
+	if (broken)
+		request_error(r, "store", "a record could not be read");
+	else if (request_stage(r, q->unit, &a.stages) == 0)
+		request_reply(r, KEYD__TYPE__ENCRYPT_REPLY, &a.base);
+	for (i = 0; i < q->n_items; i++)
+		SIGNAL_UNREF(done[i].message);
+	free(done);
+}
+
+const struct verb verb_encrypt = {
+    KEYD__TYPE__ENCRYPT, "ENCRYPT", check_encrypt, load_encrypt, run_encrypt};
+
+/* ---------------------------------------------------------------- DECRYPT */
+
+static const char *
+check_decrypt(const ProtobufCMessage *pb)
+{
+	const Keyd__Decrypt *q = (const Keyd__Decrypt *)pb;
+	size_t i;
+
+	if (q->n_items < 1 || q->n_items > DECRYPT_MAX)
+		return "not 1 to 16 items";
+	for (i = 0; i < q->n_items; i++)
+		if (!address_ok(q->items[i]->address))
+			return "an address is malformed";
+	return NULL;
+}
+
+/* A prekey message names the keys that it was made for; one that does not parse needs none. */
+static void
+need_prekeys(struct request *r, uint32_t generation, const ProtobufCBinaryData *c)
+{
+	pre_key_signal_message *m = NULL;
+	char name[VAULT_NAME_MAX + 1];
+
+	if (pre_key_signal_message_deserialize(&m, c->data, c->len, provider_context()) != 0)
+		return;
+	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY,
+	    work_name(name, generation, "%u", pre_key_signal_message_get_signed_pre_key_id(m)));
+	if (pre_key_signal_message_has_pre_key_id(m))
+		(void)work_need(&r->work, STORED__DOMAIN__PREKEY,
+		    work_name(name, generation, "%u", pre_key_signal_message_get_pre_key_id(m)));
+	SIGNAL_UNREF(m);
+}
+
+static void
+load_decrypt(struct request *r)
+{
+	const Keyd__Decrypt *q = (const Keyd__Decrypt *)r->pb;
+	struct device *d;
+	size_t i;
+
+	if (!request_need_device(r, &d))
+		return;
+	for (i = 0; i < q->n_items; i++) {
+		need(r, STORED__DOMAIN__SESSION, d->generation, q->items[i]->address);
+		if (q->items[i]->kind != KEYD__DECRYPT_ITEM__KIND__PKMSG)
+			continue;
+		need(r, STORED__DOMAIN__IDENTITY, d->generation, q->items[i]->address);
+		need_prekeys(r, d->generation, &q->items[i]->ciphertext);
+	}
+}
+
+typedef Keyd__DecryptResult__Outcome DecryptOutcome;
+
+/* libsignal's code of a decryption (page 04, 4.1, 4.3 and 10.6). */
+static DecryptOutcome
+outcome_of(int code)
+{
+	switch (code) {
+	case SG_SUCCESS:
+		return KEYD__DECRYPT_RESULT__OUTCOME__DONE;
+	case SG_ERR_DUPLICATE_MESSAGE:
+		return KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE;
+	case SG_ERR_NO_SESSION:
+		return KEYD__DECRYPT_RESULT__OUTCOME__NO_SESSION;
+	case SG_ERR_INVALID_KEY_ID:
+		return KEYD__DECRYPT_RESULT__OUTCOME__NO_PREKEY;
+	case SG_ERR_INVALID_MESSAGE:
+		return provider_mac_failed() ? KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC
+					     : KEYD__DECRYPT_RESULT__OUTCOME__INVALID;
+	case SG_ERR_INVALID_KEY:
+	case SG_ERR_UNKNOWN: /* an agreement with a point of small order */
+		return KEYD__DECRYPT_RESULT__OUTCOME__INVALID;
+	case SG_ERR_UNTRUSTED_IDENTITY:
+		return KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
+	default:
+		return KEYD__DECRYPT_RESULT__OUTCOME__FAILED;
+	}
+}
+
+/* Parse and decrypt with the cipher of its address. */
+static DecryptOutcome
+decrypt_with(session_cipher *cipher, const Keyd__DecryptItem *item, signal_buffer **plain)
+{
+	const ProtobufCBinaryData *c = &item->ciphertext;
+	pre_key_signal_message *pk = NULL;
+	signal_message *m = NULL;
+	DecryptOutcome o = KEYD__DECRYPT_RESULT__OUTCOME__MALFORMED;
+
+	if (item->kind == KEYD__DECRYPT_ITEM__KIND__PKMSG) {
+		if (pre_key_signal_message_deserialize(&pk, c->data, c->len, provider_context()) ==
+		    0)
+			o = outcome_of(
+			    session_cipher_decrypt_pre_key_signal_message(cipher, pk, NULL, plain));
+		SIGNAL_UNREF(pk);
+	} else {
+		if (signal_message_deserialize(&m, c->data, c->len, provider_context()) == 0)
+			o = outcome_of(
+			    session_cipher_decrypt_signal_message(cipher, m, NULL, plain));
+		SIGNAL_UNREF(m);
+	}
+	return o;
+}
+
+struct decrypted {
+	Keyd__DecryptResult result;
+	signal_buffer *plain;
+};
+
+static void
+decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *d)
+{
+	signal_protocol_address address = signal_address(item->address);
+	session_cipher *cipher = NULL;
+
+	signal_store_item();
+	keyd__decrypt_result__init(&d->result);
+	if (session_cipher_create(&cipher, signal_store(), &address, provider_context()) == 0)
+		d->result.outcome = decrypt_with(cipher, item, &d->plain);
+	else
+		d->result.outcome = KEYD__DECRYPT_RESULT__OUTCOME__FAILED;
+	session_cipher_free(cipher);
+	if (d->result.outcome != KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
+		/* trap 4: the library saves a prekey message's identity before it has checked the
+		 * message */
+		work_discard(&r->work);
+		counter_add(d->result.outcome == KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE
+				? COUNT_DECRYPT_DUPLICATE
+				: COUNT_DECRYPT_FAILED,
+		    1);
+		return;
+	}
+	work_keep(&r->work);
+	counter_add(COUNT_DECRYPTED, 1);
+	d->result.has_plaintext = 1;
+	d->result.plaintext.data = signal_buffer_data(d->plain);
+	d->result.plaintext.len = signal_buffer_len(d->plain);
+	d->result.has_identity_changed = d->result.identity_changed =
+	    signal_store_identity_changed();
+	if (d->result.identity_changed)
+		counter_add(COUNT_IDENTITY_CHANGED, 1);
+}
+
+static void
+run_decrypt(struct request *r)
+{
+	const Keyd__Decrypt *q = (const Keyd__Decrypt *)r->pb;
+	Keyd__DecryptReply a = KEYD__DECRYPT_REPLY__INIT;
+	Keyd__DecryptResult *list[DECRYPT_MAX];
+	struct decrypted done[DECRYPT_MAX];
+	int broken = 0;
+	size_t i;
+
+	if (!has_device(r))
+		return;
+	memset(done, 0, sizeof(done));
+	signal_store_begin(&r->work, r->device);
+	for (i = 0; i < q->n_items; i++) {
+		decrypt_one(r, q->items[i], &done[i]);
+		list[i] = &done[i].result;
+		broken |= signal_store_broken();
+	}
+	signal_store_end();
+	a.results = list;
+	a.n_results = q->n_items;
+	if (broken)
+		request_error(r, "store", "a record could not be read");
+	else if (request_stage(r, q->unit, &a.stages) == 0)
+		request_reply(r, KEYD__TYPE__DECRYPT_REPLY, &a.base);
+	for (i = 0; i < q->n_items; i++)
+		signal_buffer_bzero_free(done[i].plain);
+}
+
+const struct verb verb_decrypt = {
+    KEYD__TYPE__DECRYPT, "DECRYPT", check_decrypt, load_decrypt, run_decrypt};

@@ -1,0 +1,332 @@
+/* libsignal's stores, filled from what a request has loaded: its callbacks never wait. */
+#include <string.h>
+
+#include <signal/session_record.h>
+#include <sodium.h>
+
+#include "common/log.h"
+#include "keyd/counter.h"
+#include "keyd/provider.h"
+#include "keyd/signal_store.h"
+
+/* Our own errors: below all of libsignal's. */
+#define BROKEN   (-10001)
+#define TOO_LONG (-10002)
+
+static signal_protocol_store_context *store;
+
+/* One request at a time. */
+static struct {
+	struct work *work;
+	const struct device *device;
+	int broken, changed;
+} now;
+
+static const char *
+address_name(char *buf, const signal_protocol_address *a)
+{
+	return work_name(
+	    buf, now.device->generation, "%.*s:%d", (int)a->name_len, a->name, a->device_id);
+}
+
+/* A copy of a record for the library, which frees it: 1 there, 0 absent, BROKEN. */
+static int
+get(int domain, const char *name, signal_buffer **out)
+{
+	struct buf b = BUF_INIT;
+	int there = work_get(now.work, domain, name, &b);
+
+	*out = NULL;
+	if (there == 1 && (*out = signal_buffer_create(b.data, b.len)) == NULL)
+		there = -1;
+	buf_clear(&b);
+	if (there == -1) {
+		now.broken = 1;
+		return BROKEN;
+	}
+	return there;
+}
+
+/* ---------------------------------------------------------------- sessions */
+
+static int
+load_session(signal_buffer **record, signal_buffer **user_record,
+    const signal_protocol_address *address, void *user)
+{
+	char name[VAULT_NAME_MAX + 1];
+	int there = get(STORED__DOMAIN__SESSION, address_name(name, address), record);
+
+	/* A session that does not open counts as none: an error would shut out that peer for ever,
+	 * while his next prekey message mends it (store contract 0). */
+	if (there == BROKEN) {
+		now.broken = 0;
+		there = 0;
+	}
+	return there;
+}
+
+static int
+contains_session(const signal_protocol_address *address, void *user)
+{
+	signal_buffer *record = NULL;
+	int there = load_session(&record, NULL, address, user);
+
+	signal_buffer_bzero_free(record);
+	return there;
+}
+
+/* Oldest archived states first. The current one always fits: five chains of 2000 skipped keys have
+ * 910 KB. */
+static int
+put_trimmed(const char *name, const uint8_t *data, size_t len)
+{
+	session_record *record = NULL;
+	session_record_state_node *node, *next;
+	signal_buffer *b = NULL;
+	int ok = session_record_deserialize(&record, data, len, provider_context());
+
+	while (ok == 0 && (node = session_record_get_previous_states_head(record)) != NULL) {
+		while ((next = session_record_get_previous_states_next(node)) != NULL)
+			node = next;
+		(void)session_record_get_previous_states_remove(record, node);
+		counter_add(COUNT_SESSION_TRIMMED, 1);
+		signal_buffer_bzero_free(b);
+		b = NULL;
+		if ((ok = session_record_serialize(&b, record)) == 0 &&
+		    signal_buffer_len(b) <= VAULT_PLAIN_MAX)
+			break;
+	}
+	if (ok == 0 && (b == NULL || signal_buffer_len(b) > VAULT_PLAIN_MAX)) {
+		log_warnx("a session record has %zu bytes without archived states: too long", len);
+		ok = TOO_LONG;
+	}
+	if (ok == 0)
+		work_put(now.work, STORED__DOMAIN__SESSION, name, signal_buffer_data(b),
+		    signal_buffer_len(b));
+	signal_buffer_bzero_free(b);
+	SIGNAL_UNREF(record);
+	return ok;
+}
+
+static int
+store_session(const signal_protocol_address *address, uint8_t *record, size_t len,
+    uint8_t *user_record, size_t user_len, void *user)
+{
+	char name[VAULT_NAME_MAX + 1];
+	int ok = 0;
+
+	address_name(name, address);
+	if (len <= VAULT_PLAIN_MAX)
+		work_put(now.work, STORED__DOMAIN__SESSION, name, record, len);
+	else
+		ok = put_trimmed(name, record, len);
+	sodium_memzero(record, len); /* the library frees it as it is */
+	return ok;
+}
+
+/* The library asks for these four only on behalf of callers that keyd does not have. */
+static int
+sub_devices(signal_int_list **sessions, const char *name, size_t len, void *user)
+{
+	return SG_ERR_INVAL;
+}
+
+static int
+delete_session(const signal_protocol_address *address, void *user)
+{
+	return SG_ERR_INVAL;
+}
+
+static int
+delete_all_sessions(const char *name, size_t len, void *user)
+{
+	return SG_ERR_INVAL;
+}
+
+static int
+store_key(uint32_t id, uint8_t *record, size_t len, void *user)
+{
+	return SG_ERR_INVAL;
+}
+
+/* ---------------------------------------------------------------- prekeys */
+
+static int
+load_key(int domain, signal_buffer **record, uint32_t id)
+{
+	char name[VAULT_NAME_MAX + 1];
+	int there = get(domain, work_name(name, now.device->generation, "%u", id), record);
+
+	return there == 1 ? 0 : there == 0 ? SG_ERR_INVALID_KEY_ID : there;
+}
+
+static int
+contains_key(int domain, uint32_t id)
+{
+	signal_buffer *record = NULL;
+	int there = load_key(domain, &record, id);
+
+	signal_buffer_bzero_free(record);
+	return there == 0;
+}
+
+static int
+load_pre_key(signal_buffer **record, uint32_t id, void *user)
+{
+	return load_key(STORED__DOMAIN__PREKEY, record, id);
+}
+
+static int
+contains_pre_key(uint32_t id, void *user)
+{
+	return contains_key(STORED__DOMAIN__PREKEY, id);
+}
+
+static int
+remove_pre_key(uint32_t id, void *user)
+{
+	char name[VAULT_NAME_MAX + 1];
+
+	work_delete(
+	    now.work, STORED__DOMAIN__PREKEY, work_name(name, now.device->generation, "%u", id));
+	counter_add(COUNT_PREKEYS_USED, 1);
+	return 0;
+}
+
+static int
+load_signed_pre_key(signal_buffer **record, uint32_t id, void *user)
+{
+	return load_key(STORED__DOMAIN__SIGNED_PREKEY, record, id);
+}
+
+static int
+contains_signed_pre_key(uint32_t id, void *user)
+{
+	return contains_key(STORED__DOMAIN__SIGNED_PREKEY, id);
+}
+
+static int
+remove_signed_pre_key(uint32_t id, void *user)
+{
+	return SG_ERR_INVAL; /* older ones stay loadable */
+}
+
+/* ---------------------------------------------------------------- identities */
+
+static int
+own_identity(signal_buffer **pub, signal_buffer **priv, void *user)
+{
+	uint8_t typed[33] = {5};
+
+	memcpy(typed + 1, now.device->identity_pub, 32);
+	*pub = signal_buffer_create(typed, sizeof(typed));
+	*priv = signal_buffer_create(now.device->identity_priv, 32);
+	return *pub == NULL || *priv == NULL ? SG_ERR_NOMEM : 0;
+}
+
+static int
+own_registration_id(void *user, uint32_t *id)
+{
+	*id = now.device->registration_id;
+	return 0;
+}
+
+static int
+save_identity(const signal_protocol_address *address, uint8_t *key, size_t len, void *user)
+{
+	char name[VAULT_NAME_MAX + 1];
+	struct buf b = BUF_INIT;
+	int there;
+
+	if (key == NULL || len != 33)
+		return SG_ERR_INVAL;
+	there = work_get(now.work, STORED__DOMAIN__IDENTITY, address_name(name, address), &b);
+	if (there == -1)
+		now.broken = 1;
+	else if (there == 0 || b.len != 32 || memcmp(b.data, key + 1, 32) != 0) {
+		now.changed = there == 1;
+		work_put(now.work, STORED__DOMAIN__IDENTITY, name, key + 1, 32);
+	}
+	buf_clear(&b);
+	return there == -1 ? BROKEN : 0;
+}
+
+/* Every identity is trusted; a change is told with the item that brought it (page 04, 13.1). */
+static int
+is_trusted(const signal_protocol_address *address, uint8_t *key, size_t len, void *user)
+{
+	return 1;
+}
+
+/* ---------------------------------------------------------------- the context */
+
+void
+signal_store_warm_up(void)
+{
+	static const signal_protocol_session_store sessions = {.load_session_func = load_session,
+	    .get_sub_device_sessions_func = sub_devices,
+	    .store_session_func = store_session,
+	    .contains_session_func = contains_session,
+	    .delete_session_func = delete_session,
+	    .delete_all_sessions_func = delete_all_sessions};
+	static const signal_protocol_pre_key_store pre_keys = {.load_pre_key = load_pre_key,
+	    .store_pre_key = store_key,
+	    .contains_pre_key = contains_pre_key,
+	    .remove_pre_key = remove_pre_key};
+	static const signal_protocol_signed_pre_key_store signed_pre_keys = {
+	    .load_signed_pre_key = load_signed_pre_key,
+	    .store_signed_pre_key = store_key,
+	    .contains_signed_pre_key = contains_signed_pre_key,
+	    .remove_signed_pre_key = remove_signed_pre_key};
+	static const signal_protocol_identity_key_store identities = {
+	    .get_identity_key_pair = own_identity,
+	    .get_local_registration_id = own_registration_id,
+	    .save_identity = save_identity,
+	    .is_trusted_identity = is_trusted};
+
+	if (signal_protocol_store_context_create(&store, provider_context()) != 0 ||
+	    signal_protocol_store_context_set_session_store(store, &sessions) != 0 ||
+	    signal_protocol_store_context_set_pre_key_store(store, &pre_keys) != 0 ||
+	    signal_protocol_store_context_set_signed_pre_key_store(store, &signed_pre_keys) != 0 ||
+	    signal_protocol_store_context_set_identity_key_store(store, &identities) != 0)
+		fatalx("libsignal: no store context");
+}
+
+signal_protocol_store_context *
+signal_store(void)
+{
+	return store;
+}
+
+void
+signal_store_begin(struct work *w, const struct device *d)
+{
+	memset(&now, 0, sizeof(now));
+	now.work = w;
+	now.device = d;
+}
+
+void
+signal_store_end(void)
+{
+	memset(&now, 0, sizeof(now));
+}
+
+void
+signal_store_item(void)
+{
+	now.broken = now.changed = 0;
+	provider_clear_mac_failure();
+}
+
+int
+signal_store_broken(void)
+{
+	return now.broken;
+}
+
+int
+signal_store_identity_changed(void)
+{
+	return now.changed;
+}

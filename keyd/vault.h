@@ -1,0 +1,93 @@
+/* Sealed records: sealing, opening, and the cache that knows what is committed and what is not yet.
+ *
+ * The cache holds records *sealed*, as stored has them; a record is opened for the one request that
+ * uses it and wiped after it. An entry whose newest version is part of a unit of work that stored
+ * has not finished is never evicted; when such a unit fails, everything that it touched is
+ * forgotten. */
+#ifndef WARD_VAULT_H
+#define WARD_VAULT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/config.h"
+
+#define VAULT_NAME_MAX   160
+#define VAULT_SEALED_MAX (1024u * 1024)
+#define VAULT_OVERHEAD   (1 + 24 + 16) /* format, nonce, tag */
+#define VAULT_PLAIN_MAX  (VAULT_SEALED_MAX - VAULT_OVERHEAD)
+#define VAULT_CACHE      (16u * 1024 * 1024)  /* bytes of entries that may be evicted */
+#define VAULT_HARD_MAX   (256u * 1024 * 1024) /* bytes of all entries: beyond it loading fails */
+#define VAULT_GHOSTS     65536 /* evicted entries of which the newest version is remembered */
+#define VAULT_UNITS_MAX  4096  /* unfinished units of an account */
+
+/* What a record is; all of it is associated data of its seal. */
+struct vault_id {
+	const char *account;
+	int domain; /* Stored__Domain */
+	const char *name;
+	uint64_t version;
+};
+
+/* u8 1 | nonce 24 | XChaCha20-Poly1305 of plain. 0, or -1: too long or no memory. */
+int vault_seal(const uint8_t key[32], const struct vault_id *id, const void *plain, size_t len,
+    struct buf *out);
+/* 0, or -1: not sealed with this key as exactly this. Appends to out. */
+int vault_unseal(const uint8_t key[32], const struct vault_id *id, const void *sealed, size_t len,
+    struct buf *out);
+
+struct vault;
+struct entry;  /* a record of an account, known or not */
+struct change; /* work.c: what the running request makes of an entry */
+
+enum vault_state {
+	VAULT_UNKNOWN, /* ask stored */
+	VAULT_ASKED,   /* stored is being asked */
+	VAULT_FAILED,  /* stored could not give it, or gave an older version than was seen */
+	VAULT_BLOCKED, /* a unit that wrote it failed, later ones that built on it are not finished
+			  yet */
+	VAULT_ABSENT,  /* there is no such record */
+	VAULT_HERE
+};
+
+struct vault *vault_new(size_t cache_bytes);
+void vault_free(struct vault *v);
+/* Accounts by number, 0..ACCOUNTS_MAX-1. The key stays the caller's. */
+void vault_account(struct vault *v, unsigned account, const char *name, const uint8_t *key);
+
+/* The entry of a record, pinned: it stays where it is until as many vault_unpin. */
+struct entry *vault_pin(struct vault *v, unsigned account, int domain, const char *name);
+void vault_unpin(struct vault *v, struct entry *e);
+
+enum vault_state vault_state(const struct entry *e);
+unsigned vault_entry_account(const struct entry *e);
+int vault_entry_domain(const struct entry *e);
+const char *vault_entry_name(const struct entry *e);
+uint64_t vault_entry_version(const struct entry *e); /* 0 = absent */
+const uint8_t *vault_entry_sealed(const struct entry *e, size_t *len);
+struct change **vault_entry_change(struct entry *e);
+
+/* UNKNOWN -> ASKED; and the outcome of asking. Ignored unless it is ASKED. */
+void vault_asked(struct entry *e);
+void vault_fill(struct vault *v, struct entry *e, uint64_t version, const void *sealed, size_t len);
+void vault_fail(struct entry *e);
+void vault_retry(struct entry *e); /* FAILED -> UNKNOWN: a request was answered with it */
+
+/* Open what is HERE, appended to out: 1. 0: ABSENT. -1: damaged (counted, logged), or not loaded.
+ */
+int vault_open(struct vault *v, struct entry *e, struct buf *out);
+
+/* Join a unit with a new version of an entry (HERE or ABSENT), or without it (HERE). 0, or -1: too
+ * long, or too many units. */
+int vault_put(struct vault *v, struct entry *e, uint64_t unit, const void *plain, size_t len);
+int vault_delete(struct vault *v, struct entry *e, uint64_t unit);
+
+/* stored says how a unit ended. 0, or -1: keyd has not joined such a unit. */
+int vault_unit_done(struct vault *v, unsigned account, uint64_t unit, int committed);
+/* The unit holds writes that were built on a unit that failed: it can only fail too. */
+int vault_unit_doomed(const struct vault *v, unsigned account, uint64_t unit);
+
+size_t vault_bytes(const struct vault *v); /* of all entries but ghosts */
+
+#endif

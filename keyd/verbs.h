@@ -1,0 +1,17 @@
+/* The verbs, by the file that carries them out; dispatch.c says who may ask which. */
+#ifndef WARD_VERBS_H
+#define WARD_VERBS_H
+
+#include "keyd/queue.h"
+
+/* verb_noise.c: netd */
+extern const struct verb verb_noise_hello, verb_noise_finish, verb_noise_drop;
+/* identity.c: the device and its pairing */
+extern const struct verb verb_account_open, verb_device_create, verb_pair_qr, verb_pair_refresh,
+    verb_pair_code, verb_pair_code_finish, verb_pair_success;
+/* prekeys.c */
+extern const struct verb verb_prekeys_make, verb_prekeys_uploaded;
+/* session.c */
+extern const struct verb verb_sessions, verb_encrypt, verb_decrypt;
+
+#endif

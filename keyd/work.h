@@ -1,0 +1,62 @@
+/* What one request reads and writes: load first, then compute on copies, then stage all at once. */
+#ifndef WARD_WORK_H
+#define WARD_WORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/buf.h"
+#include "ipc/stored.pb-c.h"
+#include "keyd/core.h"
+
+struct work {
+	struct account *account;
+	struct entry **pinned; /* all that the last load asked for */
+	size_t npinned, cappinned;
+	struct entry **old; /* of the load before, until this one is over */
+	size_t nold;
+	struct entry **ask; /* of these, what stored must be asked for now */
+	size_t nask, capask;
+	unsigned waiting;   /* of these, how many are not there yet */
+	const char *failed; /* a kind of record that cannot be read, or NULL */
+	TAILQ_HEAD(change_list, change) changes;
+	unsigned mark; /* number of the savepoint */
+};
+
+void work_init(struct work *w, struct account *a);
+void work_clear(struct work *w); /* drops what was not staged, unpins, wipes */
+
+/* --- load: may be run many times; nothing is read or changed but through these. --- */
+void work_load_begin(struct work *w);
+/* 1: it is there (also when it is known to be absent). 0: not yet. */
+int work_need(struct work *w, int domain, const char *name);
+/* The device record into secrets->device: 1 there, 0 not yet, -1 there is none. */
+int work_need_device(struct work *w, struct device **d);
+void work_load_end(struct work *w);
+void work_retry(struct work *w); /* what could not be read is asked for again next time */
+
+/* --- compute: on what load asked for. --- */
+int work_get(
+    struct work *w, int domain, const char *name, struct buf *out); /* 1, 0 absent, -1 unreadable */
+void work_put(struct work *w, int domain, const char *name, const void *data, size_t len);
+void work_put_prekey(struct work *w, const char *name, const void *data, size_t len, int uploaded);
+void work_delete(struct work *w, int domain, const char *name);
+/* What was written since work_keep is thrown away, or kept: one item of a request that fails must
+ * not leave half of its writes behind. */
+void work_discard(struct work *w);
+void work_keep(struct work *w);
+
+/* --- stage: seal all that changed, send it to stored. --- */
+/* 0, with the number of STAGE frames; -1: it cannot be done (logged): the unit must not be
+ * committed. */
+int work_stage(struct work *w, uint64_t unit, uint32_t *stages);
+
+/* "generation/rest" into buf (VAULT_NAME_MAX + 1 bytes); returns buf. */
+const char *work_name(char *buf, uint32_t generation, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* For messages: "session", "prekey" … */
+const char *work_domain_name(int domain);
+
+#endif
