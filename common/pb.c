@@ -5,9 +5,10 @@
 #include "common/pb.h"
 
 #define ARENA_ALIGN ((size_t)16)
-#define ARENA_FIRST ((size_t)2048)  /* enough for most messages: one malloc */
-#define ARENA_CHUNK ((size_t)65536) /* later chunks grow up to this; bigger wishes get their own   \
-				     */
+#define ARENA_FIRST ((size_t)2048) /* enough for most messages: one malloc */
+#define ARENA_CHUNK                                                                                \
+	((size_t)65536) /* later chunks grow up to this; bigger wishes get their own               \
+			 */
 
 struct chunk {
 	struct chunk *next;
@@ -163,7 +164,9 @@ scan_field(const ProtobufCMessageDescriptor *desc, struct cursor *c, unsigned fl
 	const uint8_t *content;
 	uint64_t key, v;
 
-	if (scan_varint(c, 5, &key) == -1 || key > UINT32_MAX)
+	/* there is no field 0; protobuf-c takes it in a padded key and then packs what it refuses
+	 */
+	if (scan_varint(c, 5, &key) == -1 || key > UINT32_MAX || key >> 3 == 0)
 		return "malformed";
 	field = protobuf_c_message_descriptor_get_field(desc, (unsigned)(key >> 3));
 	if (field == NULL && (flags & PB_STRICT))

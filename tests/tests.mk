@@ -1,0 +1,34 @@
+# Fuzzing and benchmarks of the tests; the Makefile includes this.
+
+# ---------------------------------------------------------------- fuzz: tests/fuzz/<room>_<what>.c
+# Named and linked like the unit tests, but compiled by clang with the sanitizers, all in $(BUILD)-fuzz.
+# tests/fuzz/corpus/<room>_<what>/ are the inputs to begin with; what a run finds in addition stays in
+# the build folder, and what is worth it is copied by hand. FUZZ=<room>_<what> runs only those,
+# FUZZ_SECONDS=0 only tries the inputs that are there.
+FUZZ_SECONDS ?= 60
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ ?= $(FUZZ_SRC:tests/fuzz/%.c=%)
+FUZZ_OPT := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_MAKE = $(MAKE) --no-print-directory CC=$(CLANG) SAN= BUILD=$(BUILD)-fuzz OPT='$(FUZZ_OPT)' WARN=-w HARDEN=-fPIE \
+	CFLAGS=-DWARD_SANITIZED LDHARDEN='-fsanitize=fuzzer,address,undefined'
+
+define fuzz_program
+$(BUILD)/fuzz/$(1): $$(call obj,tests/fuzz/$(1).c) $$(call unit_lib,$(1)) $$(ARCHIVES)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(ALL_LDFLAGS) $$(call unit_libs,$(1)) -lz
+endef
+$(foreach t,$(FUZZ_SRC:tests/fuzz/%.c=%),$(eval $(call fuzz_program,$(t))))
+
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(FUZZ:%=$(BUILD)/fuzz/%)
+fuzz:
+	@$(FUZZ_MAKE) fuzz-programs FUZZ='$(FUZZ)'
+	@set -e; for t in $(FUZZ); do echo "== fuzz $$t"; \
+		mkdir -p $(BUILD)-fuzz/corpus/$$t $(BUILD)-fuzz/found tests/fuzz/corpus/$$t; \
+		if [ "$(FUZZ_SECONDS)" = 0 ]; then how=-runs=0; else how=-max_total_time=$(FUZZ_SECONDS); fi; \
+		log=$(BUILD)-fuzz/found/$$t.log; \
+		if ! $(BUILD)-fuzz/fuzz/$$t $$how -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+			-artifact_prefix=$(BUILD)-fuzz/found/$$t- \
+			$(BUILD)-fuzz/corpus/$$t tests/fuzz/corpus/$$t >$$log 2>&1; then \
+			tail -40 $$log; echo "$$t: FAILED, the input is in $(BUILD)-fuzz/found"; exit 1; fi; \
+		grep -E 'DONE|number_of_executed_units' $$log || tail -3 $$log; done
