@@ -8,10 +8,10 @@
 #define APID   CONFIG_FOR_APID
 #define ALL    (KEYD | NETD | STORED | APID)
 
-#define KIB    1024ll
+#define KIB    1024LL
 #define MIB    (1024 * KIB)
 #define GIB    (1024 * MIB)
-#define SECOND 1000ll
+#define SECOND 1000LL
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
 #define DAY    (24 * HOUR)
@@ -93,7 +93,7 @@ const struct config_key config_keys[] = {
 	APID, "Kind of client that the phone shows."},
     {"device", "display", CONFIG_STRING, "Chrome (Linux)", 1, 64, NULL, APID,
 	"Name shown while linking by code; the service expects the form Browser (System)."},
-    {"device", "client_revision", CONFIG_INT, "1045649367", 1, 4294967295ll, NULL, APID,
+    {"device", "client_revision", CONFIG_INT, "1045649367", 1, 4294967295LL, NULL, APID,
 	"Revision of the web client, the last part of the version that is announced."},
     {"device", "history_days", CONFIG_INT, "0", 0, 3650, NULL, APID,
 	"Days of history to ask the phone for when linking; 0 leaves it to the phone."},

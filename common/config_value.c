@@ -189,15 +189,18 @@ config_role_key_check(const char *key)
 const char *
 config_roles_check(char *text)
 {
+	static const char between[] = " \t,";
 	char *at = text, *word, *rest = text;
 	unsigned seen = 0;
 
-	while ((word = strsep(&rest, " \t,")) != NULL) {
-		size_t len = strlen(word);
+	for (word = text + strspn(text, between); *word != '\0';
+	     word = rest + strspn(rest, between)) {
+		size_t len = strcspn(word, between);
 		int i;
 
-		if (len == 0)
-			continue;
+		rest = word + len;
+		if (*rest != '\0')
+			*rest++ = '\0';
 		if ((i = parse_choice(word, "observe|read|send|manage|link|identity|admin")) == -1)
 			return "roles are observe, read, send, manage, link, identity and admin";
 		if (seen & 1u << i)

@@ -130,31 +130,33 @@ channel_new(struct event_base *base, int fd, const struct channel_config *cfg)
 	return ch;
 }
 
-/* Tell those whose request is in the list; what they ask meanwhile goes to another list. */
+/* Tell those whose request has failed; what they ask meanwhile has a later id and is told later. */
 static void
-tell_all(struct channel *ch, struct request_list *from, const char *code)
+tell_failed(struct channel *ch)
 {
-	struct request_list now = TAILQ_HEAD_INITIALIZER(now);
+	uint32_t last = ch->requests.last_id;
 	struct request *r;
 
-	/* requests_fail moves a flying one out of heap and hash; so `from` may be `flying` too */
-	if (from == &ch->requests.flying)
-		while ((r = TAILQ_FIRST(from)) != NULL)
-			requests_fail(&ch->requests, r, code);
-	TAILQ_CONCAT(&now, &ch->requests.failed, link);
-	while ((r = TAILQ_FIRST(&now)) != NULL) {
-		struct reply reply = {0, NULL, r->code, "the request was not answered"};
+	while ((r = TAILQ_FIRST(&ch->requests.failed)) != NULL && (int32_t)(r->id - last) <= 0) {
+		struct reply reply = {0, NULL, r->code, "the other process is gone"};
 		channel_reply_fn *fn = r->fn;
 		void *arg = r->arg;
 
 		if (strcmp(r->code, "busy") == 0)
 			reply.text = "too many requests are in flight";
-		else if (strcmp(r->code, "closed") == 0)
-			reply.text = "the other process is gone";
-		TAILQ_REMOVE(&now, r, link);
-		free(r);
+		requests_remove(&ch->requests, r);
 		fn(&reply, arg);
 	}
+}
+
+static void
+fail_all(struct channel *ch)
+{
+	struct request *r;
+
+	while ((r = TAILQ_FIRST(&ch->requests.flying)) != NULL)
+		requests_fail(&ch->requests, r, "closed");
+	tell_failed(ch);
 }
 
 void
@@ -175,7 +177,7 @@ channel_free(struct channel *ch)
 	ch->writer = NULL;
 	close(ch->fd);
 	ch->fd = -1;
-	tell_all(ch, &ch->requests.flying, "closed");
+	fail_all(ch);
 	/* one of them may have asked anew: then the timer is armed and holds a reference */
 	if (ch->armed == INT64_MAX)
 		free_event(&ch->ev_deadline);
@@ -426,7 +428,7 @@ tell_owner(struct channel *ch)
 	else if (!ch->broken && ch->cfg.on_closed != NULL)
 		ch->cfg.on_closed(ch, ch->cfg.owner);
 	if (!ch->dead) /* the owner keeps it: nobody must wait for answers that cannot come */
-		tell_all(ch, &ch->requests.flying, "closed");
+		fail_all(ch);
 }
 
 static void
@@ -499,17 +501,15 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	channel_ref(ch);
+	if (!dead) /* a dead one is held by this timer */
+		channel_ref(ch);
 	ch->armed = INT64_MAX;
-	tell_all(ch, &ch->requests.failed, NULL);
+	tell_failed(ch);
 	time_out(ch);
 	if (!ch->dead && (r = requests_earliest(&ch->requests)) != NULL)
 		arm(ch, r->deadline);
-	if (dead) {
-		if (ch->armed == INT64_MAX)
-			free_event(&ch->ev_deadline);
-		channel_unref(ch); /* the timer's */
-	}
+	if (dead && ch->armed == INT64_MAX)
+		free_event(&ch->ev_deadline);
 	channel_unref(ch);
 }
 
