@@ -10,13 +10,14 @@
 #include "apid/rpc/client.h"
 #include "apid/rpc/request.h"
 #include "apid/rpc/subscribe.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #define READ_PIECE    (64u * 1024)
 #define IOV_PIECES    64
 #define DRAIN_IDLE_MS 1000
 #define DRAIN_MAX     (64u * 1024 * 1024)
-#define HALF_OPEN_MS  1000 /* how often a client that only listens is looked at */
+#define LOOK_MS       1000 /* how often a client that only listens is looked at */
 
 static void client_read(evutil_socket_t fd, short what, void *arg);
 static void client_writable(evutil_socket_t fd, short what, void *arg);
@@ -246,8 +247,8 @@ client_writable(evutil_socket_t fd, short what, void *arg)
 	}
 	if (!STAILQ_EMPTY(&c->out) && event_add(c->ev_write, NULL) == -1)
 		client_doom(c, "cannot wait for its socket");
-	if (some && c->paused)
-		timer_start(c->ev_stall, c->rpc->limits.stall_timeout_ms);
+	if (some)
+		c->progress_ms = clock_mono_ms();
 	if (c->paused)
 		client_lines(c);
 	if (!c->dead && c->event_bytes < RPC_EVENT_HIGH)
@@ -294,6 +295,14 @@ client_must_pause(const struct client *c)
 	       c->reply_bytes >= c->rpc->limits.unread_bytes;
 }
 
+static unsigned
+stall_tick(const struct client *c)
+{
+	unsigned limit = c->rpc->limits.stall_timeout_ms;
+
+	return limit < LOOK_MS ? limit : LOOK_MS;
+}
+
 static void
 client_pause(struct client *c, int pause)
 {
@@ -303,7 +312,8 @@ client_pause(struct client *c, int pause)
 	if (pause) {
 		event_del(c->ev_read);
 		event_del(c->ev_line); /* it is we who do not read */
-		timer_start(c->ev_stall, c->rpc->limits.stall_timeout_ms);
+		c->progress_ms = clock_mono_ms();
+		timer_start(c->ev_stall, stall_tick(c));
 	} else {
 		event_del(c->ev_stall);
 		if (!c->eof && event_add(c->ev_read, NULL) == -1)
@@ -352,21 +362,28 @@ client_lines(struct client *c)
 	}
 }
 
-/* It writes no more. Did it leave, or does it wait for answers? A send of nothing tells. */
+/* Did it leave, while nothing is read from it? A send of nothing tells. */
+static int
+client_gone(const struct client *c)
+{
+	const struct msghdr nothing = {0};
+
+	return sendmsg(c->fd, &nothing, MSG_NOSIGNAL | MSG_DONTWAIT) == -1 && errno == EPIPE;
+}
+
+/* It writes no more; it may still wait for answers. */
 static void
 client_eof(struct client *c)
 {
-	struct msghdr nothing = {0};
-
 	c->eof = 1;
 	event_del(c->ev_read);
 	event_del(c->ev_line);
-	if (sendmsg(c->fd, &nothing, MSG_NOSIGNAL | MSG_DONTWAIT) == -1 && errno == EPIPE) {
+	if (client_gone(c)) {
 		client_close(c, NULL);
 		return;
 	}
 	client_lines(c);
-	timer_start(c->ev_line, HALF_OPEN_MS);
+	timer_start(c->ev_line, LOOK_MS);
 	client_finish_if_done(c);
 }
 
@@ -419,12 +436,10 @@ client_line_late(evutil_socket_t fd, short what, void *arg)
 	if (c->draining) {
 		client_close(c, NULL);
 	} else if (c->eof) {
-		struct msghdr nothing = {0};
-
-		if (sendmsg(c->fd, &nothing, MSG_NOSIGNAL | MSG_DONTWAIT) == -1 && errno == EPIPE)
+		if (client_gone(c))
 			client_close(c, NULL);
 		else
-			timer_start(c->ev_line, HALF_OPEN_MS);
+			timer_start(c->ev_line, LOOK_MS);
 	} else {
 		client_last_error(c, "the line did not end in time");
 	}
@@ -438,13 +453,16 @@ client_stalled(evutil_socket_t fd, short what, void *arg)
 {
 	struct client *c = arg;
 
-	if (c->reply_bytes == 0) {
-		timer_start(c->ev_stall, c->rpc->limits.stall_timeout_ms);
-		return;
-	}
 	client_enter(c);
-	c->rpc->closed_stalled++;
-	client_close(c, "it does not read its answers");
+	if (client_gone(c)) {
+		client_close(c, NULL);
+	} else if (c->reply_bytes > 0 &&
+		   clock_mono_ms() - c->progress_ms >= c->rpc->limits.stall_timeout_ms) {
+		c->rpc->closed_stalled++;
+		client_close(c, "it does not read its answers");
+	} else {
+		timer_start(c->ev_stall, stall_tick(c));
+	}
 	client_leave(c);
 }
 

@@ -43,6 +43,7 @@ struct client {
 	struct event *ev_write, *ev_stall;
 	STAILQ_HEAD(, chunk) out;
 	size_t reply_bytes, event_bytes;
+	int64_t progress_ms; /* when it last took bytes, while paused */
 	/* requests and subscriptions */
 	struct request_list requests;
 	unsigned in_flight;

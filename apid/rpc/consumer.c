@@ -83,6 +83,7 @@ consumer_get(struct rpc *r, uint32_t uid, const char *name)
 	if (co != NULL)
 		return co;
 	consumers_trim(r);
+	(void)rpc_last_seq(r); /* so that boot_seq is known */
 	if ((co = calloc(1, sizeof(*co))) == NULL)
 		return NULL;
 	co->rpc = r;

@@ -37,9 +37,21 @@ rpc_limits_load(const struct config *c)
 	return l;
 }
 
+/* The end of the log when this run began, as far as it can be known: the store opens later than we.
+ */
+static void
+note_boot_seq(struct rpc *r, uint64_t seq)
+{
+	if (r->boot_known || !r->service->store_ready)
+		return;
+	r->boot_known = 1;
+	r->boot_seq = seq;
+}
+
 uint64_t
 rpc_last_seq(struct rpc *r)
 {
+	note_boot_seq(r, r->service->last_seq);
 	if (r->service->last_seq > r->last_seq)
 		r->last_seq = r->service->last_seq;
 	return r->last_seq;
@@ -174,6 +186,8 @@ events_committed(void *arg, uint64_t last_seq)
 {
 	struct rpc *r = arg;
 
+	if (last_seq > 0)
+		note_boot_seq(r, last_seq - 1); /* this commit is of this run */
 	if (last_seq > r->last_seq)
 		r->last_seq = last_seq;
 	subscription_pump_all(r);
@@ -204,8 +218,7 @@ rpc_start(struct service *s, int listen_fd)
 	r->service = s;
 	r->limits = rpc_limits_load(s->config);
 	r->listen_fd = listen_fd;
-	r->last_seq = s->last_seq;
-	r->boot_seq = s->last_seq;
+	(void)rpc_last_seq(r); /* if the store is open already */
 	TAILQ_INIT(&r->clients);
 	TAILQ_INIT(&r->consumers);
 	TAILQ_INIT(&r->subscriptions);

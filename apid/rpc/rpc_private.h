@@ -57,6 +57,7 @@ struct rpc {
 	uint64_t last_seq; /* newest seq that was seen */
 	uint64_t
 	    boot_seq; /* newest seq when the store opened: older ones may have been delivered */
+	int boot_known;
 	uint64_t next_token; /* names a request towards the engine, never used twice */
 	int stopping;
 	/* counters */

@@ -27,8 +27,9 @@ void event_out_transient(struct buf *b, const char *account, const char *type, c
 /* Ask stored for events after seq. The answer is a stored.Events. */
 struct store_ask *events_read(struct rpc *r, const struct event_filter *f, uint64_t after,
     unsigned limit, unsigned max_bytes, channel_reply_fn *fn, void *arg);
-#define EVENTS_REPLY_MAX (2u * 1024 * 1024) /* 1 MiB asked at most, or one event, and its fields   \
-					     */
+#define EVENTS_REPLY_MAX                                                                           \
+	(2u * 1024 * 1024) /* 1 MiB asked at most, or one event, and its fields                    \
+			    */
 
 /* End it: reason (NULL = its client did it or is gone) is told with events.closed. */
 void subscription_close(struct subscription *sub, const char *reason);
