@@ -32,3 +32,16 @@ fuzz:
 			$(BUILD)-fuzz/corpus/$$t tests/fuzz/corpus/$$t >$$log 2>&1; then \
 			tail -40 $$log; echo "$$t: FAILED, the input is in $(BUILD)-fuzz/found"; exit 1; fi; \
 		grep -E 'DONE|number_of_executed_units' $$log || tail -3 $$log; done
+
+# ---------------------------------------------------------------- tests/bench/<room>_<what>.c
+BENCH_SRC := $(wildcard tests/bench/*.c)
+BENCH_BIN := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
+define bench_program
+$(BUILD)/bench/$(1): $$(call obj,tests/bench/$(1).c) $$(call unit_lib,$(1)) $$(ARCHIVES)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(ALL_LDFLAGS) $$(call unit_libs,$(1)) -lz
+endef
+$(foreach t,$(BENCH_SRC:tests/bench/%.c=%),$(eval $(call bench_program,$(t))))
+
+.PHONY: bench-programs
+bench-programs: $(BENCH_BIN)
