@@ -214,8 +214,9 @@ lint: all
 	@sh packaging/deps.sh lint
 	@echo "lint: clang-format"; clang-format --dry-run -Werror $(SOURCES)
 	@echo "lint: cppcheck"; cppcheck -q -j 2 --std=c11 --enable=warning,performance,portability --inline-suppr \
-		--suppressions-list=tests/cppcheck.supp --error-exitcode=1 -D_GNU_SOURCE -I. $(LINTED)
-	@echo "lint: clang-tidy"; printf '%s\n' $(LINTED) | xargs -P 2 -n 6 sh -c \
+		--suppressions-list=tests/cppcheck.supp --error-exitcode=1 -D_GNU_SOURCE \
+		--include=tests/cppcheck.h -I. $(LINTED)
+	@echo "lint: clang-tidy"; printf '%s\n' $(LINTED) | xargs -P 2 -n 1 sh -c \
 		'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- -std=c17 $(DEFS) -I. -I$(BUILD)/gen 2>/dev/null' lint
 	@echo "lint: man pages"; mandoc -T lint -W warning $(PAGES)
 	@echo "lint: python"; $(PYTHON) -B -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' \
