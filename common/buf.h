@@ -1,4 +1,5 @@
-/* A growable byte buffer that wipes itself: for frames, stanzas and anything that may hold secrets. */
+/* A growable byte buffer that wipes itself: for frames, stanzas and anything that may hold secrets.
+ */
 #ifndef WARD_BUF_H
 #define WARD_BUF_H
 
@@ -16,7 +17,10 @@ struct buf {
 #define BUF_MAX_DEFAULT (32u * 1024 * 1024)
 
 /* An empty buffer on the stack or in a struct; buf_clear it in the end. */
-#define BUF_INIT {NULL, 0, 0, 0, 0}
+#define BUF_INIT                                                                                   \
+	{                                                                                          \
+		NULL, 0, 0, 0, 0                                                                   \
+	}
 
 /* Append. Returns 0, or -1 (sticky `failed`) when the limit or memory is exhausted. */
 int buf_put(struct buf *b, const void *data, size_t len);

@@ -1,5 +1,6 @@
-/* Long flows: the piece that all share. A flow is a struct that begins with `struct flow`; its steps
- * are functions; it has one end. Owns the deadline, cancellation and the list of flows in flight. */
+/* Long flows: the piece that all share. A flow is a struct that begins with `struct flow`; its
+ * steps are functions; it has one end. Owns the deadline, cancellation and the list of flows in
+ * flight. */
 #ifndef WARD_FLOW_H
 #define WARD_FLOW_H
 
@@ -14,8 +15,8 @@ struct flow_set; /* all flows of a process */
 
 struct flow_kind {
 	const char *name; /* "send" */
-	/* The one end: outcome is NULL for success, else a stable word ("timeout", "cancelled", …) with
-	 * text for people. Must free the flow (flow_fini first). Called once. */
+	/* The one end: outcome is NULL for success, else a stable word ("timeout", "cancelled", …)
+	 * with text for people. Must free the flow (flow_fini first). Called once. */
 	void (*end)(struct flow *, const char *outcome, const char *text);
 };
 
@@ -37,8 +38,8 @@ struct flow_set *flow_set_new(struct event_base *base);
 void flow_set_free(struct flow_set *s); /* cancels all */
 
 /* deadline_ms 0 = none. group may be NULL. */
-void flow_init(struct flow *f, struct flow_set *s, const struct flow_kind *kind, const char *account,
-    const void *group, unsigned deadline_ms);
+void flow_init(struct flow *f, struct flow_set *s, const struct flow_kind *kind,
+    const char *account, const void *group, unsigned deadline_ms);
 void flow_step(struct flow *f, const char *name);
 void flow_end(struct flow *f, const char *outcome, const char *text); /* calls kind->end, once */
 void flow_fini(struct flow *f); /* unlink and drop the timer; for kind->end */

@@ -2,7 +2,13 @@
 #ifndef WARD_LOG_H
 #define WARD_LOG_H
 
-enum log_level { LOG_LV_ERR, LOG_LV_WARN, LOG_LV_NOTICE, LOG_LV_INFO, LOG_LV_DEBUG };
+enum log_level {
+	LOG_LV_ERR,
+	LOG_LV_WARN,
+	LOG_LV_NOTICE,
+	LOG_LV_INFO,
+	LOG_LV_DEBUG
+};
 
 /* name: the process ("keyd"). fd: the pipe to the parent (one record a write: level digit, text,
  * newline), or -1 for readable lines on standard error. */
@@ -33,12 +39,15 @@ struct log_limit {
 	long last_ms;
 	unsigned dropped;
 };
-#define LOG_LIMIT_INIT {10, 0, 0}
+#define LOG_LIMIT_INIT                                                                             \
+	{                                                                                          \
+		10, 0, 0                                                                           \
+	}
 /* 1 = log it now (prints "N similar lines dropped" first when needed), 0 = keep silent. */
 int log_allowed(struct log_limit *l);
 
-/* A short stable tag for a JID or phone number that must not be in a log: "p:" and 8 hex digits of a
- * hash that is keyed anew in each process. Static buffer, valid until the 4th next call. */
+/* A short stable tag for a JID or phone number that must not be in a log: "p:" and 8 hex digits of
+ * a hash that is keyed anew in each process. Static buffer, valid until the 4th next call. */
 const char *log_redact(const char *text);
 
 #endif

@@ -14,19 +14,21 @@ struct pb_arena;
 struct pb_arena *pb_arena_new(size_t budget);
 void pb_arena_free(struct pb_arena *a); /* NULL is fine */
 
-#define PB_STRICT   1u /* internal channels: unknown fields are refused, at every depth */
+#define PB_STRICT    1u /* internal channels: unknown fields are refused, at every depth */
 #define PB_MAX_DEPTH 32
 
 /* Unpack `len` bytes as `desc`. The result lives in the arena: never call protobuf-c's free on it.
- * NULL on failure; *why (may be NULL) then says so: "depth", "malformed", "budget", "unknown field". */
+ * NULL on failure; *why (may be NULL) then says so: "depth", "malformed", "budget", "unknown
+ * field". */
 void *pb_unpack(const ProtobufCMessageDescriptor *desc, const void *bytes, size_t len,
     struct pb_arena *a, unsigned flags, const char **why);
 
-/* Pack to a fresh malloc'd buffer; *len is set. NULL when memory is out. Caller frees (wipe first if
- * secret). An empty message gives a non-NULL pointer and *len 0. */
+/* Pack to a fresh malloc'd buffer; *len is set. NULL when memory is out. Caller frees (wipe first
+ * if secret). An empty message gives a non-NULL pointer and *len 0. */
 uint8_t *pb_pack(const ProtobufCMessage *m, size_t *len);
 
-/* protobuf-c's structs have no const fields, yet packing writes to none: a constant text for a field. */
+/* protobuf-c's structs have no const fields, yet packing writes to none: a constant text for a
+ * field. */
 static inline char *
 pb_str(const char *s)
 {

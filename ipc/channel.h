@@ -15,7 +15,7 @@ struct channel;
 struct message {
 	struct channel *channel;
 	uint32_t type;
-	uint32_t id; /* 0 = notice; else answer with channel_reply* */
+	uint32_t id;                /* 0 = notice; else answer with channel_reply* */
 	const ProtobufCMessage *pb; /* of the row's descriptor, already checked */
 	int fd; /* -1, or the descriptor; taken by setting the field to -1, else closed */
 };
@@ -47,9 +47,11 @@ struct channel_config {
 	size_t out_max_bytes;  /* bound of the output queue; 0 = 16 MiB. Beyond it: broken */
 	size_t out_high;       /* above this the channel is "full"; 0 = 4 MiB */
 	unsigned max_requests; /* of ours in flight, 0 = 4096; more fail at once with "busy" */
-	void (*on_broken)(struct channel *, void *owner, const char *why); /* contract broken or error */
-	void (*on_closed)(struct channel *, void *owner);                  /* clean end of file */
-	void (*on_drained)(struct channel *, void *owner); /* was full, now below half of out_high */
+	void (*on_broken)(
+	    struct channel *, void *owner, const char *why); /* contract broken or error */
+	void (*on_closed)(struct channel *, void *owner);    /* clean end of file */
+	void (*on_drained)(
+	    struct channel *, void *owner); /* was full, now below half of out_high */
 };
 
 /* Takes the (non-blocking) socket. NULL on failure. State starts as 1 (bit 0). */
@@ -63,7 +65,7 @@ unsigned channel_state(const struct channel *ch);
 /* Stop and go on reading (back-pressure towards the peer); nests by count. */
 void channel_pause(struct channel *ch);
 void channel_resume(struct channel *ch);
-int channel_full(const struct channel *ch); /* output above out_high */
+int channel_full(const struct channel *ch);         /* output above out_high */
 size_t channel_in_flight(const struct channel *ch); /* our requests not answered yet */
 
 /* One-way. fd: -1 or a descriptor to pass (owned on success). 0, or -1 (logged, channel broken). */

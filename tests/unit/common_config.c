@@ -40,8 +40,8 @@ test_defaults(void **state)
 	assert_int_equal(config_int(c, "network", "backoff_max"), 15 * 60000);
 	assert_int_equal(config_int(c, "device", "client_revision"), 1045649367);
 	assert_int_equal(config_int(c, "api", "max_line"), 1 << 20);
-	assert_int_equal(config_int(c, "events", "keep_acked"), 7ll * 86400000);
-	assert_int_equal(config_int(c, "events", "max_bytes"), 1ll << 30);
+	assert_int_equal(config_int(c, "events", "keep_acked"), 7LL * 86400000);
+	assert_int_equal(config_int(c, "events", "max_bytes"), 1LL << 30);
 	assert_int_equal(config_int(c, "send", "outbox_max"), 10000);
 	assert_string_equal(config_str(c, "test", "noise_root_key"), "");
 	assert_int_equal(config_account_count(c), 1);

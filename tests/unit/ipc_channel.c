@@ -985,10 +985,10 @@ test_queue_overflow(void **state)
 {
 	struct channel_config cfg = {.out_max_bytes = 1000000};
 	struct rig g;
-	int r, n = 0, fd = some_fd();
+	int n = 0, fd = some_fd();
 
 	rig_open_with(&g, &cfg);
-	while ((r = notify_big(&g)) == 0)
+	while (notify_big(&g) == 0)
 		assert_true(++n < 1000);
 	assert_int_equal(
 	    g.broken, 0); /* the owner is told from the loop, not from within its own call */
@@ -1006,11 +1006,13 @@ test_queue_overflow(void **state)
 static void
 test_largest_message(void **state)
 {
+	static const uint8_t head[] = {
+	    0x0a, 0xfb, 0xff, 0xbf, 0x08}; /* a text of 17 MiB - 5 bytes */
 	uint8_t *b = malloc(FRAME_PAYLOAD_MAX);
 	struct rig g;
 
 	memset(b, 'x', FRAME_PAYLOAD_MAX);
-	memcpy(b, "\x0a\xfb\xff\xbf\x08", 5); /* text of 17 MiB - 5 bytes */
+	memcpy(b, head, sizeof(head));
 	rig_open(&g);
 	raw(&g, T_BIG, 0, 0, b, FRAME_PAYLOAD_MAX, -1);
 	run_until(&g, 1);

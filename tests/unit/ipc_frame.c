@@ -144,11 +144,12 @@ test_headers(void **state)
 static void
 test_cut_anywhere(void **state)
 {
+	static const uint8_t hello[] = {'h', 'e', 'l', 'l', 'o'};
 	uint8_t bytes[3 * FRAME_HEADER + 5 + 0 + 100];
 	size_t cut;
 
 	header(bytes, 1, 5, 1, 0);
-	memcpy(bytes + 16, "hello", 5);
+	memcpy(bytes + 16, hello, sizeof(hello));
 	header(bytes + 21, 1, 0, 2, 0);
 	header(bytes + 37, 1, 100, 3, 0);
 	memset(bytes + 53, 'x', 100);
@@ -168,7 +169,7 @@ test_cut_anywhere(void **state)
 				assert_int_equal(f.id, ++n);
 				assert_int_equal(f.len, n == 1 ? 5 : n == 2 ? 0 : 100);
 				if (n == 1)
-					assert_memory_equal(f.payload, "hello", 5);
+					assert_memory_equal(f.payload, hello, sizeof(hello));
 				frame_clear(&f);
 			}
 		}
@@ -331,7 +332,7 @@ test_end_within_a_frame(void **state)
 	size_t n;
 
 	header(bytes, 1, 4, 1, 0);
-	memcpy(bytes + FRAME_HEADER, "body", 4);
+	memset(bytes + FRAME_HEADER, 'b', 4);
 	for (n = 0; n <= sizeof(bytes); n++) {
 		int clean = n == 0 || n == sizeof(bytes);
 		enum frame_status st;
