@@ -1,5 +1,4 @@
-/* A growable byte buffer that wipes itself: for frames, stanzas and anything that may hold secrets.
- */
+/* A growable byte buffer that wipes itself: frames, stanzas, anything that may hold secrets. */
 #ifndef WARD_BUF_H
 #define WARD_BUF_H
 
