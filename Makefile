@@ -146,7 +146,9 @@ UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 unit_room = $(firstword $(subst _, ,$(notdir $(1))))
 unit_lib = $(if $(filter $(call unit_room,$(1)),$(PROGRAMS) sim),$(BUILD)/lib/room_$(call unit_room,$(1)).a)
-unit_libs = $(or $(LIBS_$(call unit_room,$(1))),$(LIBS_SANDBOX) $(LIBS_COMMON) $(LIBS_WIRE))
+# what a room's tests need beyond the program: the service that netd's tests talk to has TLS
+LIBS_UNIT_netd := $(call pkg,libssl)
+unit_libs = $(or $(LIBS_$(call unit_room,$(1))),$(LIBS_SANDBOX) $(LIBS_COMMON) $(LIBS_WIRE)) $(LIBS_UNIT_$(call unit_room,$(1)))
 
 define unit_program
 $(BUILD)/unit/$(1): $$(call obj,tests/unit/$(1).c) $$(call unit_lib,$(1)) $$(ARCHIVES)
