@@ -325,7 +325,7 @@ api_role_parse(const char *word, size_t len)
 int
 api_in_values(const char *values, const char *word)
 {
-	size_t len = strlen(word);
+	size_t len = strchr(word, '|') == NULL ? strlen(word) : 0;
 
 	for (const char *p = values; len > 0 && p != NULL; p = strchr(p, '|')) {
 		if (*p == '|')
