@@ -1,0 +1,144 @@
+/* The model: accounts and their devices, as the service knows them (protocol page 11, section 5).
+ */
+#ifndef SIM_ACCOUNT_H
+#define SIM_ACCOUNT_H
+
+#include <sys/queue.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/jid.h"
+#include "common/wire/node.h"
+
+struct conn;
+struct phone;
+
+struct prekey {
+	uint8_t id[3], pub[32];
+};
+
+/* Public key material of a device, as registered and uploaded. */
+struct device_keys {
+	uint8_t registration[4];
+	uint8_t identity[32];
+	uint8_t skey_id[3], skey_pub[32], skey_sig[64];
+	struct prekey *pool; /* one-time keys in order; [first, count) are unused */
+	size_t first, count, cap;
+	int uploaded; /* an upload came: the device can be written to */
+	int low_told; /* "prekeys low" was sent since the last upload */
+};
+
+/* A stanza that waits for its answer (offline.c). */
+struct entry;
+TAILQ_HEAD(entries, entry);
+
+enum device_phase {
+	DEVICE_GONE,    /* no connection */
+	DEVICE_PASSIVE, /* logged in, has not said active */
+	DEVICE_BACKLOG, /* gets what was queued */
+	DEVICE_LIVE
+};
+
+#define RECENT_IDS 4096
+
+struct device {
+	TAILQ_ENTRY(device) link;
+	struct account *account;
+	unsigned id; /* 0 = the phone */
+	uint8_t noise_pub[32];
+	struct device_keys keys;
+	uint32_t key_index;
+	uint8_t *signed_identity; /* ADVSignedDeviceIdentity, complete; NULL for the phone */
+	size_t signed_identity_len;
+	char platform[32]; /* what it called itself at registration */
+
+	struct conn *conn;
+	enum device_phase phase;
+	struct entries queue;
+	struct entry *unsent; /* the first entry that this connection has not been given */
+	size_t queued, queued_bytes;
+	unsigned credit;  /* pulled mode: stanzas that may still go out */
+	unsigned backlog; /* given since `offline_preview` */
+	int provisioned;  /* the phone has sent it keys and history */
+	int available;
+	unsigned mark;    /* scratch of message fan-out */
+	uint64_t *recent; /* hashes of the ids of its newest messages, RECENT_IDS of them */
+	unsigned recent_next;
+	uint64_t logins, messages_in, messages_out;
+};
+TAILQ_HEAD(devices, device);
+
+struct login_refusal {
+	int reason; /* 0 = none */
+	int code, expire;
+	int count; /* logins still to refuse; 0 = until lifted */
+	char location[16];
+};
+
+struct account {
+	TAILQ_ENTRY(account) link;
+	char name[64];
+	char pn[JID_USER_MAX + 1], lid[JID_USER_MAX + 1];
+	char push_name[128];
+	int lid_migrated; /* told to companions at pairing; the phone then writes to LIDs */
+	int pulled;       /* backlog in pulled mode */
+	int strict;       /* nack mixed or wrong addressing with 400 */
+	unsigned device_limit;
+	struct devices devices; /* the phone first */
+	unsigned ndevices, next_device;
+	uint32_t raw_id, next_key_index;
+	struct phone *phone;
+	struct login_refusal refusal;
+	int read_receipts;   /* the privacy setting that clients ask for */
+	char *blocklist[64]; /* JIDs */
+	size_t nblocklist;
+	struct node *privacy[16]; /* <category name value> nodes changed by clients */
+	size_t nprivacy;
+	uint8_t *key_index_list; /* ADVSignedKeyIndexList as the phone signed it last */
+	size_t key_index_list_len;
+	int64_t key_index_list_ts;
+	struct account **askers; /* who asked for its device list, and may hold it */
+	size_t naskers;
+	struct collections *collections; /* app state (appstate.c) */
+};
+TAILQ_HEAD(accounts, account);
+
+extern struct accounts accounts;
+
+struct account_options {
+	const char *name, *push_name, *pn, *lid; /* NULL = made up */
+	int lid_migrated, pulled, strict;
+};
+/* Makes an account with its phone. NULL and *why when a name is taken or malformed. */
+struct account *account_new(const struct account_options *o, const char **why);
+void account_free_all(void);
+/* What is not said otherwise on the command line: 1 = pulled. */
+extern int account_default_pulled;
+
+struct account *account_named(const char *name);
+/* `who` has the device list of a now: it is told of changes. */
+void account_asked(struct account *a, struct account *who);
+/* By PN or LID user and server. */
+struct account *account_of(const struct jid *j);
+struct device *account_device(struct account *a, unsigned id);
+struct device *account_phone(struct account *a);
+/* The device that a JID names: device 0 if it names none. NULL if there is none. */
+struct device *account_device_of(const struct jid *j);
+
+struct device *account_device_add(struct account *a, unsigned id);
+/* Forgets it: its queue, its keys; the caller has ended the connection. */
+void account_device_remove(struct device *d);
+
+/* JIDs of an account or of one of its devices, in one addressing or the other. */
+struct jid account_jid(const struct account *a, int lid);
+struct jid device_jid(const struct device *d, int lid);
+/* 1 if the JID lives on the LID side. */
+int account_is_lid(const struct jid *j);
+
+/* "2:…" over all devices of the accounts given, in one addressing (protocol page 05, section 5). */
+void account_phash(struct account *const *set, size_t n, int lid, char out[16]);
+/* The same over JIDs. */
+void account_phash_jids(const struct jid *set, size_t n, char out[16]);
+
+#endif

@@ -1,0 +1,70 @@
+/* The simulated phone of an account: device 0, a client of the service like any other. It knows of
+ * the service's model only who has which LID and which devices; everything else goes by stanzas. */
+#ifndef SIM_PHONE_H
+#define SIM_PHONE_H
+
+#include <jansson.h>
+
+#include "common/wire/node.h"
+#include "tests/sim/account.h"
+
+struct phone;
+
+struct phone *phone_new(struct device *self);
+void phone_free(struct phone *p);
+struct device *phone_device(const struct phone *p);
+
+/* --- the service's side (offline.c, devices.c, prekeys.c) --- */
+int phone_is_on(const struct phone *p);
+int phone_pump_due(struct phone *p); /* 1 = somebody must run the queue; asked once until pumped */
+void phone_pumped(struct phone *p);
+void phone_stanza(struct phone *p, const struct node *n); /* a stanza that reached it */
+void phone_make_prekey(struct phone *p, struct prekey *out);
+void phone_forget_device(struct phone *p, unsigned id);
+/* Signs the list of the account's devices as it is and uploads it. */
+void phone_sign_list(struct phone *p);
+/* A companion is active for the first time: key share, history, app state. */
+void phone_provision(struct phone *p, struct device *d);
+
+/* --- what its user does (control.c) --- */
+struct phone_settings {
+	int on;        /* 0: what comes waits at the service */
+	int receipts;  /* delivery receipts and `sender` receipts for what it gets */
+	int provision; /* keys and history for new companions */
+	int echo;      /* answers each text with one */
+	char echo_prefix[64];
+	unsigned echo_ms;
+};
+struct phone_settings *phone_settings(struct phone *p);
+void phone_settings_changed(struct phone *p);
+
+/* Reads a QR code and links what shows it. The device number, or -1 and *why. */
+int phone_scan(struct phone *p, const char *qr, const char **why);
+/* The ref in a QR text. 0 or -1. */
+int phone_qr_ref(const char *qr, char *ref, size_t size);
+/* Types the 8-character code of a companion that waits. 0 = the first step went out, or -1. */
+int phone_enter_code(struct phone *p, const char *code, const char **why);
+/* "none", "signature", "hmac", "key_index": what the next signing gets wrong. 0 or -1. */
+int phone_forge(struct phone *p, const char *what);
+
+/* Text to a user. id_out: 32 bytes. 0, or -1 if nobody could be written to. */
+int phone_send_text(struct phone *p, const struct jid *chat, const char *text, char id_out[32]);
+/* The same with an id made before (phone_new_id), for planned messages. */
+int phone_send_text_id(struct phone *p, const struct jid *chat, const char *text, const char *id);
+void phone_new_id(struct phone *p, char id_out[32]);
+/* In which addressing it writes to an account. */
+struct jid phone_chat(const struct phone *p, const struct account *to);
+/* Sends any stanza of its own. */
+void phone_send_node(struct phone *p, struct node *n);
+/* Read receipts for messages of its inbox. How many there were. */
+size_t phone_read(struct phone *p, const char *const *ids, size_t n);
+/* Unlinks a companion. 0, or -1: there is none of that number. */
+int phone_unlink(struct phone *p, unsigned device);
+
+/* Records from number `after` on (0 = all kept), at most `limit`. */
+json_t *phone_inbox(const struct phone *p, uint64_t after, size_t limit);
+json_t *phone_receipts(const struct phone *p, uint64_t after, size_t limit);
+uint64_t phone_inbox_last(const struct phone *p);
+uint64_t phone_receipts_last(const struct phone *p);
+
+#endif

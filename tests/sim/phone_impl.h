@@ -1,0 +1,61 @@
+/* What the phone's files share; nobody else includes it. */
+#ifndef SIM_PHONE_IMPL_H
+#define SIM_PHONE_IMPL_H
+
+#include "common/buf.h"
+#include "tests/sim/phone.h"
+#include "tests/sim/phone_records.h"
+#include "tests/sim/phone_signal.h"
+
+#define SENT_KEPT 8192
+
+/* A message that went out, kept for those who ask again. */
+struct phone_sent {
+	char id[32];
+	struct jid chat;
+	uint8_t *message; /* encoded Message */
+	size_t len;
+};
+
+/* A companion that waits for its code to be typed. */
+struct phone_code {
+	int waiting; /* 0 none, 1 hello came, 2 ours went out */
+	char ref[128];
+	uint8_t wrapped[80], companion_noise[32];
+	uint8_t e_priv[32], companion_e[32];
+	char typed[9];
+};
+
+struct phone {
+	struct device *self;
+	struct account *account;
+	struct phone_signal *signal;
+	struct phone_settings set;
+	struct records inbox, receipts;
+	struct phone_sent sent[SENT_KEPT];
+	size_t nsent;
+	struct phone_code code;
+	char forge[16];
+	int pump_due;
+	uint64_t next_iq;
+	uint8_t sync_key_id[6], sync_key[32]; /* the app-state key that it shares */
+	struct map *retries;                  /* message id -> how often it asked again */
+};
+
+/* phone.c */
+struct node *phone_iq(struct phone *p, const char *type, const char *xmlns); /* begun */
+void phone_answer(struct phone *p, const struct node *n);                    /* the plain ack */
+struct jid phone_signal_name(const struct jid *device); /* under which its session lives */
+/* phone_send.c */
+int phone_session(struct phone *p, const struct jid *device); /* opens one if there is none */
+/* A peer message (encoded Message) to an own companion. */
+int phone_send_peer(struct phone *p, struct device *d, const struct buf *message);
+void phone_resend(struct phone *p, const struct node *receipt);
+/* phone_receive.c */
+void phone_message(struct phone *p, const struct node *n);
+/* phone_pair.c */
+void phone_code_notification(struct phone *p, const struct node *n);
+/* phone_sync.c */
+void phone_share_keys(struct phone *p, struct device *d);
+
+#endif
