@@ -166,6 +166,21 @@ $(BUILD)/vault_peek: $(call obj,tests/probes/vault_peek.c) $(BUILD)/lib/room_key
 	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) \
 		$(call pkg,sqlcipher) $(LIBS_keyd)
 
+# Confinement: forbidden acts in the real sandbox of each role; and children that misbehave on request.
+PROBES_SRC := $(addprefix tests/probes/,probes.c fixture.c expected.c acts_files.c acts_net.c acts_process.c acts_kernel.c)
+TEST_PROGRAMS += $(BUILD)/probes
+$(BUILD)/probes: $(call obj,$(PROBES_SRC)) $(ARCHIVES)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) \
+		$(LIBS_SANDBOX) $(LIBS_COMMON)
+DUMMIES := $(addprefix $(BUILD)/dummy/,keyd netd stored apid)
+$(DUMMIES): $(call obj,tests/probes/dummy.c) $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) \
+		$(LIBS_SANDBOX) $(LIBS_COMMON)
+.PHONY: probes
+probes: $(BUILD)/probes
+	@$(BUILD)/probes
+
 # ---------------------------------------------------------------- what people call
 .PHONY: deps demo run test interop bench lint format install
 deps:
@@ -180,7 +195,7 @@ TEST_ENV = WARD_BUILD=$(abspath $(BUILD)) $(if $(filter 1,$(SAN)),WARD_UNCONFINE
 E2E := $(sort $(wildcard tests/e2e/test_*.py))
 
 .PHONY: test-programs
-test-programs: all $(UNIT_BIN) $(TEST_PROGRAMS) $(BUILD)/vault_peek
+test-programs: all $(UNIT_BIN) $(TEST_PROGRAMS) $(DUMMIES) $(BUILD)/vault_peek
 test: deps
 	@$(MAKE) --no-print-directory test-programs
 	@$(TEST_ENV) $(PYTHON) -B tests/run.py $(UNIT_BIN) $(TEST_PROGRAMS) $(E2E)
