@@ -56,6 +56,8 @@ on_end(struct ward *w, struct ward_child *c, int status)
 		log_debug("%s[%d] stopped", role_name(c->role), (int)c->pid);
 	} else if (w->killing && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
 		log_debug("%s[%d] was ended", role_name(c->role), (int)c->pid);
+	} else if (c->told && WIFEXITED(status)) {
+		log_debug("%s[%d] ended after its report", role_name(c->role), (int)c->pid);
 	} else {
 		log_errx("%s[%d] %s", role_name(c->role), (int)c->pid, how);
 		w->failed = 1;
@@ -126,6 +128,7 @@ on_control(struct ward *w, struct ward_child *c)
 		on_ready(w, c, &m);
 		return;
 	}
+	c->told = 1;
 	log_errx("incident reported by %s[%d]: %.*s", role_name(c->role), (int)c->pid, (int)m.len,
 	    (const char *)m.payload);
 	w->failed = 1;
