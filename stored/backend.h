@@ -40,6 +40,7 @@ enum store_status {
 	STORE_IO,        /* the disk said no */
 	STORE_CORRUPT,   /* a page is damaged */
 	STORE_NO_MEMORY,
+	STORE_UNKNOWN, /* of commit only: see there */
 	/* of open only */
 	STORE_WRONG_KEY,
 	STORE_NEWER_SCHEMA, /* made by a later version of ward */

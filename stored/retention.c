@@ -75,19 +75,23 @@ oldest(struct store *s, struct mark *marks, size_t *n)
 	return st;
 }
 
-/* Everything up to here is acked by all. With no consumer, nobody waits for anything. */
+/* Everything up to here is acked by all who come back. With no consumer, nobody waits for anything.
+ */
 static enum store_status
 acked_by_all(struct store *s, uint64_t *seq)
 {
 	struct region *r = region_new((size_t)256 * 1024);
 	struct store_consumer *list;
 	enum store_status st = STORE_NO_MEMORY;
+	int64_t silent = s->options.consumer_expiry_ms;
 	size_t i, n = 0;
 
 	*seq = s->last_seq;
 	if (r != NULL)
 		st = s->backend->consumer_list(s->service, NULL, r, &list, &n);
 	for (i = 0; st == STORE_OK && i < n; i++) {
+		if (silent > 0 && s->wall() - list[i].last_ms > silent)
+			continue;
 		if (list[i].acked_seq < *seq)
 			*seq = list[i].acked_seq;
 	}

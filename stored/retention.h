@@ -4,10 +4,11 @@
 
 #include "stored/store.h"
 
-#define RETENTION_KEYS_MS  (7LL * 86400000)  /* idempotency keys of sends */
-#define RETENTION_SENT_MS  (14LL * 86400000) /* sent messages, for those who ask again */
-#define RETENTION_DEDUP_MS (30LL * 86400000) /* the service keeps what it may repeat for 14 days   \
-					      */
+#define RETENTION_KEYS_MS (7LL * 86400000)  /* idempotency keys of sends */
+#define RETENTION_SENT_MS (14LL * 86400000) /* sent messages, for those who ask again */
+#define RETENTION_DEDUP_MS                                                                         \
+	(30LL * 86400000) /* the service keeps what it may repeat for 14 days                      \
+			   */
 
 /* One step; each is short and has its own transactions. Called when nothing is waiting. */
 void retention_step(struct store *s);

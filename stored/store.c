@@ -36,6 +36,7 @@ store_status_word(enum store_status st)
 	    [STORE_IO] = "io",
 	    [STORE_CORRUPT] = "corrupt",
 	    [STORE_NO_MEMORY] = "no_memory",
+	    [STORE_UNKNOWN] = "unknown",
 	    [STORE_WRONG_KEY] = "wrong_key",
 	    [STORE_NEWER_SCHEMA] = "newer_schema",
 	    [STORE_FOREIGN] = "foreign",
@@ -102,6 +103,7 @@ store_options_from(struct store_options *o, const struct config *c)
 	o->keep_acked_ms = config_int(c, "events", "keep_acked");
 	o->max_age_ms = config_int(c, "events", "max_age");
 	o->max_bytes = config_int(c, "events", "max_bytes");
+	o->consumer_expiry_ms = config_int(c, "events", "consumer_expiry");
 	o->min_free = config_int(c, "service", "min_free");
 }
 

@@ -39,10 +39,11 @@ struct store_account {
 };
 
 struct store_options {
-	int64_t keep_acked_ms; /* an event that all consumers have acked stays so long */
-	int64_t max_age_ms;    /* no event stays longer; 0 = no bound */
-	int64_t max_bytes;     /* of all event bodies; 0 = no bound */
-	int64_t min_free;      /* below so many free bytes the disk is called low */
+	int64_t keep_acked_ms;      /* an event that all consumers have acked stays so long */
+	int64_t max_age_ms;         /* no event stays longer; 0 = no bound */
+	int64_t max_bytes;          /* of all event bodies; 0 = no bound */
+	int64_t consumer_expiry_ms; /* one that is silent for longer holds no events; 0 = never */
+	int64_t min_free;           /* below so many free bytes the disk is called low */
 };
 
 struct store {

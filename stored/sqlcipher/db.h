@@ -52,6 +52,9 @@ enum store_status db_exec(struct store_db *db, struct sql *q);
 int db_changes(const struct store_db *db);
 
 enum store_status db_status(struct store_db *db, int rc); /* of an SQLite result code */
+enum store_status db_errno_status(int e);
+/* The same, and a log line unless it is a soft one. */
+enum store_status db_failed(struct store_db *db, int rc, const char *what);
 
 /* Bindings that SQLite reads in place: they must outlive the statement's run. */
 void db_bind_text(sqlite3_stmt *s, int i, const char *text); /* NULL binds NULL */
