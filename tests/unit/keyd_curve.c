@@ -63,7 +63,8 @@ test_agreement(void **state)
 	int i;
 
 	for (i = 0; i < ROUNDS; i++) {
-		random_private(k); /* libsignal clamps a key when it makes it, not when it uses it */
+		random_private(
+		    k); /* libsignal clamps a key when it makes it, not when it uses it */
 		randombytes_buf(point, 32);
 		assert_int_equal(curve25519_donna(a, k, point), 0);
 		assert_int_equal(old_donna(b, k, point), 0);

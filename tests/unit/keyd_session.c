@@ -1,0 +1,734 @@
+/* Two accounts of one keyd talk through the real verbs, with a small stored behind: sessions,
+ * prekeys, units. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "keyd/counter.h"
+#include "keyd/curve.h"
+#include "keyd/paircode.h"
+#include "tests/unit/keyd_bench.h"
+
+#define KEY "01234567890123456789012345678901"
+
+static struct bench b;
+
+#define ALICE ((char *)(uintptr_t) "alice")
+#define BOB   ((char *)(uintptr_t) "bob")
+
+static Keyd__Address address_of_alice, address_of_bob;
+
+/* ---------------------------------------------------------------- verbs, in short */
+
+static void
+commit(const char *account, uint64_t unit)
+{
+	assert_int_equal(bench_commit(&b, account, unit, 1), 1);
+	bench_settle(&b);
+}
+
+static const Keyd__DeviceState *
+create(char *account)
+{
+	Keyd__DeviceCreate q = KEYD__DEVICE_CREATE__INIT;
+	const Keyd__DeviceState *s;
+
+	q.account = account;
+	q.unit = ++b.unit;
+	s = BENCH_ASK(&b, b.apid, DEVICE_CREATE, &q, DEVICE_STATE, device_state);
+	assert_non_null(s);
+	assert_int_equal(s->stages, 1);
+	commit(account, b.unit);
+	return s;
+}
+
+static const Keyd__PrekeysReply *
+make_prekeys(char *account, uint32_t count, int retry, uint64_t unit)
+{
+	Keyd__PrekeysMake q = KEYD__PREKEYS_MAKE__INIT;
+
+	q.account = account;
+	q.unit = unit;
+	q.count = count;
+	q.has_retry = retry;
+	q.retry = retry;
+	return BENCH_ASK(&b, b.apid, PREKEYS_MAKE, &q, PREKEYS_REPLY, prekeys_reply);
+}
+
+/* A bundle of an account with its prekey i, or without one (-1). Copies: the reply goes away. */
+struct bundle {
+	Keyd__Bundle b;
+	Keyd__SignedPrekey s;
+	Keyd__Prekey p;
+	uint8_t identity[32], spub[32], ssig[64], ppub[32];
+};
+
+static void
+bundle_from(struct bundle *u, const Keyd__PrekeysReply *r, int i)
+{
+	keyd__bundle__init(&u->b);
+	keyd__signed_prekey__init(&u->s);
+	keyd__prekey__init(&u->p);
+	memcpy(u->identity, r->identity_pub.data, 32);
+	memcpy(u->spub, r->signed_prekey->pub.data, 32);
+	memcpy(u->ssig, r->signed_prekey->signature.data, 64);
+	u->b.registration_id = r->registration_id;
+	u->b.identity = (ProtobufCBinaryData){32, u->identity};
+	u->s.id = r->signed_prekey->id;
+	u->s.pub = (ProtobufCBinaryData){32, u->spub};
+	u->s.signature = (ProtobufCBinaryData){64, u->ssig};
+	u->b.signed_prekey = &u->s;
+	if (i < 0)
+		return;
+	memcpy(u->ppub, r->keys[i]->pub.data, 32);
+	u->p.id = r->keys[i]->id;
+	u->p.pub = (ProtobufCBinaryData){32, u->ppub};
+	u->b.prekey = &u->p;
+}
+
+struct sealed_text {
+	uint8_t bytes[4096];
+	size_t len;
+	int pkmsg;
+	uint64_t unit;
+};
+
+static Keyd__EncryptResult__Outcome
+encrypt(
+    char *from, Keyd__Address *to, const char *text, Keyd__Bundle *bundle, struct sealed_text *out)
+{
+	Keyd__Encrypt q = KEYD__ENCRYPT__INIT;
+	Keyd__EncryptItem item = KEYD__ENCRYPT_ITEM__INIT, *items[1] = {&item};
+	ProtobufCBinaryData plain = {strlen(text), (uint8_t *)(uintptr_t)text};
+	const Keyd__EncryptReply *r;
+
+	q.account = from;
+	q.unit = out->unit = ++b.unit;
+	q.plaintexts = &plain;
+	q.n_plaintexts = 1;
+	q.items = items;
+	q.n_items = 1;
+	item.address = to;
+	item.bundle = bundle;
+	r = BENCH_ASK(&b, b.apid, ENCRYPT, &q, ENCRYPT_REPLY, encrypt_reply);
+	assert_non_null(r);
+	assert_int_equal(r->n_results, 1);
+	if (r->results[0]->outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE) {
+		assert_int_equal(r->stages, 0);
+		assert_false(r->results[0]->has_ciphertext);
+		return r->results[0]->outcome;
+	}
+	assert_int_equal(r->stages, 1);
+	assert_true(r->results[0]->ciphertext.len <= sizeof(out->bytes));
+	out->len = r->results[0]->ciphertext.len;
+	memcpy(out->bytes, r->results[0]->ciphertext.data, out->len);
+	out->pkmsg = r->results[0]->pkmsg;
+	return r->results[0]->outcome;
+}
+
+/* … and committed */
+static void
+send_text(
+    char *from, Keyd__Address *to, const char *text, Keyd__Bundle *bundle, struct sealed_text *out)
+{
+	assert_int_equal(encrypt(from, to, text, bundle, out), KEYD__ENCRYPT_RESULT__OUTCOME__DONE);
+	commit(from, out->unit);
+}
+
+static const Keyd__DecryptReply *
+decrypt_unit(char *to, Keyd__Address *from, const struct sealed_text *t, size_t n, uint64_t unit)
+{
+	Keyd__Decrypt q = KEYD__DECRYPT__INIT;
+	Keyd__DecryptItem item[16], *items[16];
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		keyd__decrypt_item__init(&item[i]);
+		item[i].address = from;
+		item[i].kind =
+		    t[i].pkmsg ? KEYD__DECRYPT_ITEM__KIND__PKMSG : KEYD__DECRYPT_ITEM__KIND__MSG;
+		item[i].ciphertext =
+		    (ProtobufCBinaryData){t[i].len, (uint8_t *)(uintptr_t)t[i].bytes};
+		items[i] = &item[i];
+	}
+	q.account = to;
+	q.unit = unit;
+	q.items = items;
+	q.n_items = n;
+	return BENCH_ASK(&b, b.apid, DECRYPT, &q, DECRYPT_REPLY, decrypt_reply);
+}
+
+static Keyd__DecryptResult__Outcome
+decrypt(char *to, Keyd__Address *from, const struct sealed_text *t, const char *want)
+{
+	const Keyd__DecryptReply *r = decrypt_unit(to, from, t, 1, ++b.unit);
+
+	assert_non_null(r);
+	assert_int_equal(r->n_results, 1);
+	if (r->results[0]->outcome == KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
+		assert_int_equal(r->stages, 1);
+		assert_int_equal(r->results[0]->plaintext.len, strlen(want));
+		assert_memory_equal(r->results[0]->plaintext.data, want, strlen(want));
+	} else {
+		assert_int_equal(r->stages, 0); /* a failure writes nothing */
+		assert_false(r->results[0]->has_plaintext);
+	}
+	return r->results[0]->outcome;
+}
+
+static void
+receive(char *to, Keyd__Address *from, const struct sealed_text *t, const char *want)
+{
+	assert_int_equal(decrypt(to, from, t, want), KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+	commit(to, b.unit);
+}
+
+#define FAILS(to, from, t, want)                                                                   \
+	assert_int_equal(decrypt(to, from, t, ""), KEYD__DECRYPT_RESULT__OUTCOME__##want)
+
+static struct bundle of_alice, of_bob;
+
+static int
+setup(void **state)
+{
+	const Keyd__PrekeysReply *r;
+
+	keyd__address__init(&address_of_alice);
+	keyd__address__init(&address_of_bob);
+	address_of_alice.name = (char *)(uintptr_t) "100_1";
+	address_of_alice.device = 3;
+	address_of_bob.name = (char *)(uintptr_t) "200_1";
+	bench_start(&b, KEY, 1);
+	assert_int_equal(b.k->state, KEYD_UNLOCKED);
+	create(ALICE);
+	create(BOB);
+	r = make_prekeys(ALICE, 5, 0, ++b.unit);
+	bundle_from(&of_alice, r, 0);
+	commit("alice", b.unit);
+	r = make_prekeys(BOB, 5, 0, ++b.unit);
+	bundle_from(&of_bob, r, 0);
+	commit("bob", b.unit);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	bench_stop(&b);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- conversations */
+
+static void
+test_conversation(void **state)
+{
+	struct sealed_text t[3];
+
+	send_text(ALICE, &address_of_bob, "first", &of_bob.b, &t[0]);
+	assert_true(t[0].pkmsg);
+	assert_non_null(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "1/1", 0));
+	assert_int_equal(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "1/1", 0)->version, 1);
+	send_text(ALICE, &address_of_bob, "second", NULL, &t[1]);
+	assert_true(t[1].pkmsg); /* until he answers */
+	receive(BOB, &address_of_alice, &t[0], "first");
+	/* the one-time prekey went with the session, in one unit */
+	assert_int_equal(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "1/1", 0)->version, 0);
+	assert_int_equal(
+	    bench_record(&b, "bob", STORED__DOMAIN__SESSION, "1/100_1:3", 0)->version, 1);
+	assert_int_equal(
+	    bench_record(&b, "bob", STORED__DOMAIN__IDENTITY, "1/100_1:3", 0)->version, 1);
+	receive(
+	    BOB, &address_of_alice, &t[1], "second"); /* the key is gone, the session is known */
+	send_text(BOB, &address_of_alice, "answer", NULL, &t[2]);
+	assert_false(t[2].pkmsg);
+	receive(ALICE, &address_of_bob, &t[2], "answer");
+	send_text(ALICE, &address_of_bob, "third", NULL, &t[0]);
+	assert_false(t[0].pkmsg);
+	receive(BOB, &address_of_alice, &t[0], "third");
+}
+
+static void
+test_order_and_copies(void **state)
+{
+	struct sealed_text t[6];
+	char text[8];
+	int i;
+
+	for (i = 0; i < 6; i++) {
+		snprintf(text, sizeof(text), "m%d", i);
+		send_text(ALICE, &address_of_bob, text, i == 0 ? &of_bob.b : NULL, &t[i]);
+	}
+	receive(BOB, &address_of_alice, &t[3], "m3");
+	receive(BOB, &address_of_alice, &t[0], "m0");
+	FAILS(BOB, &address_of_alice, &t[3], DUPLICATE);
+	receive(BOB, &address_of_alice, &t[5], "m5");
+	receive(BOB, &address_of_alice, &t[1], "m1");
+	FAILS(BOB, &address_of_alice, &t[0], DUPLICATE);
+	receive(BOB, &address_of_alice, &t[2], "m2");
+	receive(BOB, &address_of_alice, &t[4], "m4");
+}
+
+static void
+test_refusals(void **state)
+{
+	struct sealed_text t, bad;
+	size_t i;
+
+	assert_int_equal(encrypt(ALICE, &address_of_bob, "x", NULL, &t),
+	    KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION);
+	/* a prekey that was never made, and a signed prekey that was never made */
+	of_bob.p.id = 99;
+	send_text(ALICE, &address_of_bob, "x", &of_bob.b, &t);
+	FAILS(BOB, &address_of_alice, &t, NO_PREKEY);
+	of_bob.p.id = 1;
+	of_bob.s.id = 77;
+	send_text(ALICE, &address_of_bob, "x", &of_bob.b, &t);
+	FAILS(BOB, &address_of_alice, &t, NO_PREKEY);
+	of_bob.s.id = 1;
+	send_text(ALICE, &address_of_bob, "x", &of_bob.b, &t);
+	bad = t;
+	bad.bytes[bad.len - 20] ^= 1; /* inside the inner message's MAC or text */
+	i = (size_t)decrypt(BOB, &address_of_alice, &bad, "");
+	assert_true(i == KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC ||
+		    i == KEYD__DECRYPT_RESULT__OUTCOME__INVALID);
+	/* which left nothing behind: no identity, no session, the prekey is still there */
+	assert_null(bench_record(&b, "bob", STORED__DOMAIN__IDENTITY, "1/100_1:3", 0));
+	assert_null(bench_record(&b, "bob", STORED__DOMAIN__SESSION, "1/100_1:3", 0));
+	receive(BOB, &address_of_alice, &t, "x");
+
+	send_text(BOB, &address_of_alice, "back", NULL, &t);
+	bad = t;
+	bad.bytes[bad.len - 1] ^= 1;
+	FAILS(ALICE, &address_of_bob, &bad, BAD_MAC);
+	bad.len = 5;
+	FAILS(ALICE, &address_of_bob, &bad, MALFORMED);
+	bad.len = 0;
+	FAILS(ALICE, &address_of_bob, &bad, MALFORMED);
+	bad = t;
+	bad.bytes[0] = 0x13; /* version 1 */
+	FAILS(ALICE, &address_of_bob, &bad, MALFORMED);
+	bad = t;
+	bad.pkmsg = 1; /* not what it is said to be */
+	FAILS(ALICE, &address_of_bob, &bad, MALFORMED);
+	address_of_bob.device = 9;
+	FAILS(ALICE, &address_of_bob, &t, NO_SESSION);
+	address_of_bob.device = 0;
+	receive(ALICE, &address_of_bob, &t, "back");
+	FAILS(ALICE, &address_of_bob, &t, DUPLICATE);
+}
+
+static void
+test_bad_bundles(void **state)
+{
+	struct sealed_text t;
+	uint8_t junk[40] = {0x0a, 3, 1, 2, 3};
+	uint64_t refused = counter_get(COUNT_ADV_REFUSED);
+
+	of_bob.ssig[7] ^= 1;
+	assert_int_equal(encrypt(ALICE, &address_of_bob, "x", &of_bob.b, &t),
+	    KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE);
+	of_bob.ssig[7] ^= 1;
+	of_bob.identity[3] ^= 1; /* signed by somebody else */
+	assert_int_equal(encrypt(ALICE, &address_of_bob, "x", &of_bob.b, &t),
+	    KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE);
+	of_bob.identity[3] ^= 1;
+	memset(of_bob.ppub, 0, 32); /* a point of small order */
+	assert_int_equal(encrypt(ALICE, &address_of_bob, "x", &of_bob.b, &t),
+	    KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE);
+	of_bob.b.prekey = NULL;
+	/* of a companion with a device identity that nobody signed */
+	of_bob.b.has_device_identity = 1;
+	of_bob.b.device_identity = (ProtobufCBinaryData){sizeof(junk), junk};
+	address_of_bob.device = 4;
+	assert_int_equal(encrypt(ALICE, &address_of_bob, "x", &of_bob.b, &t),
+	    KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE);
+	assert_int_equal(counter_get(COUNT_ADV_REFUSED), refused + 1);
+	assert_null(bench_record(&b, "alice", STORED__DOMAIN__SESSION, "1/200_1:4", 0));
+	of_bob.b.has_device_identity = 0;
+	send_text(ALICE, &address_of_bob, "without a prekey", &of_bob.b, &t);
+	receive(BOB, &address_of_alice, &t, "without a prekey");
+}
+
+static void
+test_simultaneous(void **state)
+{
+	struct sealed_text a, c, d;
+
+	send_text(ALICE, &address_of_bob, "from alice", &of_bob.b, &a);
+	send_text(BOB, &address_of_alice, "from bob", &of_alice.b, &c);
+	receive(BOB, &address_of_alice, &a, "from alice");
+	receive(ALICE, &address_of_bob, &c, "from bob");
+	send_text(ALICE, &address_of_bob, "two", NULL, &a);
+	receive(BOB, &address_of_alice, &a, "two");
+	send_text(BOB, &address_of_alice, "three", NULL, &c);
+	receive(ALICE, &address_of_bob, &c, "three");
+	send_text(ALICE, &address_of_bob, "four", NULL, &d);
+	assert_false(d.pkmsg);
+	receive(BOB, &address_of_alice, &d, "four");
+}
+
+/* Encrypted and decrypted, but the unit fails: everything is as before, and works again. */
+static void
+test_failed_units(void **state)
+{
+	struct sealed_text t, u;
+	uint64_t unit;
+
+	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
+	assert_int_equal(
+	    decrypt(BOB, &address_of_alice, &t, "one"), KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+	assert_int_equal(bench_commit(&b, "bob", b.unit, 0), 0);
+	bench_settle(&b);
+	receive(BOB, &address_of_alice, &t, "one"); /* the same ciphertext, the same prekey */
+	FAILS(BOB, &address_of_alice, &t, DUPLICATE);
+
+	/* a ciphertext that never left: its chain key is used again, with nobody to see two of them
+	 */
+	assert_int_equal(
+	    encrypt(ALICE, &address_of_bob, "lost", NULL, &u), KEYD__ENCRYPT_RESULT__OUTCOME__DONE);
+	assert_int_equal(bench_commit(&b, "alice", u.unit, 0), 0);
+	bench_settle(&b);
+	send_text(ALICE, &address_of_bob, "sent", NULL, &u);
+	receive(BOB, &address_of_alice, &u, "sent");
+
+	/* two units, the second on top of the first; the first fails, so does the second */
+	send_text(ALICE, &address_of_bob, "three", NULL, &t);
+	send_text(ALICE, &address_of_bob, "four", NULL, &u);
+	assert_int_equal(
+	    decrypt(BOB, &address_of_alice, &t, "three"), KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+	unit = b.unit;
+	assert_int_equal(
+	    decrypt(BOB, &address_of_alice, &u, "four"), KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+	assert_int_equal(bench_commit(&b, "bob", unit, 0), 0);
+	bench_settle(&b);
+	/* more work in the unit that can only fail is refused; other work waits for its end */
+	assert_null(decrypt_unit(BOB, &address_of_alice, &t, 1, b.unit));
+	assert_string_equal(b.code, "store");
+	assert_int_equal(bench_commit(&b, "bob", b.unit, 1), 0);
+	bench_settle(&b);
+	receive(BOB, &address_of_alice, &t, "three");
+	receive(BOB, &address_of_alice, &u, "four");
+}
+
+/* Items of one request see each other's state; one that fails undoes only itself. */
+static void
+test_items_of_one_request(void **state)
+{
+	struct sealed_text t[4];
+	const Keyd__DecryptReply *r;
+
+	send_text(ALICE, &address_of_bob, "a", &of_bob.b, &t[0]);
+	send_text(ALICE, &address_of_bob, "b", NULL, &t[1]);
+	send_text(ALICE, &address_of_bob, "c", NULL, &t[2]);
+	t[3] = t[2];
+	t[1].bytes[t[1].len - 12] ^= 1;
+	b.stages = 0;
+	r = decrypt_unit(BOB, &address_of_alice, t, 4, ++b.unit);
+	assert_non_null(r);
+	assert_int_equal(r->results[0]->outcome, KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+	assert_int_not_equal(r->results[1]->outcome, KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+	assert_int_equal(r->results[2]->outcome, KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+	assert_int_equal(r->results[3]->outcome, KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE);
+	assert_int_equal(r->stages, 1);
+	bench_settle(&b);
+	assert_int_equal(b.stages, 1);
+	commit("bob", b.unit);
+	/* written once, though two items changed it */
+	assert_int_equal(
+	    bench_record(&b, "bob", STORED__DOMAIN__SESSION, "1/100_1:3", 0)->version, 1);
+	t[1].bytes[t[1].len - 12] ^= 1;
+	receive(BOB, &address_of_alice, &t[1], "b");
+}
+
+static void
+test_identity_change(void **state)
+{
+	struct sealed_text t;
+	const Keyd__DecryptReply *r;
+
+	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
+	r = decrypt_unit(BOB, &address_of_alice, &t, 1, ++b.unit);
+	assert_false(r->results[0]->identity_changed);
+	commit("bob", b.unit);
+	/* a new device of alice, at the same address */
+	create(ALICE);
+	bundle_from(&of_bob, make_prekeys(BOB, 1, 0, ++b.unit), 0);
+	commit("bob", b.unit);
+	send_text(ALICE, &address_of_bob, "two", &of_bob.b, &t);
+	t.bytes[t.len - 12] ^= 1;
+	r = decrypt_unit(BOB, &address_of_alice, &t, 1, ++b.unit);
+	assert_int_not_equal(r->results[0]->outcome, KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+	assert_int_equal(
+	    bench_record(&b, "bob", STORED__DOMAIN__IDENTITY, "1/100_1:3", 0)->version, 1);
+	t.bytes[t.len - 12] ^= 1;
+	r = decrypt_unit(BOB, &address_of_alice, &t, 1, ++b.unit);
+	assert_int_equal(r->results[0]->outcome, KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+	assert_true(r->results[0]->identity_changed);
+	commit("bob", b.unit);
+	assert_int_equal(
+	    bench_record(&b, "bob", STORED__DOMAIN__IDENTITY, "1/100_1:3", 0)->version, 2);
+}
+
+/* A jump of 2000 is followed, one more is refused; many archived states do not grow beyond a
+ * record. */
+static void
+test_skipped_and_trimmed(void **state)
+{
+	struct sealed_text *t = calloc(2003, sizeof(*t)), u;
+	uint64_t trimmed = counter_get(COUNT_SESSION_TRIMMED);
+	int i, round;
+
+	for (i = 0; i < 2003; i++)
+		send_text(ALICE, &address_of_bob, "x", i == 0 ? &of_bob.b : NULL, &t[i]);
+	FAILS(BOB, &address_of_alice, &t[2001], INVALID);
+	receive(BOB, &address_of_alice, &t[2000], "x");
+	receive(BOB, &address_of_alice, &t[17], "x");
+	/* states with 2000 skipped keys each, archived one after the other */
+	for (round = 0; round < 8; round++) {
+		bundle_from(&of_bob, make_prekeys(BOB, 1, 0, ++b.unit), 0);
+		commit("bob", b.unit);
+		for (i = 0; i < 2001; i++)
+			send_text(ALICE, &address_of_bob, "y", i == 0 ? &of_bob.b : NULL, &t[i]);
+		receive(BOB, &address_of_alice, &t[2000], "y");
+	}
+	assert_true(counter_get(COUNT_SESSION_TRIMMED) > trimmed);
+	assert_true(bench_record(&b, "bob", STORED__DOMAIN__SESSION, "1/100_1:3", 0)->sealed.len >
+		    512 * 1024);
+	receive(BOB, &address_of_alice, &t[1000], "y");
+	send_text(BOB, &address_of_alice, "z", NULL, &u);
+	receive(ALICE, &address_of_bob, &u, "z");
+	free(t);
+}
+
+/* ---------------------------------------------------------------- stored's side */
+
+static void
+test_unreadable_records(void **state)
+{
+	struct sealed_text t;
+	struct bench_record *r;
+	char *name = (char *)(uintptr_t) "200_1";
+	Keyd__Address a = KEYD__ADDRESS__INIT;
+
+	a.name = name;
+	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
+	receive(BOB, &address_of_alice, &t, "one");
+	/* a second run of keyd on the same records */
+	vault_free(b.k->vault);
+	b.k->vault = vault_new(VAULT_CACHE);
+	vault_account(b.k->vault, 0, "alice", b.k->secrets->vault_key[0]);
+	vault_account(b.k->vault, 1, "bob", b.k->secrets->vault_key[1]);
+	/* a session that does not open counts as none: the next prekey message mends it */
+	r = bench_record(&b, "bob", STORED__DOMAIN__SESSION, "1/100_1:3", 0);
+	r->sealed.data[30] ^= 1;
+	send_text(ALICE, &address_of_bob, "two", NULL, &t);
+	assert_true(t.pkmsg);
+	FAILS(BOB, &address_of_alice, &t,
+	    NO_PREKEY); /* its one-time prekey is gone: a retry brings a new one */
+	bundle_from(&of_bob, make_prekeys(BOB, 1, 1, ++b.unit), 0);
+	commit("bob", b.unit);
+	send_text(ALICE, &address_of_bob, "three", &of_bob.b, &t);
+	receive(BOB, &address_of_alice, &t, "three");
+	assert_int_equal(r->version, 2);
+	/* stored fails: no outcome at all, and nothing is remembered of it */
+	b.fail_records = "io";
+	address_of_alice.device = 8;
+	assert_null(decrypt_unit(BOB, &address_of_alice, &t, 1, ++b.unit));
+	assert_string_equal(b.code, "store");
+	b.fail_records = NULL;
+	FAILS(BOB, &address_of_alice, &t, NO_PREKEY);
+	/* the device record damaged: the account answers with "store" */
+	create(ALICE);
+	vault_free(b.k->vault);
+	b.k->vault = vault_new(VAULT_CACHE);
+	vault_account(b.k->vault, 0, "alice", b.k->secrets->vault_key[0]);
+	vault_account(b.k->vault, 1, "bob", b.k->secrets->vault_key[1]);
+	bench_record(&b, "alice", STORED__DOMAIN__DEVICE, "device", 0)->sealed.data[40] ^= 1;
+	assert_null(decrypt_unit(ALICE, &a, &t, 1, ++b.unit));
+	assert_string_equal(b.code, "store");
+}
+
+/* Requests are carried out in order although the records of the first come last; those of the later
+ * ones are fetched meanwhile. */
+static void
+test_order_and_prefetch(void **state)
+{
+	struct sealed_text t;
+	Keyd__Sessions q = KEYD__SESSIONS__INIT;
+	Keyd__Address *list[1] = {&address_of_bob};
+	const Keyd__DecryptReply *r;
+	struct bench second = {.answered = 0};
+
+	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
+	b.hold_records = 1;
+	second.base = b.base;
+	/* behind a decryption that waits for stored: a question whose records come from there too
+	 */
+	q.account = BOB;
+	q.addresses = list;
+	q.n_addresses = 1;
+	bench_send(&second, b.apid, KEYD__TYPE__SESSIONS, &q.base, KEYD__TYPE__SESSIONS_REPLY,
+	    &keyd__sessions_reply__descriptor);
+	bench_settle(&b);
+	assert_int_equal(b.nheld, 1);
+	assert_int_equal(second.answered, 0);
+	list[0] = &address_of_alice;
+	bench_send(&b, b.apid, KEYD__TYPE__SESSIONS, &q.base, KEYD__TYPE__SESSIONS_REPLY,
+	    &keyd__sessions_reply__descriptor);
+	bench_settle(&b);
+	assert_int_equal(b.nheld, 2); /* fetched before its turn has come */
+	assert_int_equal(b.answered, 0);
+	/* the answer for the second comes first: it must wait for its turn all the same */
+	bench_give_records(&b, b.held[1]);
+	message_release(b.held[1]);
+	b.nheld = 1;
+	bench_settle(&b);
+	assert_int_equal(b.answered, 0);
+	bench_release(&b);
+	bench_wait(&b);
+	assert_int_equal(second.answered, 1);
+	assert_int_equal(b.answered, 1);
+	protobuf_c_message_free_unpacked(second.reply, NULL);
+	r = decrypt_unit(BOB, &address_of_alice, &t, 1, ++b.unit);
+	assert_int_equal(r->results[0]->outcome, KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+}
+
+/* 1024 addresses in one question: stored is asked in parts whose answers fit a frame. */
+static void
+test_many_addresses(void **state)
+{
+	static char names[1025][16];
+	static Keyd__Address addresses[1025], *list[1025];
+	Keyd__Sessions q = KEYD__SESSIONS__INIT;
+	const Keyd__SessionsReply *r;
+	struct sealed_text t;
+	int i;
+
+	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
+	for (i = 0; i < 1025; i++) {
+		keyd__address__init(&addresses[i]);
+		snprintf(names[i], sizeof(names[i]), "%d_1", 9000 + i);
+		addresses[i].name = names[i];
+		list[i] = &addresses[i];
+	}
+	list[700] = &address_of_bob;
+	q.account = ALICE;
+	q.addresses = list;
+	q.n_addresses = 1024;
+	b.fetches = b.fetched = 0;
+	r = BENCH_ASK(&b, b.apid, SESSIONS, &q, SESSIONS_REPLY, sessions_reply);
+	assert_non_null(r);
+	assert_int_equal(r->n_has, 1024);
+	for (i = 0; i < 1024; i++)
+		assert_int_equal(r->has[i], i == 700);
+	assert_int_equal(b.fetched, 1023); /* one is known */
+	assert_true(b.fetches >= 64);
+	q.n_addresses = 1025;
+	assert_null(BENCH_ASK(&b, b.apid, SESSIONS, &q, SESSIONS_REPLY, sessions_reply));
+	assert_string_equal(b.code, "bad_request");
+}
+
+/* ---------------------------------------------------------------- prekeys */
+
+static void
+test_prekeys(void **state)
+{
+	const Keyd__PrekeysReply *r;
+	Keyd__PrekeysUploaded up = KEYD__PREKEYS_UPLOADED__INIT;
+	uint32_t ids[4] = {1, 6, 7, 500};
+	struct sealed_text t;
+	int i;
+
+	/* setup offered 1 to 5; an offer whose unit fails is made again with the same ids */
+	r = make_prekeys(BOB, 812, 0, ++b.unit);
+	assert_int_equal(r->n_keys, 812);
+	assert_int_equal(r->stages, 1);
+	for (i = 0; i < 812; i++)
+		assert_int_equal(r->keys[i]->id, 6 + i);
+	assert_int_equal(bench_commit(&b, "bob", b.unit, 0), 0);
+	bench_settle(&b);
+	r = make_prekeys(BOB, 1000, 0, ++b.unit);
+	assert_int_equal(r->keys[0]->id, 6);
+	assert_int_equal(r->keys[999]->id, 1005);
+	commit("bob", b.unit);
+	/* an unanswered upload never offers an id twice; a retry takes the next of the same count
+	 */
+	r = make_prekeys(BOB, 1, 1, ++b.unit);
+	assert_int_equal(r->n_keys, 1);
+	assert_int_equal(r->keys[0]->id, 1006);
+	commit("bob", b.unit);
+	assert_true(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "1/1006", 0)->uploaded);
+	assert_false(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "1/6", 0)->uploaded);
+	/* key 1 is used before its upload is answered: it does not come back */
+	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
+	receive(BOB, &address_of_alice, &t, "one");
+	up.account = BOB;
+	up.unit = ++b.unit;
+	up.ids = ids;
+	up.n_ids = 4;
+	assert_non_null(BENCH_ASK(&b, b.apid, PREKEYS_UPLOADED, &up, STAGED, staged));
+	commit("bob", b.unit);
+	assert_int_equal(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "1/1", 0)->version, 0);
+	assert_true(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "1/6", 0)->uploaded);
+	assert_int_equal(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "1/6", 0)->version, 2);
+	assert_false(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "1/8", 0)->uploaded);
+	assert_null(make_prekeys(BOB, 0, 0, ++b.unit));
+	assert_string_equal(b.code, "bad_request");
+	assert_null(make_prekeys(BOB, 1001, 0, ++b.unit));
+	assert_string_equal(b.code, "bad_request");
+	assert_null(make_prekeys(BOB, 2, 1, ++b.unit));
+	assert_string_equal(b.code, "bad_request");
+}
+
+/* A new device uses nothing of the one before. */
+static void
+test_generations(void **state)
+{
+	const Keyd__DeviceState *s;
+	struct sealed_text t, u;
+	uint8_t identity[32];
+
+	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
+	receive(BOB, &address_of_alice, &t, "one");
+	send_text(ALICE, &address_of_bob, "two", NULL, &u);
+	s = create(BOB);
+	assert_int_equal(s->generation, 2);
+	assert_false(s->linked);
+	memcpy(identity, s->identity_pub.data, 32);
+	assert_memory_not_equal(identity, of_bob.identity, 32);
+	FAILS(BOB, &address_of_alice, &u, NO_PREKEY);
+	assert_int_equal(make_prekeys(BOB, 1, 0, ++b.unit)->keys[0]->id, 1);
+	commit("bob", b.unit);
+	assert_int_equal(bench_record(&b, "bob", STORED__DOMAIN__PREKEY, "2/1", 0)->version, 1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_conversation, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_order_and_copies, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_bad_bundles, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_simultaneous, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_failed_units, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_items_of_one_request, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_identity_change, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_skipped_and_trimmed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_unreadable_records, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_order_and_prefetch, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_many_addresses, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_prekeys, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_generations, setup, teardown),
+	};
+
+	log_set_level(LOG_LV_ERR);
+	(void)core_warm_up();
+	alarm(120);
+	return cmocka_run_group_tests_name("keyd: sessions", tests, NULL, NULL);
+}
