@@ -4,6 +4,7 @@
 #include "apid/rpc/methods.h"
 #include "apid/rpc/request.h"
 #include "common/clock.h"
+#include "common/log.h"
 
 /* An id that may not exist yet, as JSON. */
 static json_t *
@@ -71,6 +72,9 @@ method_server_hello(struct request *rq)
 		request_error(rq, -1, "unsupported", "this server speaks protocol 1", "protocol");
 		return;
 	}
+	if (request_str(rq, "client") != NULL)
+		log_debug("the client of uid %u is %s", (unsigned)rq->client->peer.uid,
+		    request_str(rq, "client"));
 	methods = json_array();
 	accounts = json_array();
 	for (size_t i = 0; i < api_nmethods; i++)
