@@ -82,6 +82,8 @@ LIB_ipc := $(BUILD)/lib/ipc.a
 LIB_sandbox := $(BUILD)/lib/sandbox.a
 LIB_proto := $(BUILD)/lib/proto.a
 
+EXTRA_ALL += $(BUILD)/ward-api.7
+
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all clean
@@ -137,6 +139,12 @@ $(BUILD)/$(1): $$(call obj,$$(MAIN_$(1))) $(BUILD)/lib/room_$(1).a $$(ARCHIVES)
 	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(ALL_LDFLAGS) $$(LIBS_$(1))
 endef
 $(foreach p,$(PROGRAMS) sim,$(eval $(call program,$(p))))
+
+# ward-api(7), out of the table of the API
+$(BUILD)/apidoc: $(call obj,apid/doc/apidoc.c $(wildcard apid/rpc/api_table*.c))
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(call pkg,jansson)
+$(BUILD)/ward-api.7: $(BUILD)/apidoc
+	$(Q)$(BUILD)/apidoc > $@
 
 clean:
 	rm -rf $(BUILD)
