@@ -1,0 +1,221 @@
+"""ward, the parent, with children that misbehave on request, and with a machine that is not as it should be."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+from harness import BUILD, Failure, UIDS, UNCONFINED, World, check, equal, main, program, test, wait_until
+
+DUMMY = os.path.join(BUILD, "dummy")
+
+
+def ward_with(world, behaviour, **service):
+    service.setdefault("libexec", DUMMY)
+    return world.ward(behaviour, start=False, extra={"service": service}, name=behaviour)
+
+
+def ends(ward, pattern, status=1):
+    """Start, wait for the end, and expect a log line and an exit status."""
+    ward.start(ready=False)
+    equal(ward.wait_end(40), status, "exit status")
+    ward.log.wait(pattern, 5)
+
+
+def gone(pids):
+    def state(pid):
+        try:
+            with open("/proc/%d/stat" % pid) as f:
+                return f.read().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return "Z"
+    return all(state(p) == "Z" for p in pids)
+
+
+@test
+def starts_and_stops():
+    """all four get their GO, apid gets the report, SIGTERM stops them, exit 0"""
+    with World(sim=False) as w:
+        ward = ward_with(w, "good").start()
+        ward.log.wait(r"apid\[\d+\]: info: report begins keyd\.pid=\d+")
+        for role in ("keyd", "netd", "stored"):
+            ward.log.wait(role + r"\[\d+\]: info: GO with 0 bytes")
+        pids = ward.pids()
+        equal(sorted(pids), ["apid", "keyd", "netd", "stored", "ward"], "processes")
+        equal(ward.stop(), 0, "exit status")
+        check(gone(pids.values()), "processes are left")
+
+
+@test
+def misbehaving_children():
+    """a child that dies, does what is forbidden, sends garbage or reports an incident ends the service"""
+    cases = [("crash", r"keyd\[\d+\] was killed by signal 6"),
+             ("incident", r"incident reported by keyd\[\d+\]: apid sent nonsense\\x0a"),
+             ("garbage", r"keyd\[\d+\] broke the contract with ward: shorter than its header")]
+    if not UNCONFINED:
+        cases.append(("forbidden", r"keyd\[\d+\] was killed for a forbidden system call"))
+    with World(sim=False) as w:
+        for name, pattern in cases:
+            ends(ward_with(w, name), pattern)
+
+
+@test
+def killed_children():
+    """whichever child is killed from outside, the log names it and the others end"""
+    with World(sim=False) as w:
+        for role in ("keyd", "netd", "stored", "apid"):
+            ward = ward_with(w, "good" + role).start()
+            pids = ward.pids()
+            os.kill(pids[role], signal.SIGKILL)
+            equal(ward.wait_end(), 1, "exit status")
+            ward.log.wait(r"ward: err: %s\[%d\] was killed by signal 9" % (role, pids[role]), 5)
+            check(gone(pids.values()), "processes are left")
+
+
+@test
+def killed_parent():
+    """when ward itself is killed its children die with it, and the next start finds nothing in its way"""
+    with World(sim=False) as w:
+        ward = ward_with(w, "good").start()
+        for _ in range(3):
+            pids = ward.pids()
+            os.kill(pids["ward"], signal.SIGKILL)
+            ward.wait_end()
+            ward.start()
+            check(gone(pids.values()), "processes are left")
+
+
+@test
+def late_and_deaf():
+    """READY has a deadline, and a child that does not stop is killed after ten seconds"""
+    with World(sim=False) as w:
+        ends(ward_with(w, "late", ready_timeout="1s"), r"keyd is not ready after 1000 ms")
+        ward = ward_with(w, "deaf").start()
+        ward.proc.send_signal(signal.SIGTERM)
+        equal(ward.wait_end(20), 1, "exit status")
+        ward.log.wait(r"keyd\[\d+\] did not stop in 10 s and is killed", 5)
+
+
+@test
+def hostile_log_lines():
+    """a child cannot forge lines or send control characters to the terminal"""
+    with World(sim=False) as w:
+        ward = ward_with(w, "chatty").start()
+        ward.log.wait(r"keyd\[\d+\]: info: forged\\x1b\[2J\\x0dline$")
+        ward.log.wait(r"keyd\[\d+\]: err: 9no such level$")
+
+
+@test
+def refused_starts():
+    """what is not as it must be is refused with a line that says what and what to do"""
+    with World(sim=False) as w:
+        ward = ward_with(w, "key")
+        os.chmod(ward.key, 0o440)
+        ends(ward, r"key source .*/key\.key has mode 440.*chmod 0400")
+        ward = ward_with(w, "nokey")
+        os.remove(ward.key)
+        ends(ward, r"key source .*nokey\.key: No such file")
+        ends(ward_with(w, "cred", master_key="credential:none"), r"credential none: the service manager passed none")
+        ward = ward_with(w, "data")
+        os.mkdir(ward.data, 0o755)
+        os.chmod(ward.data, 0o755)
+        ends(ward, r"data folder .* has mode 755: chmod 0700")
+        ward = ward_with(w, "link")
+        os.symlink(w.folder, ward.data)
+        ends(ward, r"data folder .*")
+        ward = ward_with(w, "sock")
+        with open(ward.socket, "w"):
+            pass
+        ends(ward, r"API socket .*something else by that name")
+        ends(ward_with(w, "prog", libexec=w.folder), r"cannot open the program")
+        ward = ward_with(w, "conf")
+        ward.write_conf()
+        os.chmod(ward.conf, 0o666)
+        ends(ward, r"conf\.conf: must belong to root or to you")
+        if os.geteuid() == 0 and not UNCONFINED:
+            ends(ward_with(w, "same", user_netd=str(UIDS["keyd"])), r"user_keyd and user_netd are the same uid")
+            ends(ward_with(w, "root", user_apid="0"), r"user_apid: 0 is root")
+            ends(ward_with(w, "nouser", user_apid="no-such-user"), r"there is no user no-such-user")
+            ward = ward_with(w, "owner")
+            os.mkdir(ward.data, 0o700)
+            with open(os.path.join(ward.data, "x"), "w"):
+                pass
+            ends(ward, r"data folder .* belongs to uid 0, but stored runs as uid \d+: chown -R")
+
+
+@test
+def one_service_a_folder():
+    """a second service on the same folder or socket is refused while the first one runs"""
+    with World(sim=False) as w:
+        first = ward_with(w, "first").start()
+        second = ward_with(w, "second", data=first.data)
+        ends(second, r"data folder .*: another service works in it")
+        third = ward_with(w, "third", socket=first.socket)
+        ends(third, r"API socket .*: another service answers on it")
+        equal(first.stop(), 0, "the first one is untouched")
+
+
+@test
+def service_manager():
+    """READY, signs of life and STOPPING reach the service manager"""
+    with World(sim=False) as w:
+        path = os.path.join(w.folder, "notify")
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        s.bind(path)
+        os.chmod(path, 0o666)
+        s.settimeout(30)
+        ward = ward_with(w, "good")
+        os.environ.update({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
+        try:
+            ward.start()
+        finally:
+            del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
+        equal([s.recv(100) for _ in range(3)], [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"], "messages")
+        equal(ward.stop(), 0, "exit status")
+        said = b""
+        while said != b"STOPPING=1":
+            said = s.recv(100)
+        s.close()
+
+
+@test
+def ordinary_user():
+    """not started as root, all but the change of user is in force"""
+    if os.geteuid() != 0 or UNCONFINED:
+        return
+    folder = tempfile.mkdtemp(prefix="ward-user-")
+    try:
+        os.chown(folder, 65534, 65534)
+        conf = os.path.join(folder, "ward.conf")
+        with open(conf, "w") as f:
+            f.write("[service]\ndata = %s/data\nsocket = %s/api.sock\nmaster_key = file:%s/key\nlibexec = %s\n"
+                    "[account good]\n" % (folder, folder, folder, DUMMY))
+        with open(os.open(os.path.join(folder, "key"), os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
+            f.write(os.urandom(32))
+        os.chown(os.path.join(folder, "key"), 65534, 65534)
+        p = subprocess.Popen(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program("ward"),
+                              "-f", conf], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        text = b""
+        while b"ready" not in text:
+            line = p.stdout.readline()
+            check(line, "ward ended", text)
+            text += line
+        children = subprocess.run(["pgrep", "-P", str(p.pid)], stdout=subprocess.PIPE, check=True).stdout.split()
+        equal(len(children), 4, "children")
+        for pid in [str(p.pid).encode()] + children:
+            with open(b"/proc/" + pid + b"/status", "rb") as f:
+                status = f.read()
+            for want in (rb"^Uid:\t65534\t65534\t65534\t65534$", rb"^NoNewPrivs:\t1$", rb"^Seccomp:\t2$",
+                         rb"^CapEff:\t0+$", rb"^CapPrm:\t0+$"):
+                check(re.search(want, status, re.M), "status of " + pid.decode(), want)
+        p.terminate()
+        equal(p.wait(20), 0, "exit status")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
