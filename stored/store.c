@@ -17,8 +17,8 @@
 #include "stored/space.h"
 #include "stored/unit.h"
 
-#define TICK_MS   250  /* deadlines of units */
-#define CHORES_MS 1000 /* space, log write-back, retention */
+#define TICK_MS   250  /* deadlines of units, log write-back */
+#define CHORES_MS 1000 /* space, retention */
 #define CHECK_MS  3000 /* for the check of all databases after an unclean stop */
 
 /* ---------------------------------------------------------------- outcomes */
@@ -400,15 +400,15 @@ store_tick(struct store *s)
 	if (!s->unlocked || s->stopping)
 		return;
 	units_expire(s);
-	if (now - s->chores_ms < CHORES_MS)
-		return;
-	s->chores_ms = now;
-	space_check(s, 0);
 	for (i = 0; i < s->naccounts; i++) {
 		if (s->accounts[i].opened.ok)
 			tidy(s, &s->accounts[i], s->accounts[i].db);
 	}
 	if (s->service != NULL)
 		tidy(s, NULL, s->service);
+	if (now - s->chores_ms < CHORES_MS)
+		return;
+	s->chores_ms = now;
+	space_check(s, 0);
 	retention_step(s);
 }
