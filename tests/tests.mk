@@ -45,3 +45,9 @@ $(foreach t,$(BENCH_SRC:tests/bench/%.c=%),$(eval $(call bench_program,$(t))))
 
 .PHONY: bench-programs
 bench-programs: $(BENCH_BIN)
+
+# Units of work of stored, on the disk of BENCH_FOLDER.
+BENCH_FOLDER ?= /var/tmp
+.PHONY: bench-store
+bench-store: $(BUILD)/bench/stored_bench
+	@$< $(BENCH_FOLDER)
