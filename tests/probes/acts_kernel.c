@@ -286,8 +286,10 @@ act_malloc_big(void)
 	if (p == NULL)
 		return (errno);
 	memset(p, 1, n);
-	if ((q = realloc(p, n + (8u << 20))) == NULL)
+	if ((q = realloc(p, n + (8u << 20))) == NULL) {
+		free(p);
 		return (errno);
+	}
 	q[n] = 1;
 	free(q);
 	return (0);

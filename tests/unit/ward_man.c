@@ -56,9 +56,9 @@ number(char *out, size_t size, enum config_type type, int64_t v)
 		int64_t unit;
 		const char *suffix;
 	} units[] = {
-	    {CONFIG_SIZE, 1ll << 30, "G"},
-	    {CONFIG_SIZE, 1ll << 20, "M"},
-	    {CONFIG_SIZE, 1ll << 10, "K"},
+	    {CONFIG_SIZE, 1LL << 30, "G"},
+	    {CONFIG_SIZE, 1LL << 20, "M"},
+	    {CONFIG_SIZE, 1LL << 10, "K"},
 	    {CONFIG_TIME_MS, 86400000, "d"},
 	    {CONFIG_TIME_MS, 3600000, "h"},
 	    {CONFIG_TIME_MS, 60000, "m"},
@@ -141,7 +141,8 @@ entry_in_page(const char *section, unsigned nth)
 	c = strstr(p, "\n.It ");
 	if (c != NULL && c < end)
 		end = c;
-	copy = strndup(p, (size_t)(end - p));
+	if ((copy = strndup(p, (size_t)(end - p))) == NULL)
+		return (NULL);
 	for (c = copy; (c = strchr(c, '\n')) != NULL;)
 		*c = ' ';
 	return (copy);
