@@ -1,0 +1,64 @@
+/* People: stable ids, the pairs of number and LID, and a bounded cache in front of stored
+ * (protocol page 04, section 3). */
+#ifndef WARD_CONTACTS_H
+#define WARD_CONTACTS_H
+
+#include "apid/message/ids.h"
+#include "apid/session/account.h"
+#include "apid/session/unit.h"
+
+#define CONTACTS_CACHE_MAX 4096u
+#define CONTACTS_ASK_MAX   8u /* people of one request */
+
+/* What is known of a person; a copy. */
+struct person {
+	char id[STABLE_ID_LEN + 1];
+	char pn[JID_USER_MAX + 1], lid[JID_USER_MAX + 1]; /* "" = not known */
+	char push_name[128];
+};
+
+struct contacts *contacts_new(struct account *a);
+void contacts_free(struct contacts *c);
+/* Another device, another account perhaps: forget all. */
+void contacts_reset(struct contacts *c);
+
+/* Ask for some people by bare JID (PN, LID, hosted …) or by id "u_…". fn is called once, from the
+ * loop: people in the order asked; a JID never seen gets a new id. An unknown u_… has id "".
+ * lists: device lists as stored has them, by_pn and by_lid, valid in the callback only and only if
+ * want_lists was set (the cache is then passed by). why != NULL: it failed. */
+struct contacts_request;
+typedef void contacts_fn(const struct person *people, size_t n, const Stored__LookupReply *lists,
+    const char *why, void *arg);
+struct contacts_request *contacts_ask(struct account *a, const char *const *names, size_t n,
+    int want_lists, contacts_fn *fn, void *arg);
+void contacts_cancel(struct contacts_request *r); /* NULL is fine */
+
+/* From the cache alone: 0, or -1. */
+int contacts_cached(struct account *a, const struct jid *j, struct person *out);
+/* A pair was learned; `source` as in protocol page 04, 3.4. Both are user parts. Goes to stored
+ * with the next contacts_write of that person. */
+void contacts_learn_pair(struct account *a, const char *pn, const char *lid, const char *source);
+void contacts_learn_name(struct account *a, const struct jid *j, const char *push_name);
+/* Add what stored does not know of this person to a unit: 1 if there was something, then say how
+ * the unit ended with contacts_written. */
+int contacts_write(struct account *a, const struct jid *j, struct unit *u);
+void contacts_written(struct account *a, const struct jid *j, int ok);
+
+/* His sessions are stale (he was registered anew): the next send builds new ones. 1 once if so. */
+void contacts_forget_session(struct account *a, const struct jid *j);
+int contacts_take_stale(struct account *a, const struct jid *j);
+
+/* The address under which keyd keeps sessions with a device: the LID's when known (page 04, 3.2).
+ * name: 81 bytes. */
+void contacts_address(const struct person *p, const struct jid *device, char name[81]);
+/* The other address, by number, if the first one is by LID. 0, or -1 if there is none. */
+int contacts_address_pn(const struct person *p, const struct jid *device, char name[81]);
+
+/* {id, pn, lid, phone, push_name} */
+json_t *contacts_party(const struct person *p);
+/* Stable id of a chat; out: STABLE_ID_LEN + 1 bytes. person: of a direct chat, else NULL. */
+void contacts_chat_id(const struct jid *chat, const struct person *p, char out[STABLE_ID_LEN + 1]);
+/* {id, jid, kind} */
+json_t *contacts_chat(const struct jid *chat, const struct person *p);
+
+#endif

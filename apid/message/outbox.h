@@ -1,0 +1,64 @@
+/* The outbox of an account: what is to be sent, what was sent and waits for its ack, and who waits
+ * for that (page 04, section 9.6). Durable in stored; here is only a window of it. */
+#ifndef WARD_OUTBOX_H
+#define WARD_OUTBOX_H
+
+#include "apid/session/account.h"
+#include "apid/session/call.h"
+#include "apid/session/unit.h"
+#include "common/wire/node.h"
+
+#define OUTBOX_WINDOW 256u /* sent rows without an ack, and rows on their way there */
+#define OUTBOX_ACK_MS 75000
+
+struct outbox *outbox_new(struct account *a);
+void outbox_free(struct outbox *o);
+
+/* Online: send what waits, in the order in which it came in. */
+void outbox_online(struct account *a);
+void outbox_disconnected(struct account *a);
+/* A sticky state: those who wait for an answer are told what there is to tell. */
+void outbox_state_changed(struct account *a);
+/* netd takes more again. */
+void outbox_drained(struct account *a);
+/* Another device: the window is forgotten (the rows belong to the old one). */
+void outbox_reset(struct account *a);
+
+/* May a new message go out now, or must it queue behind what waits? */
+int outbox_direct(const struct account *a);
+/* A QUEUED row was committed: it is sent in its turn. */
+void outbox_queued(struct account *a);
+/* A READY row was committed: send these bytes now and wait for the ack. phash: of the devices that
+ * it went to, or "". */
+void outbox_ready(struct account *a, const char *message_id, const char *chat,
+    const uint8_t *stanza, size_t len, const char *phash);
+/* A QUEUED row could not be made READY now: again after a while; or (reason) it has failed for
+ * good. */
+void outbox_row_later(struct account *a, const char *message_id);
+void outbox_row_failed(
+    struct account *a, const char *message_id, const char *chat, unsigned code, const char *reason);
+
+/* A send_row has ended, whatever way. */
+void outbox_row_left(struct account *a);
+
+/* <ack class=message>: 1 if it was for one of ours. */
+int outbox_ack(struct account *a, const struct node *n);
+
+/* The call waits for a status of a message that is in the outbox; it is ended here. */
+void outbox_wait(struct account *a, struct call *c, const char *message_id, const char *to,
+    enum send_wait want, const char *have, int64_t time_ms, int duplicate, unsigned timeout_ms);
+/* A status became durable: "server", "delivered", "read", "played", "failed". */
+void outbox_status(struct account *a, const char *message_id, const char *status, int64_t time_ms,
+    unsigned code, const char *reason);
+
+/* {message_id, status, time_ms, to, duplicate} */
+json_t *outbox_result(
+    const char *message_id, const char *status, int64_t time_ms, const char *to, int duplicate);
+/* What a row says of itself: "queued", "server" … */
+const char *outbox_row_status(const Stored__OutboxRow *row);
+/* The error of a refused message, by the code of its ack. */
+struct api_error outbox_refused(unsigned code, const char *reason);
+const char *outbox_reason(unsigned code);
+size_t outbox_depth(const struct account *a);
+
+#endif

@@ -1,0 +1,21 @@
+/* Incoming messages: decrypted, durable, answered; in order of arrival (protocol page 04, section
+ *10).
+ *
+ *	recv_message -> recv_known -> recv_decrypt -> recv_decrypted -> recv_retry_keys ->
+ *recv_commit
+ *	-> recv_committed -> recv_done
+ */
+#ifndef WARD_RECV_H
+#define WARD_RECV_H
+
+#include "apid/session/account.h"
+#include "common/wire/node.h"
+
+struct recv_lane *recv_lane_new(struct account *a);
+void recv_lane_free(struct recv_lane *l);
+
+/* A <message>; the node is taken. size: bytes of its frame. */
+void recv_message(struct account *a, struct node *n, size_t size);
+size_t recv_in_flight(const struct account *a);
+
+#endif

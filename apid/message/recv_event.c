@@ -1,0 +1,264 @@
+/* The events that an incoming message becomes. */
+#include "apid/message/recv_event.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "apid/session/stanza.h"
+
+void
+recv_event_key(
+    char out[256], char kind, const char *chat_id, const char *sender_id, const char *message_id)
+{
+	(void)snprintf(out, 256, "%c:%s:%s:%s", kind, chat_id, sender_id, message_id);
+}
+
+static void
+own_person(const struct account *a, struct person *p)
+{
+	memset(p, 0, sizeof(*p));
+	if (a->dev.has_jid && contacts_cached((struct account *)(uintptr_t)a, &a->dev.jid, p) == 0)
+		return;
+	if (a->dev.has_jid)
+		(void)snprintf(p->pn, sizeof(p->pn), "%s", a->dev.jid.user);
+	if (a->dev.has_lid)
+		(void)snprintf(p->lid, sizeof(p->lid), "%s", a->dev.lid.user);
+}
+
+json_t *
+recv_event_body(const struct account *a, const char *message_id, const struct jid *chat,
+    const struct person *chat_person, const struct person *sender, int from_me, int64_t time_ms,
+    const E2e__Message *m)
+{
+	struct person own;
+	json_t *o = json_object();
+
+	if (sender == NULL) {
+		own_person(a, &own);
+		sender = &own;
+	}
+	json_object_set_new(o, "message_id", json_string(message_id));
+	json_object_set_new(o, "chat", contacts_chat(chat, chat_person));
+	json_object_set_new(o, "sender", contacts_party(sender));
+	json_object_set_new(o, "from_me", json_boolean(from_me));
+	json_object_set_new(o, "time_ms", json_integer(time_ms));
+	json_object_set_new(o, "content", content_json(m));
+	return o;
+}
+
+static const char *
+origin_of(const struct envelope *e, int resent)
+{
+	return resent ? "recovered" : e->from_me ? "self" : e->offline ? "offline" : "live";
+}
+
+/* Who sent it, for the key: all devices of one person are one sender. */
+static const char *
+sender_key(const struct envelope *e, const struct person *sender, char buf[JID_TEXT_MAX])
+{
+	struct jid bare = jid_bare(&e->sender);
+
+	if (e->from_me)
+		return "me";
+	return sender->id[0] != '\0' ? sender->id : jid_format(&bare, buf);
+}
+
+static void
+add_parts(struct unit *u, const struct envelope *e, const char *kind, const char *key,
+    const uint8_t *raw, size_t len, size_t parts)
+{
+	char dedup[280];
+
+	for (size_t i = 1; i <= parts; i++) {
+		json_t *o = content_raw_part(raw, len, i);
+
+		json_object_set_new(o, "kind", json_string(kind));
+		json_object_set_new(o, "message_id", json_string(e->id));
+		(void)snprintf(dedup, sizeof(dedup), "%s:%zu", key, i);
+		unit_event(
+		    u, "server.notice", e->offline ? "offline" : "live", e->time_ms, o, dedup);
+	}
+}
+
+/* ------------------------------------------------------------------ from our phone */
+
+/* Keys that the phone shares are secrets of the account: which they are is told, not what. They can
+ * be asked for again. */
+static json_t *
+key_share(const E2e__AppStateSyncKeyShare *s)
+{
+	json_t *ids = json_array();
+
+	for (size_t i = 0; i < s->n_keys && i < 1024; i++) {
+		const E2e__AppStateSyncKeyId *id = s->keys[i]->key_id;
+		char *b64;
+
+		if (id == NULL || !id->has_key_id || id->key_id.len > 64 ||
+		    (b64 = stanza_base64(id->key_id.data, id->key_id.len)) == NULL)
+			continue;
+		json_array_append_new(ids, json_string(b64));
+		free(b64);
+	}
+	return ids;
+}
+
+static enum recv_event_kind
+peer_message(struct unit *u, const struct envelope *e, const E2e__ProtocolMessage *p,
+    const uint8_t *raw, size_t len)
+{
+	char kind[96] = "peer.", from[JID_TEXT_MAX], key[256];
+	json_t *o = json_object();
+	size_t parts = 0, n = strlen(kind);
+
+	(void)snprintf(kind + n, sizeof(kind) - n, "%s",
+	    content_protocol_name(p->has_type ? (int)p->type : 0));
+	for (char *c = kind + n; *c != '\0'; c++)
+		*c = (char)tolower((unsigned char)*c);
+	json_object_set_new(o, "kind", json_string(kind));
+	json_object_set_new(o, "from", json_string(jid_format(&e->from, from)));
+	json_object_set_new(o, "message_id", json_string(e->id));
+	recv_event_key(key, 'p', from, "me", e->id);
+	if (p->app_state_sync_key_share != NULL)
+		json_object_set_new(o, "key_ids", key_share(p->app_state_sync_key_share));
+	else
+		parts = content_set_raw(o, raw, len);
+	unit_event(u, "server.notice", e->offline ? "offline" : "live", e->time_ms, o, key);
+	add_parts(u, e, kind, key, raw, len, parts);
+	return p->history_sync_notification != NULL ? RECV_EVENT_HISTORY : RECV_EVENT_PEER;
+}
+
+/* Protocol page 04, 10.4: only our own account may send these. */
+static int
+is_peer_only(const E2e__ProtocolMessage *p)
+{
+	switch (p->has_type ? p->type : 0) {
+	case E2E__PROTOCOL_MESSAGE__TYPE__HISTORY_SYNC_NOTIFICATION:
+	case E2E__PROTOCOL_MESSAGE__TYPE__APP_STATE_SYNC_KEY_SHARE:
+	case E2E__PROTOCOL_MESSAGE__TYPE__APP_STATE_SYNC_KEY_REQUEST:
+	case E2E__PROTOCOL_MESSAGE__TYPE__APP_STATE_FATAL_EXCEPTION_NOTIFICATION:
+	case E2E__PROTOCOL_MESSAGE__TYPE__PEER_DATA_OPERATION_REQUEST_MESSAGE:
+	case E2E__PROTOCOL_MESSAGE__TYPE__PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE:
+	case E2E__PROTOCOL_MESSAGE__TYPE__INITIAL_SECURITY_NOTIFICATION_SETTING_SYNC:
+	case E2E__PROTOCOL_MESSAGE__TYPE__LID_MIGRATION_MAPPING_SYNC:
+	case E2E__PROTOCOL_MESSAGE__TYPE__EPHEMERAL_SYNC_RESPONSE:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* ------------------------------------------------------------------ messages */
+
+enum recv_event_kind
+recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
+    const struct person *sender, const struct person *chat, const struct node *stanza,
+    const E2e__Message *m, const uint8_t *raw, size_t len, int resent)
+{
+	char key[256], chat_id[STABLE_ID_LEN + 1], buf[JID_TEXT_MAX];
+	const struct person *cp = e->kind == ENVELOPE_DIRECT ? chat : NULL;
+	const char *name = node_get(stanza, "notify");
+	json_t *body, *msg;
+	size_t parts;
+
+	if (m->protocol_message != NULL && is_peer_only(m->protocol_message)) {
+		if (e->from_me)
+			return peer_message(u, e, m->protocol_message, raw, len);
+		stanza_keep(u, stanza, "peer_from_stranger"); /* ignored, but seen */
+		return RECV_EVENT_PEER;
+	}
+	if (e->from_me && m->device_sent_message != NULL && m->device_sent_message->message != NULL)
+		m = m->device_sent_message->message; /* its chat is the stanza's recipient */
+	if (content_is_silent(m))
+		return RECV_EVENT_SILENT;
+	contacts_chat_id(&e->chat, cp, chat_id);
+	recv_event_key(key, 'm', chat_id, sender_key(e, sender, buf), e->id);
+	msg = recv_event_body(a, e->id, &e->chat, cp, sender, e->from_me, e->time_ms, m);
+	if (name != NULL && !e->from_me)
+		json_object_set_new(msg, "notify", json_string(name));
+	parts = content_set_raw(msg, raw, len);
+	body = json_pack("{s:o}", "message", msg);
+	if (resent)
+		json_object_set_new(body, "recovers", json_string(e->id));
+	unit_event(u, e->from_me ? "message.sent" : "message.received", origin_of(e, resent),
+	    e->time_ms, body, key);
+	add_parts(u, e, "message_part", key, raw, len, parts);
+	return RECV_EVENT_MESSAGE;
+}
+
+static json_t *
+placeholder(const struct envelope *e, const struct person *sender, const struct person *chat,
+    const char *reason)
+{
+	char chat_id[STABLE_ID_LEN + 1];
+
+	contacts_chat_id(&e->chat, e->kind == ENVELOPE_DIRECT ? chat : NULL, chat_id);
+	return json_pack("{s:s, s:s, s:o, s:s, s:b}", "message_id", e->id, "chat", chat_id,
+	    "sender", contacts_party(sender), "reason", reason, "from_me", e->from_me);
+}
+
+static int
+is_hidden(const struct node *stanza)
+{
+	for (size_t i = 0; i < stanza->nchildren; i++) {
+		const char *v = node_get(stanza->children[i], "decrypt-fail");
+
+		if (v != NULL && strcmp(v, "hide") == 0)
+			return 1;
+	}
+	return 0;
+}
+
+void
+recv_event_undecryptable(struct unit *u, struct account *a, const struct envelope *e,
+    const struct person *sender, const struct person *chat, const struct node *stanza,
+    const char *reason, unsigned attempt)
+{
+	char key[256], chat_id[STABLE_ID_LEN + 1], buf[JID_TEXT_MAX];
+	json_t *o = placeholder(e, sender, chat, reason);
+
+	json_object_set_new(o, "hidden", json_boolean(is_hidden(stanza)));
+	json_object_set_new(o, "attempt", json_integer(attempt));
+	contacts_chat_id(&e->chat, e->kind == ENVELOPE_DIRECT ? chat : NULL, chat_id);
+	recv_event_key(key, 'u', chat_id, sender_key(e, sender, buf), e->id);
+	unit_event(u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, key);
+}
+
+void
+recv_event_unavailable(struct unit *u, struct account *a, const struct envelope *e,
+    const struct person *sender, const struct person *chat, const struct node *unavailable)
+{
+	char key[256], chat_id[STABLE_ID_LEN + 1], buf[JID_TEXT_MAX];
+	const char *type = node_get(unavailable, "type");
+	json_t *o = placeholder(e, sender, chat, "unavailable");
+	json_t *kind = json_string(type != NULL ? type : "other");
+
+	json_object_set_new(o, "unavailable", kind != NULL ? kind : json_string("other"));
+	json_object_set_new(o, "attempt", json_integer(0));
+	contacts_chat_id(&e->chat, e->kind == ENVELOPE_DIRECT ? chat : NULL, chat_id);
+	recv_event_key(key, 'u', chat_id, sender_key(e, sender, buf), e->id);
+	unit_event(u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, key);
+}
+
+void
+recv_event_identity(
+    struct unit *u, struct account *a, const struct envelope *e, const struct person *sender)
+{
+	unit_event(u, "identity.changed", origin_of(e, 0), e->time_ms,
+	    json_pack("{s:o, s:b}", "party", contacts_party(sender), "implicit", 1), NULL);
+}
+
+void
+recv_event_raw(struct unit *u, struct account *a, const struct envelope *e, const char *kind,
+    const ProtobufCBinaryData *bytes)
+{
+	json_t *o = json_pack("{s:s, s:s}", "kind", kind, "message_id", e->id);
+	char from[JID_TEXT_MAX], key[256];
+	size_t parts = content_set_raw(o, bytes->data, bytes->len);
+
+	json_object_set_new(o, "from", json_string(jid_format(&e->from, from)));
+	recv_event_key(key, 'x', from, kind, e->id);
+	unit_event(u, "server.notice", origin_of(e, 0), e->time_ms, o, key);
+	add_parts(u, e, kind, key, bytes->data, bytes->len, parts);
+}

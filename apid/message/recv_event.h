@@ -1,0 +1,40 @@
+/* The events that an incoming message becomes. */
+#ifndef WARD_RECV_EVENT_H
+#define WARD_RECV_EVENT_H
+
+#include "apid/message/contacts.h"
+#include "apid/message/content.h"
+#include "apid/message/envelope.h"
+#include "apid/session/unit.h"
+
+enum recv_event_kind {
+	RECV_EVENT_MESSAGE, /* message.received or message.sent */
+	RECV_EVENT_SILENT,  /* keys only: nothing for a user */
+	RECV_EVENT_PEER,    /* from our own phone, for this program */
+	RECV_EVENT_HISTORY  /* the same: a history sync notification */
+};
+
+/* raw: the message as decrypted, without padding. resent: the enc carried a retry count. */
+enum recv_event_kind recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
+    const struct person *sender, const struct person *chat, const struct node *stanza,
+    const E2e__Message *m, const uint8_t *raw, size_t len, int resent);
+void recv_event_undecryptable(struct unit *u, struct account *a, const struct envelope *e,
+    const struct person *sender, const struct person *chat, const struct node *stanza,
+    const char *reason, unsigned attempt);
+void recv_event_unavailable(struct unit *u, struct account *a, const struct envelope *e,
+    const struct person *sender, const struct person *chat, const struct node *unavailable);
+void recv_event_identity(
+    struct unit *u, struct account *a, const struct envelope *e, const struct person *sender);
+/* Bytes that did not parse, as server.notice. */
+void recv_event_raw(struct unit *u, struct account *a, const struct envelope *e, const char *kind,
+    const ProtobufCBinaryData *bytes);
+
+/* "m:<chat>:<sender>:<id>"; out: 256 bytes. Also of messages that this device sends. */
+void recv_event_key(
+    char out[256], char kind, const char *chat_id, const char *sender_id, const char *message_id);
+/* The object `message` of an event; a new reference. sender NULL: this account. */
+json_t *recv_event_body(const struct account *a, const char *message_id, const struct jid *chat,
+    const struct person *chat_person, const struct person *sender, int from_me, int64_t time_ms,
+    const E2e__Message *m);
+
+#endif

@@ -1,0 +1,892 @@
+/* One message on its way out: the beginning, the encryption and the end. */
+#include "apid/message/send.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "apid/message/content.h"
+#include "apid/message/outbox.h"
+#include "apid/message/recv_event.h"
+#include "apid/message/send_impl.h"
+#include "apid/session/connect.h"
+#include "apid/session/stanza.h"
+#include "apid/session/state.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "ipc/frame.h"
+
+#define KEYD_DEADLINE 30000u
+#define EVENTS_BUDGET (4u * 1024 * 1024)
+
+static void send_end(struct flow *f, const char *outcome, const char *text);
+static void send_find(struct send *s);
+static void send_people(struct send *s);
+static void send_queue(struct send *s);
+static void lane_next(struct send *s);
+
+static const struct flow_kind send_kind = {"send", send_end};
+
+/* ------------------------------------------------------------------ life */
+
+struct sender *
+sender_new(struct account *a)
+{
+	struct sender *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		fatal("sender_new");
+	s->a = a;
+	TAILQ_INIT(&s->list);
+	return s;
+}
+
+void
+sender_free(struct sender *s)
+{
+	if (s == NULL)
+		return;
+	while (!TAILQ_EMPTY(&s->list))
+		flow_end(&TAILQ_FIRST(&s->list)->f, "cancelled", "stopping");
+	free(s);
+}
+
+size_t
+send_in_flight(const struct account *a)
+{
+	return a->sender->n;
+}
+
+int
+send_has(const struct account *a, const char *message_id)
+{
+	struct send *s;
+
+	TAILQ_FOREACH(s, &a->sender->list, link)
+	if (strcmp(s->id, message_id) == 0)
+		return 1;
+	return 0;
+}
+
+void
+send_reset(struct account *a)
+{
+	while (!TAILQ_EMPTY(&a->sender->list)) {
+		struct send *s = TAILQ_FIRST(&a->sender->list);
+
+		call_failf(s->call, -7, "logged_out", 0, "the device was removed");
+		s->call = NULL;
+		flow_end(&s->f, "cancelled", "the device was removed");
+	}
+}
+
+static struct send *
+send_new(struct account *a)
+{
+	struct send *s;
+
+	if (a->sender->n >= SENDS_MAX || (s = calloc(1, sizeof(*s))) == NULL)
+		return NULL;
+	flow_init(&s->f, a->svc->flows, &send_kind, a->name, NULL, 0);
+	s->a = a;
+	TAILQ_INSERT_TAIL(&a->sender->list, s, link);
+	a->sender->n++;
+	return s;
+}
+
+static void
+drop_asks(struct send *s)
+{
+	contacts_cancel(s->lookup);
+	devices_cancel(s->devices);
+	bundle_cancel(s->bundles);
+	ask_cancel(s->ask);
+	s->lookup = NULL;
+	s->devices = NULL;
+	s->bundles = NULL;
+	s->ask = NULL;
+	if (s->open)
+		unit_abort(s->unit);
+	else
+		unit_detach(s->unit);
+	s->unit = NULL;
+	s->open = 0;
+}
+
+/* Those that waited for a send with the same idempotency key look again. */
+static void
+wake_key(struct account *a, uint32_t uid, const char *key)
+{
+	struct send *o, *next;
+
+	for (o = TAILQ_FIRST(&a->sender->list); o != NULL; o = next) {
+		next = TAILQ_NEXT(o, link);
+		if (o->phase == SEND_WAITING_KEY && o->uid == uid && strcmp(o->key, key) == 0) {
+			send_find(o);
+			return; /* one at a time: it may be the next that sends */
+		}
+	}
+}
+
+/* The one end. Whoever still waits was told before, or is told that it is not known. */
+static void
+send_end(struct flow *f, const char *outcome, const char *text)
+{
+	struct send *s = (struct send *)f;
+	struct account *a = s->a;
+	uint32_t uid = s->uid;
+	char key[65];
+	int is_row = s->is_row, stopping = a->svc->stopping;
+
+	memcpy(key, s->key, sizeof(key));
+	if (outcome != NULL)
+		call_failf(s->call, -11, "outcome_unknown", 1, text);
+	drop_asks(s);
+	TAILQ_REMOVE(&a->sender->list, s, link);
+	a->sender->n--;
+	if (!stopping) {
+		send_build_done(s);
+		lane_next(s);
+	}
+	if (s->call_timer != NULL)
+		event_free(s->call_timer);
+	send_clear_devices(s);
+	if (s->content != NULL)
+		sodium_memzero(s->content, s->content_len);
+	free(s->content);
+	free(s->stanza);
+	free(s);
+	if (stopping)
+		return;
+	if (is_row)
+		outbox_row_left(a);
+	wake_key(a, uid, key);
+}
+
+void
+send_fail(struct send *s, const struct api_error *e, const char *reason)
+{
+	call_fail(s->call, e);
+	s->call = NULL;
+	if (s->is_row && reason != NULL)
+		outbox_row_failed(s->a, s->id, jid_format(&s->chat, s->to), 0, reason);
+	else if (s->is_row)
+		outbox_row_later(s->a, s->id);
+	flow_end(&s->f, NULL, NULL);
+}
+
+static void
+send_fail_store(struct send *s, const char *code)
+{
+	struct api_error e = api_error_store(code);
+
+	send_fail(s, &e, NULL);
+}
+
+/* The connection went, or keyd or the store did not answer: what is not in the outbox yet is
+ * queued. */
+void
+send_later(struct send *s, const char *why)
+{
+	if (strcmp(why, "disconnected") != 0 && strcmp(why, "timeout") != 0) {
+		send_fail_store(s, why);
+	} else if (s->is_row) {
+		outbox_row_later(s->a, s->id);
+		flow_end(&s->f, NULL, NULL);
+	} else {
+		drop_asks(s);
+		send_build_done(s);
+		send_queue(s);
+	}
+}
+
+/* ------------------------------------------------------------------ the client's wait */
+
+static void
+call_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct send *s = arg;
+
+	call_failf(
+	    s->call, -11, "outcome_unknown", 1, "it is on its way; ask again with the same key");
+	s->call = NULL; /* the send goes on */
+}
+
+static void
+call_arm(struct send *s, unsigned timeout_ms)
+{
+	struct timeval tv = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000) * 1000};
+
+	s->call_until_ms = clock_mono_ms() + timeout_ms;
+	if ((s->call_timer = evtimer_new(s->a->svc->base, call_late, s)) == NULL)
+		fatalx("send: no event");
+	evtimer_add(s->call_timer, &tv);
+}
+
+/* It is in the outbox: from here on the outbox answers the client. */
+static void
+call_hand_over(struct send *s, const char *id, const char *to, const char *have, int64_t time_ms,
+    int duplicate)
+{
+	int64_t left = s->call_until_ms - clock_mono_ms();
+	struct call *c = s->call;
+
+	s->call = NULL;
+	if (c != NULL)
+		outbox_wait(s->a, c, id, to, s->want, have, time_ms, duplicate,
+		    left < 1 ? 1 : (unsigned)left);
+}
+
+/* ------------------------------------------------------------------ send_begin */
+
+static int
+key_ok(const char *key)
+{
+	size_t n = strlen(key);
+
+	return n >= 1 && n <= 64 &&
+	       strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") ==
+		   n;
+}
+
+/* "u_…", "c_…", a JID of a person, or +E.164. 0, or -1 with the error set. */
+static int
+parse_to(const char *text, char out[JID_TEXT_MAX], struct api_error *e)
+{
+	struct jid j;
+
+	if (stable_id_is(text, 'u') || stable_id_is(text, 'c')) {
+		(void)snprintf(out, JID_TEXT_MAX, "%s", text);
+		out[0] = 'u';
+		return 0;
+	}
+	if (text[0] == '+') {
+		size_t n = strlen(text + 1);
+
+		if (n < 7 || n > 20 || strspn(text + 1, "0123456789") != n || text[1] == '0' ||
+		    jid_make(&j, text + 1, JID_PN, 0) == -1)
+			goto bad;
+	} else if (stable_id_is(text, 'g')) {
+		*e = api_error_make(-1, "unsupported", 0, "groups are not supported yet");
+		return -1;
+	} else if (jid_parse(text, &j) == -1 || jid_is_server(&j)) {
+		goto bad;
+	}
+	if (!jid_is_pn(&j) && !jid_is_lid(&j)) {
+		*e = api_error_make(-1, "unsupported", 0, "only people can be written to");
+		return -1;
+	}
+	j = jid_bare(&j);
+	(void)jid_format(&j, out);
+	return 0;
+bad:
+	*e = api_error_make(-32602, "params", 0, "not a stable id, a JID or a number");
+	e->path = "to";
+	return -1;
+}
+
+static int
+refused(
+    struct account *a, const struct send_request *rq, char to[JID_TEXT_MAX], struct api_error *e)
+{
+	size_t len = strlen(rq->text);
+
+	if (a->disabled) {
+		*e = api_error_make(-1, "not_allowed", 0, "the account is disabled in the config");
+	} else if (!a->opened) {
+		*e = api_error_make(-14, "store_locked", 1, "the account is not open yet");
+	} else if (a->svc->disk_low) {
+		*e = api_error_make(-14, "disk_low", 1, "the disk is nearly full");
+	} else if (state_send_error(a, e) != NULL) {
+		return 1;
+	} else if (!key_ok(rq->idempotency_key)) {
+		*e = api_error_make(-32602, "params", 0, "1 to 64 of A-Z a-z 0-9 . _ : -");
+		e->path = "idempotency_key";
+	} else if (len == 0 || len > CONTENT_TEXT_MAX) {
+		*e = api_error_make(-1, "too_large", 0, "a text has 1 to 65536 bytes");
+		e->path = "text";
+	} else if ((int64_t)outbox_depth(a) >= config_int(a->svc->config, "send", "outbox_max") ||
+		   a->sender->n >= SENDS_MAX) {
+		*e = api_error_make(-5, "overloaded", 1, "the outbox is full");
+		e->retry_after_ms = 1000;
+	} else {
+		return parse_to(rq->to, to, e) == -1;
+	}
+	return 1;
+}
+
+static struct send *
+key_in_flight(struct send *s)
+{
+	struct send *o;
+
+	TAILQ_FOREACH(o, &s->a->sender->list, link)
+	if (o != s && o->phase != SEND_WAITING_KEY && o->uid == s->uid &&
+	    strcmp(o->key, s->key) == 0)
+		return o;
+	return NULL;
+}
+
+void
+message_send(struct account *a, const void *client, const struct send_request *rq,
+    engine_done_fn *fn, void *arg)
+{
+	struct call *c = call_new(a->svc, client, fn, arg);
+	char to[JID_TEXT_MAX];
+	uint8_t secret[32];
+	struct api_error e;
+	struct send *s;
+
+	if (refused(a, rq, to, &e)) {
+		call_fail(c, &e);
+		return;
+	}
+	if ((s = send_new(a)) == NULL) {
+		call_failf(c, -5, "overloaded", 1, "too much is under way");
+		return;
+	}
+	s->call = c;
+	s->want = rq->wait;
+	s->uid = rq->uid;
+	s->not_after_ms = rq->not_after_ms;
+	s->created_ms = clock_wall_ms();
+	memcpy(s->to, to, sizeof(s->to));
+	memcpy(s->hash, rq->params_hash, sizeof(s->hash));
+	(void)snprintf(s->key, sizeof(s->key), "%s", rq->idempotency_key);
+	message_id_new(s->id, (uint64_t)account_server_time(a), a->dev.jid.user);
+	randombytes_buf(secret, sizeof(secret));
+	s->content = content_text(rq->text, secret, &s->content_len);
+	sodium_memzero(secret, sizeof(secret));
+	call_arm(s, rq->timeout_ms > 0 ? rq->timeout_ms
+				       : (unsigned)config_int(a->svc->config, "send", "timeout"));
+	if (s->content == NULL) {
+		send_fail_store(s, "memory");
+		return;
+	}
+	if (key_in_flight(s) != NULL)
+		s->phase = SEND_WAITING_KEY;
+	else
+		send_find(s);
+}
+
+/* ------------------------------------------------------------------ send_find */
+
+static void
+send_known(struct send *s, const Stored__OutboxRow *row)
+{
+	struct api_error e;
+
+	if (row->put->params_hash.len != 32 ||
+	    sodium_memcmp(row->put->params_hash.data, s->hash, 32) != 0) {
+		e = api_error_make(-9, "key_reused", 0,
+		    "the idempotency key belongs to a message with other parameters");
+		call_fail(s->call, &e);
+	} else if (row->put->state == STORED__OUTBOX_STATE__FAILED) {
+		e = outbox_refused(row->code, row->reason);
+		call_fail(s->call, &e);
+	} else {
+		call_hand_over(s, row->put->message_id, row->put->chat, outbox_row_status(row),
+		    row->has_server_ms ? row->server_ms : row->put->created_ms, 1);
+	}
+	s->call = NULL;
+	flow_end(&s->f, NULL, NULL);
+}
+
+static void
+found(const struct reply *rp, void *arg)
+{
+	struct send *s = arg;
+	const Stored__OutboxRows *m = (const Stored__OutboxRows *)rp->pb;
+
+	s->ask = NULL;
+	if (!rp->ok)
+		send_fail_store(s, rp->code);
+	else if (m->n_rows > 0)
+		send_known(s, m->rows[0]);
+	else
+		send_people(s);
+}
+
+static void
+send_find(struct send *s)
+{
+	Stored__OutboxFind m = STORED__OUTBOX_FIND__INIT;
+
+	flow_step(&s->f, "send_find");
+	s->phase = SEND_FINDING;
+	m.account = s->a->name;
+	m.has_uid = 1;
+	m.uid = s->uid;
+	m.idempotency_key = s->key;
+	s->ask = ask_stored(s->a, STORED__TYPE__OUTBOX_FIND, &m.base, STORED__TYPE__OUTBOX_ROWS,
+	    &stored__outbox_rows__descriptor, FRAME_PAYLOAD_MAX, ASK_DEADLINE_MS, found, s);
+}
+
+/* ------------------------------------------------------------------ send_people, the lane */
+
+/* Nobody of its chat is at work, and nobody came before it. */
+static int
+lane_is_mine(const struct send *s)
+{
+	struct send *o;
+	int before = 1;
+
+	TAILQ_FOREACH(o, &s->a->sender->list, link)
+	{
+		if (o == s)
+			before = 0;
+		else if (strcmp(o->peer.id, s->peer.id) == 0 &&
+			 (o->phase == SEND_WORKING || (before && o->phase == SEND_LANE)))
+			return 0;
+	}
+	return 1;
+}
+
+static void
+lane_enter(struct send *s)
+{
+	if (!lane_is_mine(s)) {
+		s->phase = SEND_LANE;
+		flow_step(&s->f, "send_lane");
+		return;
+	}
+	s->phase = SEND_WORKING;
+	if (!s->is_row && !outbox_direct(s->a))
+		send_queue(s); /* behind what waits already */
+	else
+		send_devices(s);
+}
+
+/* s has left its lane: the next of that chat begins. */
+static void
+lane_next(struct send *s)
+{
+	struct send *o;
+
+	TAILQ_FOREACH(o, &s->a->sender->list, link)
+	if (o->phase == SEND_LANE && strcmp(o->peer.id, s->peer.id) == 0) {
+		if (lane_is_mine(o))
+			lane_enter(o);
+		return;
+	}
+}
+
+static void
+take_store_lists(struct send *s, const Stored__LookupReply *lists)
+{
+	const Stored__Peer *peer = lists->peers[0], *own = lists->peers[1];
+	struct account *a = s->a;
+
+	if (contacts_take_stale(a, &s->chat)) { /* everything of him anew */
+		s->have_peer_list = 0;
+		s->rebuild = 1;
+	} else if (devices_from_store(peer->by_lid, &s->peer_list) == 0 ||
+		   devices_from_store(peer->by_pn, &s->peer_list) == 0) {
+		s->have_peer_list = 1;
+	}
+	if (devices_from_store(own->by_lid, &s->own_list) == 0 ||
+	    devices_from_store(own->by_pn, &s->own_list) == 0)
+		s->have_own_list = 1;
+}
+
+static void
+people_known(const struct person *people, size_t n, const Stored__LookupReply *lists,
+    const char *why, void *arg)
+{
+	struct send *s = arg;
+	struct account *a = s->a;
+	struct api_error e;
+	const char *user;
+	int lid;
+
+	s->lookup = NULL;
+	if (why != NULL) {
+		send_fail_store(s, why);
+		return;
+	}
+	if (people[0].id[0] == '\0') {
+		e = api_error_make(-1, "not_found", 0, "no such person");
+		send_fail(s, &e, "not_found");
+		return;
+	}
+	s->peer = people[0];
+	if (a->dev.has_lid)
+		contacts_learn_pair(a, a->dev.jid.user, a->dev.lid.user, "pairing");
+	if (contacts_cached(a, &a->dev.jid, &s->own) == -1)
+		s->own = people[1];
+	lid = s->peer.lid[0] != '\0' && (a->rec.lid_migrated || s->peer.pn[0] == '\0');
+	user = lid ? s->peer.lid : s->peer.pn;
+	if (jid_make(&s->chat, user, lid ? JID_LID : JID_PN, 0) == -1) {
+		e = api_error_make(-1, "not_found", 0, "no such person");
+		send_fail(s, &e, "not_found");
+		return;
+	}
+	take_store_lists(s, lists);
+	lane_enter(s);
+}
+
+static void
+send_people(struct send *s)
+{
+	const char *names[2];
+	char own[JID_TEXT_MAX];
+	struct jid j = jid_bare(&s->a->dev.jid);
+
+	flow_step(&s->f, "send_people");
+	s->phase = SEND_RESOLVING;
+	names[0] = s->to;
+	names[1] = jid_format(&j, own);
+	s->lookup = contacts_ask(s->a, names, 2, 1, people_known, s);
+}
+
+int
+send_row(struct account *a, const Stored__OutboxRow *row)
+{
+	const Stored__OutboxPut *p = row->put;
+	struct send *s;
+
+	if (p->content.len == 0 || (s = send_new(a)) == NULL)
+		return -1;
+	s->is_row = 1;
+	s->uid = p->uid;
+	s->created_ms = p->created_ms;
+	(void)snprintf(s->id, sizeof(s->id), "%s", p->message_id);
+	(void)snprintf(s->key, sizeof(s->key), "%s", p->idempotency_key);
+	(void)snprintf(s->to, sizeof(s->to), "%s", p->chat);
+	(void)jid_parse(p->chat, &s->chat);
+	if ((s->content = malloc(p->content.len)) == NULL)
+		fatal("send_row");
+	memcpy(s->content, p->content.data, p->content.len);
+	s->content_len = p->content.len;
+	send_people(s);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ send_encrypt */
+
+void
+send_build_done(struct send *s)
+{
+	struct send *o;
+
+	if (!s->building)
+		return;
+	s->building = 0;
+	TAILQ_FOREACH(o, &s->a->sender->list, link)
+	if (o->wants_build) {
+		o->wants_build = 0;
+		send_sessions(o); /* look again: they may have been made */
+	}
+}
+
+static struct node *
+enc_node(const Keyd__EncryptResult *r)
+{
+	struct node *enc = node_new("enc");
+
+	node_set(enc, "v", "2");
+	node_set(enc, "type", r->has_pkmsg && r->pkmsg ? "pkmsg" : "msg");
+	return node_set_bytes(enc, r->ciphertext.data, r->ciphertext.len);
+}
+
+/* The stanza (page 04, 9.4), as bytes. -1: no device of the recipient could be encrypted for. */
+static int
+make_stanza(struct send *s, const Keyd__EncryptReply *m)
+{
+	struct node *n = node_new("message"), *parts = node_new("participants");
+	struct jid *sent = calloc(s->ndev + 1, sizeof(*sent));
+	int pkmsg = 0, to_self = account_is_own(s->a, &s->chat), r = -1;
+	size_t k = 0, theirs = 0, all = 0;
+	struct buf b = BUF_INIT;
+
+	node_set(n, "id", s->id);
+	node_set_jid(n, "to", &s->chat);
+	node_set(n, "type", "text");
+	for (size_t i = 0; i < s->ndev && sent != NULL; i++) {
+		struct node *to;
+
+		if (s->dev[i].skip || k >= m->n_results)
+			continue;
+		const Keyd__EncryptResult *e = m->results[k++];
+
+		if (e->outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE || !e->has_ciphertext)
+			continue;
+		to = node_new("to");
+		node_set_jid(to, "jid", &s->dev[i].jid);
+		node_add(to, enc_node(e));
+		node_add(parts, to);
+		pkmsg |= e->has_pkmsg && e->pkmsg;
+		theirs += !s->dev[i].own;
+		sent[all++] = s->dev[i].jid;
+	}
+	node_add(n, parts);
+	if (pkmsg)
+		node_add_bytes(
+		    n, "device-identity", s->a->dev.signed_identity, s->a->dev.signed_identity_len);
+	if (all > 0 && (theirs > 0 || to_self) && node_encode(n, &b) == 0 &&
+	    (s->stanza = malloc(b.len)) != NULL) {
+		memcpy(s->stanza, b.data, b.len);
+		s->stanza_len = b.len;
+		devices_phash(sent, all, s->phash);
+		r = 0;
+	}
+	buf_clear(&b);
+	node_free(n);
+	free(sent);
+	return r;
+}
+
+static void
+committed(const struct unit_result *r, void *arg)
+{
+	struct send *s = arg;
+	char chat[JID_TEXT_MAX];
+
+	s->unit = NULL;
+	if (s->wrote_peer)
+		contacts_written(s->a, &s->chat, r->ok);
+	if (s->wrote_own)
+		contacts_written(s->a, &s->a->dev.jid, r->ok);
+	s->wrote_peer = s->wrote_own = 0;
+	if (!r->ok && r->duplicate) { /* the same key came in twice */
+		send_find(s);
+		return;
+	}
+	if (!r->ok) {
+		send_fail_store(s, r->reason);
+		return;
+	}
+	(void)jid_format(&s->chat, chat);
+	call_hand_over(s, s->id, chat, "queued", s->created_ms, 0);
+	/* send_wire: only what is durable leaves */
+	if (s->queueing)
+		outbox_queued(s->a);
+	else
+		outbox_ready(s->a, s->id, chat, s->stanza, s->stanza_len, s->phash);
+	flow_end(&s->f, NULL, NULL);
+}
+
+/* message.sent with the first write of a message. */
+static void
+sent_event(struct send *s)
+{
+	struct pb_arena *arena = pb_arena_new(EVENTS_BUDGET);
+	const E2e__Message *m =
+	    arena == NULL ? NULL : content_parse(s->content, s->content_len, arena, NULL);
+	char key[256], chat_id[STABLE_ID_LEN + 1];
+	json_t *msg;
+
+	if (m != NULL) {
+		contacts_chat_id(&s->chat, &s->peer, chat_id);
+		recv_event_key(key, 'm', chat_id, "me", s->id);
+		msg = recv_event_body(s->a, s->id, &s->chat, &s->peer, NULL, 1, s->created_ms, m);
+		unit_event(s->unit, "message.sent", "live", s->created_ms,
+		    json_pack("{s:o, s:s}", "message", msg, "client_key", s->key), key);
+	}
+	pb_arena_free(arena);
+}
+
+static void
+put(struct send *s, Stored__OutboxState state)
+{
+	Stored__OutboxPut p = STORED__OUTBOX_PUT__INIT;
+	char chat[JID_TEXT_MAX];
+
+	p.message_id = s->id;
+	p.chat = (char *)(uintptr_t)jid_format(&s->chat, chat);
+	p.uid = s->uid;
+	p.idempotency_key = s->key;
+	p.params_hash.data = s->hash;
+	p.params_hash.len = sizeof(s->hash);
+	p.content.data = s->content;
+	p.content.len = s->content_len;
+	p.state = state;
+	p.has_stanza = s->stanza != NULL;
+	p.stanza.data = s->stanza;
+	p.stanza.len = s->stanza_len;
+	p.created_ms = s->created_ms;
+	p.has_was_online = 1;
+	p.was_online = state == STORED__OUTBOX_STATE__READY;
+	p.has_not_after_ms = s->not_after_ms > 0;
+	p.not_after_ms = s->not_after_ms;
+	unit_outbox_put(s->unit, &p);
+	sent_event(s);
+}
+
+static void
+commit(struct send *s)
+{
+	s->wrote_peer = contacts_write(s->a, &s->chat, s->unit);
+	s->wrote_own = contacts_write(s->a, &s->a->dev.jid, s->unit);
+	s->open = 0;
+	s->phase = SEND_RELEASED; /* units are applied in order, so the next may encrypt now */
+	unit_commit(s->unit, committed, s);
+	lane_next(s);
+}
+
+static void
+send_commit(struct send *s)
+{
+	Stored__OutboxUpdate up = STORED__OUTBOX_UPDATE__INIT;
+
+	flow_step(&s->f, "send_commit");
+	if (s->is_row) {
+		up.message_id = s->id;
+		up.has_state = 1;
+		up.state = STORED__OUTBOX_STATE__READY;
+		up.has_stanza = 1;
+		up.stanza.data = s->stanza;
+		up.stanza.len = s->stanza_len;
+		unit_outbox_update(s->unit, &up);
+	} else {
+		put(s, STORED__OUTBOX_STATE__READY);
+	}
+	commit(s);
+}
+
+static json_t *
+queued_body(const struct send *s)
+{
+	char chat_id[STABLE_ID_LEN + 1];
+
+	contacts_chat_id(&s->chat, &s->peer, chat_id);
+	return json_pack("{s:s, s:s, s:s, s:I}", "message_id", s->id, "chat", chat_id, "status",
+	    "queued", "time_ms", (json_int_t)s->created_ms);
+}
+
+/* The intent alone: it is encrypted when its turn comes. */
+static void
+send_queue(struct send *s)
+{
+	flow_step(&s->f, "send_queue");
+	s->queueing = 1;
+	free(s->stanza);
+	s->stanza = NULL;
+	if ((s->unit = unit_open(s->a)) == NULL) {
+		send_fail_store(s, "memory");
+		return;
+	}
+	s->open = 1;
+	put(s, STORED__OUTBOX_STATE__QUEUED);
+	unit_event(s->unit, "message.status", "live", s->created_ms, queued_body(s), NULL);
+	commit(s);
+}
+
+/* A session that was there is gone: make a new one, once. */
+static int
+lost_session(struct send *s, const Keyd__EncryptReply *m)
+{
+	size_t k = 0, lost = 0;
+
+	for (size_t i = 0; i < s->ndev; i++) {
+		if (s->dev[i].skip || k >= m->n_results)
+			continue;
+		if (m->results[k++]->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION &&
+		    !s->dev[i].has_bundle) {
+			s->dev[i].has_session = 0;
+			lost++;
+		}
+	}
+	return lost > 0;
+}
+
+static void
+encrypted(const struct reply *rp, void *arg)
+{
+	struct send *s = arg;
+	const Keyd__EncryptReply *m = (const Keyd__EncryptReply *)rp->pb;
+	struct api_error e;
+
+	s->ask = NULL;
+	if (!rp->ok) {
+		send_build_done(s);
+		send_fail_store(s, rp->code);
+		return;
+	}
+	if (lost_session(s, m) && !s->tried_again) {
+		s->tried_again = 1;
+		unit_abort(s->unit);
+		s->unit = NULL;
+		s->open = 0;
+		send_prekeys(s);
+		return;
+	}
+	unit_staged(s->unit, m->stages);
+	send_build_done(s);
+	if (make_stanza(s, m) == -1) {
+		e = api_error_make(
+		    -3, "server_error", 1, "no device of the recipient has usable keys");
+		send_fail(s, &e, "no_device");
+		return;
+	}
+	send_commit(s);
+}
+
+void
+send_encrypt(struct send *s)
+{
+	Keyd__Encrypt m = KEYD__ENCRYPT__INIT;
+	Keyd__EncryptItem *items = calloc(s->ndev + 1, sizeof(*items));
+	Keyd__EncryptItem **ptr = calloc(s->ndev + 1, sizeof(*ptr));
+	Keyd__Address *addr = calloc(s->ndev + 1, sizeof(*addr));
+	struct bundle_pb *bundles = calloc(s->ndev + 1, sizeof(*bundles));
+	ProtobufCBinaryData plain[2] = {{0}};
+	char chat[JID_TEXT_MAX];
+	uint8_t *copy;
+	size_t copy_len = 0, n = 0;
+
+	flow_step(&s->f, "send_encrypt");
+	if (items == NULL || ptr == NULL || addr == NULL || bundles == NULL)
+		fatal("send_encrypt");
+	for (size_t i = 0; i < s->ndev; i++) {
+		struct send_device *d = &s->dev[i];
+
+		if (d->skip)
+			continue;
+		keyd__address__init(&addr[n]);
+		addr[n].name = d->address;
+		addr[n].device = d->jid.device;
+		keyd__encrypt_item__init(&items[n]);
+		items[n].address = &addr[n];
+		items[n].plaintext = d->own;
+		if (d->has_bundle) {
+			bundle_fill(&d->bundle, &bundles[n]);
+			items[n].bundle = &bundles[n].bundle;
+		}
+		ptr[n] = &items[n];
+		n++;
+	}
+	copy =
+	    content_device_sent(s->content, s->content_len, jid_format(&s->chat, chat), &copy_len);
+	plain[0].data = content_pad(s->content, s->content_len, &plain[0].len);
+	plain[1].data = copy == NULL ? NULL : content_pad(copy, copy_len, &plain[1].len);
+	if (plain[0].data == NULL || plain[1].data == NULL || (s->unit = unit_open(s->a)) == NULL) {
+		send_build_done(s);
+		send_fail_store(s, "memory");
+	} else {
+		s->open = 1;
+		m.account = s->a->name;
+		m.unit = unit_id(s->unit);
+		m.n_plaintexts = 2;
+		m.plaintexts = plain;
+		m.n_items = n;
+		m.items = ptr;
+		s->ask = ask_keyd(s->a, KEYD__TYPE__ENCRYPT, &m.base, KEYD__TYPE__ENCRYPT_REPLY,
+		    &keyd__encrypt_reply__descriptor, FRAME_PAYLOAD_MAX, KEYD_DEADLINE, encrypted,
+		    s);
+	}
+	for (int i = 0; i < 2; i++) {
+		if (plain[i].data != NULL)
+			sodium_memzero(plain[i].data, plain[i].len);
+		free(plain[i].data);
+	}
+	if (copy != NULL)
+		sodium_memzero(copy, copy_len);
+	free(copy);
+	free(items);
+	free(ptr);
+	free(addr);
+	free(bundles);
+}

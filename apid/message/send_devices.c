@@ -1,0 +1,305 @@
+/* The middle of a send: which devices it goes to, and sessions with all of them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apid/message/send_impl.h"
+#include "common/log.h"
+
+/* ------------------------------------------------------------------ device lists */
+
+static void
+take_lists(struct send *s)
+{
+	if (!s->have_own_list && s->own_list.known)
+		s->have_own_list = 1;
+	if (!s->have_peer_list && s->peer_list.known)
+		s->have_peer_list = 1;
+}
+
+/* The pair may have been learned meanwhile: `to` is the LID when the account is migrated and the
+ * LID is known, else the number (page 04, 9.2). */
+static int
+choose_namespace(struct send *s)
+{
+	struct account *a = s->a;
+	int lid;
+
+	(void)contacts_cached(a, &s->chat, &s->peer);
+	lid = s->peer.lid[0] != '\0' && (a->rec.lid_migrated || s->peer.pn[0] == '\0') &&
+	      (a->dev.has_lid || s->peer.pn[0] == '\0');
+	return jid_make(&s->chat, lid ? s->peer.lid : s->peer.pn, lid ? JID_LID : JID_PN, 0);
+}
+
+static void
+lists_came(const struct device_list *lists, size_t n, const char *why, unsigned code, void *arg)
+{
+	struct send *s = arg;
+	struct api_error e;
+	size_t i = 0;
+
+	s->devices = NULL;
+	if (why != NULL && strcmp(why, "error") != 0) {
+		send_later(s, why);
+		return;
+	}
+	if (why != NULL) {
+		e = api_error_make(code == 429 ? -5 : -3,
+		    code == 429 ? "rate_limited" : "server_error", 1,
+		    "the service did not tell the devices of the recipient");
+		send_fail(s, &e, NULL);
+		return;
+	}
+	if (!s->have_peer_list && i < n)
+		s->peer_list = lists[i++];
+	if (!s->have_own_list && i < n)
+		s->own_list = lists[i++];
+	take_lists(s);
+	send_devices(s);
+}
+
+static void
+ask_lists(struct send *s)
+{
+	const char *jids[2];
+	char chat[JID_TEXT_MAX], own[JID_TEXT_MAX];
+	struct jid j = jid_bare(&s->a->dev.jid);
+	size_t n = 0;
+
+	s->asked_devices = 1;
+	if (!s->have_peer_list)
+		jids[n++] = jid_format(&s->chat, chat);
+	if (!s->have_own_list)
+		jids[n++] = jid_format(&j, own);
+	flow_step(&s->f, "send_devices");
+	s->devices = devices_fetch(s->a, jids, n, lists_came, s);
+}
+
+static void
+add_device(struct send *s, const struct device_list *l, size_t i, const struct jid *user, int own,
+    const struct person *p)
+{
+	struct send_device *d = &s->dev[s->ndev];
+	struct jid j = jid_device(user, l->ids[i]);
+
+	if (l->hosted[i] || account_is_this_device(s->a, &j) || s->ndev == SEND_DEVICES_MAX)
+		return; /* hosted devices are left out (8.2) */
+	memset(d, 0, sizeof(*d));
+	d->jid = j;
+	d->own = own;
+	contacts_address(p, &j, d->address);
+	if (contacts_address_pn(p, &j, d->by_number) == -1)
+		d->by_number[0] = '\0';
+	s->ndev++;
+}
+
+static int
+make_devices(struct send *s)
+{
+	struct account *a = s->a;
+	struct jid own =
+	    jid_bare(jid_is_lid(&s->chat) && a->dev.has_lid ? &a->dev.lid : &a->dev.jid);
+	int to_self = account_is_own(a, &s->chat);
+
+	send_clear_devices(s);
+	if ((s->dev = calloc(SEND_DEVICES_MAX, sizeof(*s->dev))) == NULL)
+		return -1;
+	for (size_t i = 0; i < s->peer_list.n && !to_self; i++)
+		add_device(s, &s->peer_list, i, &s->chat, 0, &s->peer);
+	for (size_t i = 0; i < s->own_list.n; i++)
+		add_device(s, &s->own_list, i, &own, 1, &s->own);
+	return 0;
+}
+
+void
+send_clear_devices(struct send *s)
+{
+	for (size_t i = 0; i < s->ndev; i++)
+		bundle_clear(&s->dev[i].bundle);
+	free(s->dev);
+	s->dev = NULL;
+	s->ndev = 0;
+}
+
+void
+send_devices(struct send *s)
+{
+	struct api_error e;
+
+	take_lists(s);
+	if (account_is_own(s->a, &s->chat))
+		s->have_peer_list = 1; /* a note to self goes to our own devices */
+	if (!s->have_peer_list || !s->have_own_list) {
+		if (!s->asked_devices) {
+			ask_lists(s);
+			return;
+		}
+		e = s->have_peer_list
+			? api_error_make(
+			      -3, "server_error", 1, "the service does not list this account")
+			: api_error_make(-1, "not_on_whatsapp", 0, "the recipient is not known");
+		send_fail(s, &e, s->have_peer_list ? NULL : "not_on_whatsapp");
+		return;
+	}
+	if (choose_namespace(s) == -1 || make_devices(s) == -1) {
+		e = api_error_make(-2, "internal", 1, "the devices cannot be named");
+		send_fail(s, &e, NULL);
+		return;
+	}
+	send_sessions(s);
+}
+
+/* ------------------------------------------------------------------ sessions */
+
+static void
+sessions_known(const struct reply *rp, void *arg)
+{
+	struct send *s = arg;
+	const Keyd__SessionsReply *m = (const Keyd__SessionsReply *)rp->pb;
+	size_t k = 0, missing = 0;
+
+	s->ask = NULL;
+	if (!rp->ok) {
+		send_later(s, rp->code);
+		return;
+	}
+	for (size_t i = 0; i < s->ndev; i++) {
+		struct send_device *d = &s->dev[i];
+		int first = k < m->n_has && m->has[k++];
+		int second = d->by_number[0] != '\0' && k < m->n_has && m->has[k++];
+
+		d->has_session = (first || second) && !(s->rebuild && !d->own);
+		if (!first && second) /* from before the LID was known */
+			memcpy(d->address, d->by_number, sizeof(d->address));
+		missing += !d->has_session && !d->skip;
+	}
+	s->rebuild = 0;
+	if (missing > 0)
+		send_prekeys(s);
+	else
+		send_encrypt(s);
+}
+
+void
+send_sessions(struct send *s)
+{
+	Keyd__Sessions m = KEYD__SESSIONS__INIT;
+	size_t n = 0;
+	Keyd__Address *addr = calloc(2 * s->ndev + 1, sizeof(*addr));
+	Keyd__Address **ptr = calloc(2 * s->ndev + 1, sizeof(*ptr));
+
+	if (addr == NULL || ptr == NULL)
+		fatal("send_sessions");
+	flow_step(&s->f, "send_sessions");
+	for (size_t i = 0; i < s->ndev; i++) {
+		char *names[2] = {s->dev[i].address, s->dev[i].by_number};
+
+		for (int k = 0; k < 2; k++) {
+			if (names[k][0] == '\0')
+				continue;
+			keyd__address__init(&addr[n]);
+			addr[n].name = names[k];
+			addr[n].device = s->dev[i].jid.device;
+			ptr[n] = &addr[n];
+			n++;
+		}
+	}
+	m.account = s->a->name;
+	m.n_addresses = n;
+	m.addresses = ptr;
+	s->ask = ask_keyd(s->a, KEYD__TYPE__SESSIONS, &m.base, KEYD__TYPE__SESSIONS_REPLY,
+	    &keyd__sessions_reply__descriptor, 16384, ASK_DEADLINE_MS, sessions_known, s);
+	free(addr);
+	free(ptr);
+}
+
+/* ------------------------------------------------------------------ prekeys */
+
+static void
+list_dropped(const struct unit_result *r, void *arg)
+{
+	/* a cache: at worst the next send finds the same stale device */
+}
+
+static void
+drop_stale(struct send *s)
+{
+	char text[JID_TEXT_MAX];
+	struct unit *u = unit_open(s->a);
+	struct jid own = jid_bare(&s->a->dev.jid);
+
+	if (u == NULL)
+		return;
+	unit_device_list_drop(u, jid_format(&s->chat, text));
+	unit_device_list_drop(u, jid_format(&own, text));
+	unit_commit(u, list_dropped, NULL);
+}
+
+static void
+bundles_came(struct bundle *b, size_t n, const char *why, unsigned code, void *arg)
+{
+	struct send *s = arg;
+	struct api_error e;
+	size_t k = 0;
+	int stale = 0;
+
+	s->bundles = NULL;
+	if (why != NULL && strcmp(why, "error") != 0) {
+		send_build_done(s);
+		send_later(s, why);
+		return;
+	}
+	if (why != NULL && code != 406) {
+		send_build_done(s);
+		e = api_error_make(code == 429 ? -5 : -3,
+		    code == 429 ? "rate_limited" : "server_error", 1,
+		    "the service gave no keys of the recipient");
+		send_fail(s, &e, NULL);
+		return;
+	}
+	for (size_t i = 0; i < s->ndev; i++) {
+		struct send_device *d = &s->dev[i];
+
+		if (d->has_session || d->skip)
+			continue;
+		if (why == NULL && k < n && b[k].ok) {
+			d->bundle = b[k];
+			d->has_bundle = 1;
+			b[k].device_identity = NULL; /* taken */
+		} else {
+			d->skip = 1;
+			stale |= why != NULL || (k < n && b[k].stale);
+		}
+		k++;
+	}
+	if (stale)
+		drop_stale(s);
+	send_encrypt(s);
+}
+
+/* One send of an account builds sessions at a time: the others then find them made, and no prekey
+ * is spent twice. */
+void
+send_prekeys(struct send *s)
+{
+	struct jid *missing;
+	struct send *o;
+	size_t n = 0;
+
+	flow_step(&s->f, "send_prekeys");
+	if (!s->building) {
+		TAILQ_FOREACH(o, &s->a->sender->list, link)
+		if (o->building) {
+			s->wants_build = 1;
+			return;
+		}
+		s->building = 1;
+	}
+	if ((missing = calloc(s->ndev, sizeof(*missing))) == NULL)
+		fatal("send_prekeys");
+	for (size_t i = 0; i < s->ndev; i++)
+		if (!s->dev[i].has_session && !s->dev[i].skip)
+			missing[n++] = s->dev[i].jid;
+	s->bundles = bundle_fetch(s->a, missing, n, bundles_came, s);
+	free(missing);
+}

@@ -1,0 +1,106 @@
+/* What the files of sending share: the struct of one send and its people, devices and keys. */
+#ifndef WARD_SEND_IMPL_H
+#define WARD_SEND_IMPL_H
+
+#include <sys/queue.h>
+
+#include "apid/message/bundle.h"
+#include "apid/message/contacts.h"
+#include "apid/message/ids.h"
+#include "apid/message/send.h"
+#include "apid/session/ask.h"
+#include "apid/session/call.h"
+#include "apid/session/devices.h"
+#include "apid/session/unit.h"
+
+#define SEND_DEVICES_MAX 512u
+
+struct send_device {
+	struct jid jid;     /* as on the wire */
+	char address[81];   /* of its session in keyd */
+	char by_number[81]; /* another name under which an older session may be; "" = none */
+	int own;            /* gets the copy for own devices */
+	int has_session;
+	int skip; /* no usable bundle */
+	struct bundle bundle;
+	int has_bundle;
+};
+
+struct send {
+	struct flow f;          /* first */
+	TAILQ_ENTRY(send) link; /* all sends of the account, in order */
+	struct account *a;
+	struct call *call; /* NULL: nobody waits (any more) */
+	struct event *call_timer;
+	int64_t call_until_ms; /* monotonic */
+	enum send_wait want;
+
+	/* what is to be sent */
+	char to[JID_TEXT_MAX]; /* as the client named it: "u_…" or a bare JID */
+	char key[65];
+	uint32_t uid;
+	uint8_t hash[32];
+	char id[MESSAGE_ID_MAX + 1];
+	uint8_t *content; /* encoded Message */
+	size_t content_len;
+	int64_t created_ms, not_after_ms;
+	int is_row; /* it is QUEUED already */
+	int was_online;
+
+	/* where it goes */
+	struct jid chat; /* bare, in the namespace of the wire */
+	struct person peer, own;
+	struct device_list peer_list, own_list;
+	int have_peer_list, have_own_list, asked_devices;
+	struct send_device *dev;
+	size_t ndev;
+	char phash[12];
+
+	/* where it stands */
+	enum send_phase {
+		SEND_FINDING,
+		SEND_WAITING_KEY, /* another send has the same idempotency key */
+		SEND_RESOLVING,
+		SEND_LANE,    /* its turn in the chat comes */
+		SEND_WORKING, /* it has the lane */
+		SEND_RELEASED /* encrypted: the next of the chat may begin */
+	} phase;
+	int building;    /* it has the right to build sessions */
+	int wants_build; /* it waits for that */
+	int rebuild;     /* the recipient was registered anew: no session of his counts */
+	int tried_again;
+	int queueing; /* it is being written as QUEUED */
+	int wrote_peer, wrote_own;
+	struct ask *ask;
+	struct contacts_request *lookup;
+	struct devices_request *devices;
+	struct bundle_request *bundles;
+	struct unit *unit;
+	int open; /* the unit is not committed yet */
+	uint8_t *stanza;
+	size_t stanza_len;
+};
+
+TAILQ_HEAD(send_list, send);
+struct sender {
+	struct account *a;
+	struct send_list list;
+	size_t n;
+};
+
+/* message/send_devices.c: from people to sessions. They end with send_encrypt, or with send_stop.
+ */
+void send_devices(struct send *s);
+void send_sessions(struct send *s);
+void send_prekeys(struct send *s);
+void send_clear_devices(struct send *s);
+
+/* message/send.c */
+void send_encrypt(struct send *s);
+/* It cannot go on: it is queued (later), or fails with this error. */
+void send_later(struct send *s, const char *why);
+void send_fail(struct send *s, const struct api_error *e, const char *reason);
+/* The right to build sessions is free again. */
+void send_build_done(struct send *s);
+
+#endif

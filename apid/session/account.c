@@ -1,0 +1,459 @@
+/* One account: its facts, its opening, and what its clients may ask of it. */
+#include "apid/session/account.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apid/message/contacts.h"
+#include "apid/message/outbox.h"
+#include "apid/message/receipts.h"
+#include "apid/message/recv.h"
+#include "apid/message/send.h"
+#include "apid/session/ask.h"
+#include "apid/session/call.h"
+#include "apid/session/connect.h"
+#include "apid/session/iq.h"
+#include "apid/session/login.h"
+#include "apid/session/pair.h"
+#include "apid/session/prekeys.h"
+#include "apid/session/state.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#define OPEN_RETRY_MS  2000
+#define STORE_DELAY_MS 10000u
+#define DISK_DELAY_MS  60000u
+
+struct account *
+account_new(struct service *s, const char *name, size_t index)
+{
+	struct account *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		fatal("account_new");
+	a->svc = s;
+	a->index = index;
+	(void)snprintf(a->name, sizeof(a->name), "%s", name);
+	(void)snprintf(a->store_reason, sizeof(a->store_reason), "starting");
+	a->log = state_log_new(a);
+	state_restore(a, ACCOUNT_STOPPED, "starting", clock_wall_ms(), 0);
+	a->iq = iq_table_new(a);
+	a->contacts = contacts_new(a);
+	a->login = login_new(a);
+	a->pair = pair_new(a);
+	a->prekeys = prekeys_new(a);
+	a->recv = recv_lane_new(a);
+	a->receipts = receipts_new(a);
+	a->outbox = outbox_new(a);
+	a->sender = sender_new(a);
+	return a;
+}
+
+void
+account_free(struct account *a)
+{
+	if (a == NULL)
+		return;
+	sender_free(a->sender);
+	outbox_free(a->outbox);
+	receipts_free(a->receipts);
+	recv_lane_free(a->recv);
+	prekeys_free(a->prekeys);
+	pair_free(a->pair);
+	login_free(a->login);
+	contacts_free(a->contacts);
+	iq_table_free(a->iq);
+	state_log_free(a->log);
+	if (a->until_timer != NULL)
+		event_free(a->until_timer);
+	if (a->kick_timer != NULL)
+		event_free(a->kick_timer);
+	free(a->dev.signed_identity);
+	free(a);
+}
+
+struct account *
+account_find(struct service *s, const char *name)
+{
+	for (size_t i = 0; i < s->naccounts; i++)
+		if (strcmp(s->accounts[i]->name, name) == 0)
+			return s->accounts[i];
+	return NULL;
+}
+
+const char *
+account_name(const struct account *a)
+{
+	return a->name;
+}
+
+int
+account_is_own(const struct account *a, const struct jid *j)
+{
+	if (a->dev.has_jid && strcmp(j->user, a->dev.jid.user) == 0 &&
+	    (jid_on(j, JID_PN) || jid_on(j, JID_HOSTED)))
+		return 1;
+	return a->dev.has_lid && strcmp(j->user, a->dev.lid.user) == 0 &&
+	       (jid_on(j, JID_LID) || jid_on(j, JID_HOSTED_LID));
+}
+
+int
+account_is_this_device(const struct account *a, const struct jid *j)
+{
+	return account_is_own(a, j) && j->device == a->dev.jid.device;
+}
+
+int64_t
+account_server_time(const struct account *a)
+{
+	return (clock_wall_ms() + a->skew_ms) / 1000;
+}
+
+static int
+take_key(uint8_t *to, size_t len, const ProtobufCBinaryData *from)
+{
+	if (from->len != len)
+		return -1;
+	memcpy(to, from->data, len);
+	return 0;
+}
+
+void
+account_take_device(struct account *a, const Keyd__DeviceState *d)
+{
+	struct account_device *v = &a->dev;
+	int bad = 0;
+
+	free(v->signed_identity);
+	memset(v, 0, sizeof(*v));
+	v->exists = d->exists;
+	v->linked = d->linked;
+	v->generation = d->generation;
+	v->registration_id = d->registration_id;
+	if (d->exists) {
+		bad |= take_key(v->noise_pub, 32, &d->noise_pub);
+		bad |= take_key(v->identity_pub, 32, &d->identity_pub);
+		if (d->signed_prekey == NULL) {
+			bad = 1;
+		} else {
+			v->skey_id = d->signed_prekey->id;
+			bad |= take_key(v->skey_pub, 32, &d->signed_prekey->pub);
+			bad |= take_key(v->skey_sig, 64, &d->signed_prekey->signature);
+		}
+	}
+	v->has_jid = d->jid != NULL && jid_parse(d->jid, &v->jid) == 0;
+	v->has_lid = d->lid != NULL && jid_parse(d->lid, &v->lid) == 0;
+	if (d->has_device_identity && d->device_identity.len > 0 &&
+	    (v->signed_identity = malloc(d->device_identity.len)) != NULL) {
+		memcpy(v->signed_identity, d->device_identity.data, d->device_identity.len);
+		v->signed_identity_len = d->device_identity.len;
+	}
+	if (bad || (v->linked && (!v->has_jid || v->signed_identity == NULL))) {
+		log_errx(
+		    "account %s: the device record of keyd lacks what a device needs", a->name);
+		v->exists = v->linked = 0;
+	}
+}
+
+static void
+take_text(char *to, size_t size, const char *from)
+{
+	if (from != NULL)
+		(void)snprintf(to, size, "%s", from);
+}
+
+void
+account_take_record(struct account *a, const Stored__DeviceRecord *r)
+{
+	struct account_record *v = &a->rec;
+	struct jid j;
+
+	take_text(v->push_name, sizeof(v->push_name), r->push_name);
+	take_text(v->business_name, sizeof(v->business_name), r->business_name);
+	take_text(v->platform, sizeof(v->platform), r->platform);
+	if (r->jid != NULL && r->jid[0] != '\0' && jid_parse(r->jid, &j) == 0)
+		(void)snprintf(v->account_user, sizeof(v->account_user), "%s", j.user);
+	if (r->lid != NULL && r->lid[0] != '\0' && jid_parse(r->lid, &j) == 0) {
+		a->dev.lid = j; /* <success> may tell a newer one than pairing did */
+		a->dev.has_lid = 1;
+	}
+	if (r->has_server_has_prekeys)
+		v->server_has_prekeys = r->server_has_prekeys;
+	if (r->has_lid_migrated)
+		v->lid_migrated = r->lid_migrated;
+	if (r->has_initial_sync_pending)
+		v->initial_sync_pending = r->initial_sync_pending;
+	if (r->has_paused)
+		v->paused = r->paused;
+	if (r->has_login_counter)
+		v->login_counter = r->login_counter;
+	if (r->has_linked_ms)
+		v->linked_ms = r->linked_ms;
+	if (r->has_routing_info && r->routing_info.len <= sizeof(v->routing_info)) {
+		if (r->routing_info.len > 0)
+			memcpy(v->routing_info, r->routing_info.data, r->routing_info.len);
+		v->routing_info_len = r->routing_info.len;
+	}
+}
+
+/* ------------------------------------------------------------------ opening */
+
+static void
+open_later(evutil_socket_t fd, short what, void *arg)
+{
+	struct account *a = arg;
+
+	a->opening = 0;
+	account_open(a);
+}
+
+static void
+open_failed(struct account *a, const char *what, const char *code)
+{
+	struct timeval tv = {OPEN_RETRY_MS / 1000, 0};
+
+	log_warnx("account %s: %s: %s; trying again", a->name, what, code);
+	(void)snprintf(a->reason, sizeof(a->reason), "%s", code);
+	if (event_base_once(a->svc->base, -1, EV_TIMEOUT, open_later, a, &tv) == -1)
+		fatalx("account: no event");
+}
+
+/* Both records are here: go where the account stands. */
+static void
+opened(struct account *a, const Stored__DeviceRecord *r)
+{
+	int saved = r->state != NULL && r->state[0] != '\0' ? state_parse(r->state) : -1;
+	const char *reason = r->state_reason != NULL ? r->state_reason : "";
+	int64_t since = r->has_state_since_ms ? r->state_since_ms : clock_wall_ms();
+	int64_t until = r->has_state_until_ms ? r->state_until_ms : 0;
+
+	a->opened = 1;
+	a->opening = 0;
+	if (!a->dev.linked) {
+		if (saved == ACCOUNT_LOGGED_OUT || saved == ACCOUNT_BANNED)
+			state_restore(a, (enum account_state)saved, reason, since, 0);
+		else
+			state_restore(a, ACCOUNT_UNLINKED, "not_linked", since, 0);
+	} else if (a->rec.paused) {
+		state_restore(a, ACCOUNT_STOPPED, "paused", since, 0);
+	} else if (saved == ACCOUNT_RESTRICTED && until > 0 && until <= clock_wall_ms()) {
+		connect_start(a, "restriction_over");
+	} else if (saved >= 0 && saved != ACCOUNT_UNLINKED &&
+		   state_is_sticky((enum account_state)saved) && strcmp(reason, "starting") != 0 &&
+		   strcmp(reason, "paused") != 0) {
+		state_restore(a, (enum account_state)saved, reason, since, until);
+		log_warnx("account %s: %s (%s) since the last run; it waits for an operator",
+		    a->name, state_name(a->state), a->reason);
+	} else {
+		connect_start(a, "starting");
+	}
+	state_flush(a);
+}
+
+static void
+open_record(const struct reply *rp, void *arg)
+{
+	struct account *a = arg;
+	const Stored__DeviceRecord *r = (const Stored__DeviceRecord *)rp->pb;
+
+	if (!rp->ok) {
+		open_failed(a, "device record of stored", rp->code);
+		return;
+	}
+	account_take_record(a, r);
+	opened(a, r);
+}
+
+static void
+open_device(const struct reply *rp, void *arg)
+{
+	struct account *a = arg;
+	Stored__DeviceLoad m = STORED__DEVICE_LOAD__INIT;
+
+	if (!rp->ok) {
+		open_failed(a, "device of keyd", rp->code);
+		return;
+	}
+	account_take_device(a, (const Keyd__DeviceState *)rp->pb);
+	m.account = a->name;
+	(void)channel_request(a->svc->stored, STORED__TYPE__DEVICE_LOAD, &m.base,
+	    STORED__TYPE__DEVICE_RECORD, &stored__device_record__descriptor, 64 * 1024,
+	    ASK_DEADLINE_MS, open_record, a);
+}
+
+void
+account_open(struct account *a)
+{
+	Keyd__AccountOpen m = KEYD__ACCOUNT_OPEN__INIT;
+
+	if (a->opened || a->opening || a->disabled || !a->store_ok || a->svc->stopping)
+		return;
+	a->opening = 1;
+	m.account = a->name;
+	(void)channel_request(a->svc->keyd, KEYD__TYPE__ACCOUNT_OPEN, &m.base,
+	    KEYD__TYPE__DEVICE_STATE, &keyd__device_state__descriptor, 64 * 1024, ASK_DEADLINE_MS,
+	    open_device, a);
+}
+
+/* ------------------------------------------------------------------ faults of the store */
+
+void
+account_store_failed(struct account *a, const char *reason)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT;
+	unsigned delay = strcmp(reason, "disk_full") == 0 ? DISK_DELAY_MS : STORE_DELAY_MS;
+
+	a->n.store_failures++;
+	if (log_allowed(&limit))
+		log_warnx("account %s: an incoming stanza could not be kept (%s): nothing is "
+			  "acknowledged, connecting anew in %u s",
+		    a->name, reason, delay / 1000);
+	if (a->conn == 0 || !a->link_wanted)
+		return; /* it is on its way already */
+	connect_restart(a, delay);
+	if (a->dev.linked)
+		state_set(a, ACCOUNT_BACKOFF,
+		    strcmp(reason, "disk_full") == 0 ? "disk_full" : "store", 0, "operator",
+		    clock_wall_ms() + delay, 0);
+}
+
+struct api_error
+api_error_store(const char *reason)
+{
+	if (strcmp(reason, "disk_full") == 0)
+		return api_error_make(-14, "disk_low", 1, "the disk is full");
+	if (strcmp(reason, "locked") == 0 || strcmp(reason, "account_failed") == 0 ||
+	    strcmp(reason, "closed") == 0)
+		return api_error_make(-14, "store_locked", 1, "the store is not ready");
+	if (strcmp(reason, "corrupt") == 0)
+		return api_error_make(
+		    -2, "store_corrupt", 0, "the store of the account is damaged");
+	if (strcmp(reason, "busy") == 0)
+		return api_error_make(-5, "overloaded", 1, "too much is under way");
+	if (strcmp(reason, "timeout") == 0)
+		return api_error_make(
+		    -11, "outcome_unknown", 1, "the store did not answer in time");
+	return api_error_make(-2, "internal", 1, "the store did not take it");
+}
+
+/* ------------------------------------------------------------------ what clients ask */
+
+static void
+set_jid(json_t *o, const char *key, const struct jid *j, int has)
+{
+	char text[JID_TEXT_MAX];
+
+	json_object_set_new(o, key, has ? json_string(jid_format(j, text)) : json_null());
+}
+
+json_t *
+account_describe(const struct account *a)
+{
+	json_t *o = state_body(a);
+	char phone[JID_USER_MAX + 2];
+
+	json_object_set_new(o, "account", json_string(a->name));
+	set_jid(o, "jid", &a->dev.jid, a->dev.linked && a->dev.has_jid);
+	set_jid(o, "lid", &a->dev.lid, a->dev.linked && a->dev.has_lid);
+	if (a->dev.linked && a->dev.has_jid) {
+		(void)snprintf(phone, sizeof(phone), "+%s", a->dev.jid.user);
+		json_object_set_new(o, "phone", json_string(phone));
+		json_object_set_new(o, "device_id", json_integer(a->dev.jid.device));
+	} else {
+		json_object_set_new(o, "phone", json_null());
+		json_object_set_new(o, "device_id", json_null());
+	}
+	json_object_set_new(o, "push_name",
+	    a->rec.push_name[0] != '\0' ? json_string(a->rec.push_name) : json_null());
+	json_object_set_new(
+	    o, "platform", a->rec.platform[0] != '\0' ? json_string(a->rec.platform) : json_null());
+	return o;
+}
+
+struct pausing {
+	struct account *a;
+	struct call *call;
+	int paused;
+};
+
+static void
+pause_written(const struct unit_result *r, void *arg)
+{
+	struct pausing *p = arg;
+	struct account *a = p->a;
+
+	if (!r->ok) {
+		struct api_error e = api_error_store(r->reason);
+
+		call_fail(p->call, &e);
+	} else {
+		a->rec.paused = p->paused;
+		if (p->paused) {
+			connect_stop(a);
+			if (a->dev.linked)
+				state_set(a, ACCOUNT_STOPPED, "paused", 0, "operator", 0, 0);
+		} else if (a->dev.linked && !a->link_wanted) {
+			connect_start(a, "resumed");
+		}
+		call_ok(p->call, account_describe(a));
+	}
+	free(p);
+}
+
+static void
+set_paused(struct account *a, const void *client, int paused, engine_done_fn *fn, void *arg)
+{
+	struct call *c = call_new(a->svc, client, fn, arg);
+	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
+	struct pausing *p;
+	struct unit *u;
+
+	if (!a->opened) {
+		call_failf(c, -14, "store_locked", 1, "the account is not open yet");
+		return;
+	}
+	if ((p = calloc(1, sizeof(*p))) == NULL || (u = unit_open(a)) == NULL) {
+		free(p);
+		call_failf(c, -2, "internal", 1, "out of memory");
+		return;
+	}
+	p->a = a;
+	p->call = c;
+	p->paused = paused;
+	rec.has_paused = 1;
+	rec.paused = paused;
+	unit_device(u, &rec);
+	unit_commit(u, pause_written, p);
+}
+
+void
+account_pause(struct account *a, const void *client, engine_done_fn *fn, void *arg)
+{
+	set_paused(a, client, 1, fn, arg);
+}
+
+void
+account_resume(struct account *a, const void *client, engine_done_fn *fn, void *arg)
+{
+	set_paused(a, client, 0, fn, arg);
+}
+
+void
+account_reconnect(struct account *a, const void *client, engine_done_fn *fn, void *arg)
+{
+	struct call *c = call_new(a->svc, client, fn, arg);
+
+	if (!a->opened || !a->dev.linked) {
+		call_failf(c, -7, "unlinked", 0, "the account is not linked");
+		return;
+	}
+	if (a->rec.paused) {
+		call_failf(c, -1, "not_allowed", 0, "the account is paused; resume it");
+		return;
+	}
+	if (a->link_wanted)
+		connect_restart(a, 0);
+	connect_start(a, "reconnect");
+	call_ok(c, account_describe(a));
+}

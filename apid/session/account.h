@@ -1,0 +1,144 @@
+/* One account: who it is, how it stands, and the parts of the engine that work for it. Shared by
+ * the files of session/ and message/ only; rpc/ sees apid/service.h. */
+#ifndef WARD_ACCOUNT_H
+#define WARD_ACCOUNT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "apid/service.h"
+#include "common/jid.h"
+#include "ipc/keyd.pb-c.h"
+#include "ipc/stored.pb-c.h"
+
+enum account_state {
+	ACCOUNT_UNLINKED,
+	ACCOUNT_LINKING,
+	ACCOUNT_CONNECTING,
+	ACCOUNT_SYNCING,
+	ACCOUNT_ONLINE,
+	ACCOUNT_BACKOFF,
+	ACCOUNT_REPLACED,
+	ACCOUNT_LOGGED_OUT,
+	ACCOUNT_RESTRICTED,
+	ACCOUNT_BANNED,
+	ACCOUNT_OUTDATED,
+	ACCOUNT_STOPPED,
+	ACCOUNT_STATES
+};
+
+struct contacts;
+struct iq_table;
+struct login;
+struct outbox;
+struct pair;
+struct prekeys;
+struct receipts;
+struct recv_lane;
+struct sender;
+struct state_log;
+
+/* Public facts of the device, as keyd told them. */
+struct account_device {
+	int exists, linked;
+	uint32_t generation, registration_id;
+	uint8_t noise_pub[32], identity_pub[32];
+	uint32_t skey_id;
+	uint8_t skey_pub[32], skey_sig[64];
+	uint8_t *signed_identity; /* ADVSignedDeviceIdentity, beside every pkmsg */
+	size_t signed_identity_len;
+	struct jid jid, lid; /* with device */
+	int has_jid, has_lid;
+};
+
+/* What stored keeps for apid, as far as it is needed in memory. */
+struct account_record {
+	char push_name[128];
+	char business_name[128];
+	char platform[32];
+	char account_user[JID_USER_MAX + 1]; /* number of the account, also of a former device */
+	int server_has_prekeys, lid_migrated, initial_sync_pending, paused;
+	int32_t login_counter;
+	int64_t linked_ms;
+	uint8_t routing_info[1024];
+	size_t routing_info_len;
+};
+
+struct account {
+	struct service *svc;
+	char name[ACCOUNT_NAME_MAX + 1];
+	size_t index; /* in service.accounts */
+
+	struct account_device dev;
+	struct account_record rec;
+	int store_ok; /* stored opened its database */
+	char store_reason[32];
+	int opened; /* both records are read: the account can work */
+	int opening;
+	int disabled; /* by the config: nothing is done for it */
+
+	/* state machine (session/state.c) */
+	enum account_state state;
+	char reason[64];
+	const char *user_action;
+	unsigned code;
+	int64_t since_ms, next_attempt_ms, until_ms;
+	struct state_log *log;
+	struct event *until_timer;
+
+	/* the link (session/connect.c) */
+	uint64_t conn; /* the open connection, 0 = none */
+	uint64_t next_iq;
+	uint8_t iq_r[2];
+	int logged_in; /* <success> came on it */
+	int link_wanted;
+	int64_t skew_ms;   /* clock of the service minus ours */
+	int verdict_given; /* <failure> or <stream:error> came on it */
+	int unlinking, erasing;
+	int64_t restarts[4];
+	unsigned rate_steps;
+	struct event *kick_timer;
+	size_t unsent_over; /* bytes sent while netd's channel was full */
+
+	struct contacts *contacts;
+	struct iq_table *iq;
+	struct login *login;
+	struct pair *pair;
+	struct prekeys *prekeys;
+	struct recv_lane *recv;
+	struct receipts *receipts;
+	struct outbox *outbox;
+	struct sender *sender;
+
+	struct account_counters {
+		uint64_t stanzas_in, stanzas_out, undecodable, unknown;
+		uint64_t received, sent, undecryptable, duplicates, receipts_in, receipts_out;
+		uint64_t retries_in, retries_out, failed_sends, store_failures, late_iqs, connects;
+	} n;
+};
+
+/* Made once at start from the config; torn down at exit. */
+struct account *account_new(struct service *s, const char *name, size_t index);
+void account_free(struct account *a);
+
+/* Take what keyd told of the device. */
+void account_take_device(struct account *a, const Keyd__DeviceState *d);
+/* Take what stored told (the fields that are set). */
+void account_take_record(struct account *a, const Stored__DeviceRecord *r);
+/* Read both records, then go where the account stands. Asked again by itself until it works. */
+void account_open(struct account *a);
+
+/* Is this one of our own devices / this very device, in either namespace? */
+int account_is_own(const struct account *a, const struct jid *j);
+int account_is_this_device(const struct account *a, const struct jid *j);
+/* Seconds since the epoch by the clock of the service. */
+int64_t account_server_time(const struct account *a);
+
+/* The store failed on an incoming stanza: nothing more is answered on this connection, and it is
+ * made anew after a while so that the service delivers again. */
+void account_store_failed(struct account *a, const char *reason);
+
+/* A unit failed or was refused: the error that a client gets for it. */
+struct api_error api_error_store(const char *reason);
+
+#endif

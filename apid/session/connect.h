@@ -1,0 +1,23 @@
+/* The link of an account: wanting it, losing it, and what the service says when it ends it
+ * (protocol page 01, sections 6 and 12). */
+#ifndef WARD_CONNECT_H
+#define WARD_CONNECT_H
+
+#include "apid/session/account.h"
+#include "common/wire/node.h"
+#include "ipc/netd.pb-c.h"
+
+/* Want the link, with the payload that fits: login if linked, else registration (state linking). */
+void connect_start(struct account *a, const char *reason);
+/* Renew the payload for the next handshakes, without touching the connection. */
+void connect_refresh(struct account *a);
+/* Close and connect anew at once, or after delay_ms; guarded against a storm. */
+void connect_restart(struct account *a, unsigned delay_ms);
+/* Close and stay down. */
+void connect_stop(struct account *a);
+
+void connect_link_state(struct account *a, const Netd__LinkState *st);
+/* <failure>, <stream:error>, <xmlstreamend>, <error>. */
+void connect_verdict_node(struct account *a, const struct node *n);
+
+#endif

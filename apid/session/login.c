@@ -1,0 +1,386 @@
+/* From <success> to online: the sequence after a login and the backlog of the service.
+ *
+ *	login_success -> login_booked -> login_prekeys -> login_active -> login_backlog ->
+ *login_online
+ */
+#include "apid/session/login.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "apid/message/contacts.h"
+#include "apid/message/outbox.h"
+#include "apid/message/receipts.h"
+#include "apid/session/connect.h"
+#include "apid/session/devices.h"
+#include "apid/session/iq.h"
+#include "apid/session/prekeys.h"
+#include "apid/session/stanza.h"
+#include "apid/session/state.h"
+#include "apid/session/unit.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "ipc/netd.pb-c.h"
+
+#define BATCH          200
+#define BATCH_PAUSE_MS 100
+#define SILENCE_MS     60000
+#define WEEK_MS        INT64_C(604800000)
+#define THREE_DAYS_MS  INT64_C(259200000)
+#define PREVIEW_MAX    10000000
+#define DIRTY_MAX      8
+
+struct login {
+	struct account *a;
+	enum {
+		LOGIN_OUT,
+		LOGIN_BOOKING,
+		LOGIN_PREKEYS,
+		LOGIN_ACTIVE,
+		LOGIN_BACKLOG,
+		LOGIN_DONE
+	} step;
+	struct unit *unit;
+	uint64_t iq, active_iq;
+	int64_t expected, seen, count; /* stanzas of the backlog */
+	int batch_open;  /* the first stanza of the batch asked for has not come yet */
+	int ended_early; /* <offline> came before we were active */
+	struct event *next_batch, *silence;
+};
+
+static void login_prekeys(struct login *l);
+static void login_online(struct login *l, const char *how);
+
+/* ------------------------------------------------------------------ timers */
+
+static void
+ask_batch(struct login *l)
+{
+	struct node *ib = node_new("ib"), *b = node_new("offline_batch");
+
+	node_setf(b, "count", "%d", BATCH);
+	node_add(ib, b);
+	(void)stanza_send(l->a, ib);
+	l->batch_open = 1;
+}
+
+static void
+next_batch(evutil_socket_t fd, short what, void *arg)
+{
+	struct login *l = arg;
+
+	if (l->step >= LOGIN_BOOKING && l->step < LOGIN_DONE)
+		ask_batch(l);
+}
+
+static void
+silence(evutil_socket_t fd, short what, void *arg)
+{
+	struct login *l = arg;
+
+	if (l->step == LOGIN_BACKLOG)
+		login_online(l, "silence");
+}
+
+static void
+arm(struct event *ev, int ms)
+{
+	struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+
+	evtimer_add(ev, &tv);
+}
+
+struct login *
+login_new(struct account *a)
+{
+	struct login *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		fatal("login_new");
+	l->a = a;
+	l->next_batch = evtimer_new(a->svc->base, next_batch, l);
+	l->silence = evtimer_new(a->svc->base, silence, l);
+	if (l->next_batch == NULL || l->silence == NULL)
+		fatalx("login_new: no event");
+	return l;
+}
+
+void
+login_free(struct login *l)
+{
+	if (l == NULL)
+		return;
+	unit_detach(l->unit);
+	event_free(l->next_batch);
+	event_free(l->silence);
+	free(l);
+}
+
+void
+login_disconnected(struct account *a)
+{
+	struct login *l = a->login;
+
+	iq_cancel(a, l->active_iq);
+	l->active_iq = 0;
+	unit_detach(l->unit);
+	l->unit = NULL;
+	l->step = LOGIN_OUT;
+	evtimer_del(l->next_batch);
+	evtimer_del(l->silence);
+	prekeys_disconnected(a);
+}
+
+int
+login_in_backlog(const struct account *a)
+{
+	return a->login->step != LOGIN_DONE;
+}
+
+/* ------------------------------------------------------------------ success */
+
+static void
+unified_session(struct account *a)
+{
+	struct node *ib = node_new("ib"), *u = node_new("unified_session");
+
+	node_setf(
+	    u, "id", "%lld", (long long)((clock_wall_ms() + a->skew_ms + THREE_DAYS_MS) % WEEK_MS));
+	node_add(ib, u);
+	(void)stanza_send(a, ib);
+}
+
+static void
+booked(const struct unit_result *r, void *arg)
+{
+	struct login *l = arg;
+	struct account *a = l->a;
+
+	l->unit = NULL;
+	if (!r->ok) {
+		account_store_failed(a, r->reason);
+		return;
+	}
+	connect_refresh(a); /* the next handshake tells the new login counter */
+	unified_session(a);
+	login_prekeys(l);
+}
+
+/* A successful login counts; our LID may be new. */
+static struct unit *
+book(struct account *a)
+{
+	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
+	char lid[JID_TEXT_MAX];
+	struct unit *u = unit_open(a);
+
+	if (u == NULL)
+		return NULL;
+	rec.has_login_counter = 1;
+	rec.login_counter = a->rec.login_counter;
+	if (a->dev.has_lid)
+		rec.lid = (char *)(uintptr_t)jid_format(&a->dev.lid, lid);
+	unit_device(u, &rec);
+	return u;
+}
+
+void
+login_success(struct account *a, const struct node *n)
+{
+	struct login *l = a->login;
+	int64_t t = node_get_int(n, "t", INT64_C(99999999999));
+	Netd__LinkGood good = NETD__LINK_GOOD__INIT;
+	struct jid lid;
+
+	if (!a->dev.linked || a->logged_in) /* only the first of a connection counts */
+		return;
+	a->logged_in = 1;
+	if (t > 0)
+		a->skew_ms = t * 1000 - clock_wall_ms();
+	if (node_get_jid(n, "lid", &lid) == 0 && lid.user[0] != '\0') {
+		if (a->dev.has_lid && !jid_eq(&lid, &a->dev.lid))
+			log_notice(
+			    "account %s: the service tells another LID than before", a->name);
+		a->dev.lid = lid;
+		a->dev.has_lid = 1;
+	}
+	good.account = a->name;
+	good.conn = a->conn;
+	(void)channel_notify(a->svc->netd, NETD__TYPE__LINK_GOOD, &good.base);
+	state_set(a, ACCOUNT_SYNCING, "logged_in", 0, "none", 0, 0);
+	a->rec.login_counter = a->rec.login_counter == INT32_MAX ? 1 : a->rec.login_counter + 1;
+	l->step = LOGIN_BOOKING;
+	l->expected = l->seen = l->count = 0;
+	l->batch_open = l->ended_early = 0;
+	if ((l->unit = book(a)) == NULL) {
+		account_store_failed(a, "memory");
+		return;
+	}
+	unit_commit(l->unit, booked, l);
+}
+
+/* ------------------------------------------------------------------ prekeys, active */
+
+static void
+active_answered(const struct iq_answer *r, void *arg)
+{
+	struct login *l = arg;
+
+	l->active_iq = 0;
+	if (!r->ok) /* stanzas flow or they do not: the silence settles it */
+		log_warnx("account %s: <active/> was answered with %s", l->a->name, r->why);
+}
+
+static void
+login_active(struct account *a)
+{
+	struct login *l = a->login;
+	struct node *n;
+
+	if (l->step != LOGIN_PREKEYS || a->conn == 0)
+		return;
+	l->step = LOGIN_BACKLOG;
+	n = iq_new("set", "passive");
+	node_add(n, node_new("active"));
+	l->active_iq = iq_request(a, n, IQ_TIMEOUT_MS, active_answered, l);
+	if (l->ended_early)
+		login_online(l, "early");
+	else
+		arm(l->silence, SILENCE_MS);
+}
+
+static void
+login_prekeys(struct login *l)
+{
+	l->step = LOGIN_PREKEYS;
+	prekeys_check(l->a, login_active); /* goes on also when it failed: it is tried again */
+}
+
+/* ------------------------------------------------------------------ backlog */
+
+void
+login_stanza_seen(struct account *a, const struct node *n)
+{
+	struct login *l = a->login;
+
+	if (l->step < LOGIN_BOOKING || l->step >= LOGIN_DONE)
+		return;
+	if (l->step == LOGIN_BACKLOG)
+		arm(l->silence, SILENCE_MS);
+	if (node_get(n, "offline") == NULL)
+		return;
+	l->seen++;
+	if (l->batch_open && l->seen < l->expected) {
+		l->batch_open = 0;
+		arm(l->next_batch, BATCH_PAUSE_MS);
+	}
+}
+
+static void
+online_written(const struct unit_result *r, void *arg)
+{
+	struct login *l = arg;
+
+	l->unit = NULL; /* an event that could not be written is no reason to stop */
+}
+
+static void
+presence_unavailable(struct account *a)
+{
+	struct node *p = node_new("presence");
+
+	node_set(p, "type", "unavailable");
+	(void)stanza_send(a, p);
+}
+
+static void
+login_online(struct login *l, const char *how)
+{
+	struct account *a = l->a;
+
+	l->step = LOGIN_DONE;
+	evtimer_del(l->next_batch);
+	evtimer_del(l->silence);
+	a->rate_steps = 0;
+	receipts_flush(a);
+	state_set(a, ACCOUNT_ONLINE, "online", 0, "none", 0, 0);
+	if ((l->unit = unit_open(a)) != NULL) {
+		unit_event(l->unit, "offline.done", "live", clock_wall_ms(),
+		    json_pack("{s:I, s:s}", "count", (json_int_t)l->seen, "how", how), NULL);
+		unit_commit(l->unit, online_written, l);
+	}
+	presence_unavailable(a);
+	prekeys_online(a);
+	devices_refresh_own(a);
+	outbox_online(a);
+}
+
+/* ------------------------------------------------------------------ <ib> */
+
+static void
+offline_preview(struct login *l, const struct node *c)
+{
+	l->expected = node_get_int(c, "count", PREVIEW_MAX);
+	if (l->expected > 0 && !l->batch_open)
+		ask_batch(l);
+}
+
+static void
+offline_end(struct login *l)
+{
+	if (l->step == LOGIN_BACKLOG)
+		login_online(l, "complete");
+	else if (l->step >= LOGIN_BOOKING && l->step < LOGIN_BACKLOG)
+		l->ended_early = 1;
+}
+
+static void
+routing_written(const struct unit_result *r, void *arg)
+{
+	/* best effort: without it the next connection only takes another route */
+}
+
+static void
+edge_routing(struct account *a, const struct node *c)
+{
+	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
+	const uint8_t *data;
+	size_t len;
+	struct unit *u;
+
+	if (node_child_bytes(c, "routing_info", &data, &len) == -1 || len == 0 ||
+	    len > sizeof(a->rec.routing_info))
+		return;
+	memcpy(a->rec.routing_info, data, len);
+	a->rec.routing_info_len = len;
+	rec.has_routing_info = 1;
+	rec.routing_info.data = a->rec.routing_info;
+	rec.routing_info.len = len;
+	if (a->opened && (u = unit_open(a)) != NULL) {
+		unit_device(u, &rec);
+		unit_commit(u, routing_written, NULL);
+	}
+	connect_refresh(a);
+}
+
+void
+login_ib(struct account *a, const struct node *n)
+{
+	struct login *l = a->login;
+
+	for (size_t i = 0; i < n->nchildren; i++) {
+		const struct node *c = n->children[i];
+
+		if (node_is(c, "offline_preview"))
+			offline_preview(l, c);
+		else if (node_is(c, "offline"))
+			offline_end(l);
+		else if (node_is(c, "edge_routing"))
+			edge_routing(a, c);
+		else if (!node_is(c, "priority_offline_complete") &&
+			 !node_is(c, "thread_metadata")) {
+			/* dirty bits stay dirty until what they name is kept here */
+			stanza_notice(a, n, c->tag, 0);
+		}
+	}
+}

@@ -1,0 +1,94 @@
+/* Notifications: what they change is durable before their ack; the unknown ones are kept raw. */
+#include "apid/session/notification.h"
+
+#include <string.h>
+
+#include "apid/message/contacts.h"
+#include "apid/session/devices.h"
+#include "apid/session/pair.h"
+#include "apid/session/prekeys.h"
+#include "apid/session/stanza.h"
+#include "apid/session/unit.h"
+
+/* The list of a person whose primary was registered anew, or of a changed one, is asked for again.
+ */
+static void
+identity(struct account *a, const struct node *n)
+{
+	struct unit *u = unit_open(a);
+	struct person p = {0};
+	struct jid j;
+
+	if (u != NULL) {
+		devices_notification(a, n, u);
+		if (node_get_jid(n, "from", &j) == 0 && j.device == 0 && !account_is_own(a, &j)) {
+			j = jid_bare(&j);
+			if (contacts_cached(a, &j, &p) == 0) {
+				contacts_forget_session(a, &j);
+				unit_event(u, "identity.changed", stanza_origin(n),
+				    stanza_time_ms(a, n),
+				    json_pack(
+					"{s:o, s:b}", "party", contacts_party(&p), "implicit", 0),
+				    NULL);
+			}
+		}
+		stanza_keep(u, n, "identity");
+	}
+	stanza_ack_after(a, u, n, 0);
+}
+
+static void
+prekeys_are_low(struct account *a, const struct node *n)
+{
+	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
+	struct unit *u = unit_open(a);
+
+	rec.has_server_has_prekeys = 1;
+	rec.server_has_prekeys = 0;
+	if (u != NULL)
+		unit_device(u, &rec);
+	stanza_ack_after(a, u, n, 0); /* a crash in between: the flag makes the next login upload */
+	prekeys_low(a);
+}
+
+static void
+encrypt(struct account *a, const struct node *n)
+{
+	if (node_child(n, "count") != NULL)
+		prekeys_are_low(a, n);
+	else if (node_child(n, "identity") != NULL)
+		identity(a, n);
+	else
+		stanza_notice(a, n, "encrypt", 1);
+}
+
+static void
+devices(struct account *a, const struct node *n)
+{
+	struct unit *u = unit_open(a);
+
+	if (u != NULL)
+		devices_notification(a, n, u);
+	stanza_ack_after(a, u, n, 0);
+}
+
+void
+notification_in(struct account *a, const struct node *n)
+{
+	const char *type = node_get(n, "type");
+
+	if (type == NULL)
+		type = "";
+	if (!a->dev.linked) { /* a registration: only what belongs to pairing */
+		pair_notification(a, n, type);
+		return;
+	}
+	if (strcmp(type, "encrypt") == 0)
+		encrypt(a, n);
+	else if (strcmp(type, "devices") == 0)
+		devices(a, n);
+	else if (strcmp(type, "account_sync") == 0 && node_child(n, "devices") != NULL)
+		devices(a, n);
+	else
+		stanza_notice(a, n, type[0] != '\0' ? type : "notification", 1);
+}

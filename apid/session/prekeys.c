@@ -1,0 +1,353 @@
+/* One-time prekeys at the service: count, upload, and the low mark.
+ *
+ *	prekeys_check -> counted -> prekeys_make -> made -> stored_made -> uploaded -> prekeys_mark
+ *	-> stored_mark -> prekeys_end
+ */
+#include "apid/session/prekeys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "apid/session/ask.h"
+#include "apid/session/iq.h"
+#include "apid/session/login.h"
+#include "apid/session/unit.h"
+#include "common/log.h"
+
+#define MAKE_DEADLINE_MS 60000u /* 812 key pairs are made in one go */
+#define RETRY_MAX_S      610
+#define REPLY_MAX        (256u * 1024)
+
+struct prekeys {
+	struct account *a;
+	int running, wanted; /* wanted: an upload is due when the backlog is done */
+	unsigned failures;
+	void (*fn)(struct account *);
+	struct unit *unit;
+	int open; /* the unit is not committed yet */
+	uint64_t iq;
+	struct ask *ask; /* of keyd; the unit is not committed while there is one */
+	uint32_t *ids;
+	size_t nids;
+	struct node *upload; /* durable, on its way */
+	struct event *retry;
+};
+
+static void prekeys_make(struct prekeys *p);
+
+static void
+retry_now(evutil_socket_t fd, short what, void *arg)
+{
+	struct prekeys *p = arg;
+
+	if (!p->running && p->a->conn != 0 && p->a->logged_in)
+		prekeys_check(p->a, NULL);
+}
+
+struct prekeys *
+prekeys_new(struct account *a)
+{
+	struct prekeys *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		fatal("prekeys_new");
+	p->a = a;
+	if ((p->retry = evtimer_new(a->svc->base, retry_now, p)) == NULL)
+		fatalx("prekeys_new: no event");
+	return p;
+}
+
+/* Give up what is under way; an open unit is rolled back. */
+static void
+drop(struct prekeys *p)
+{
+	iq_cancel(p->a, p->iq);
+	p->iq = 0;
+	if (p->open)
+		unit_abort(p->unit);
+	else
+		unit_detach(p->unit);
+	ask_cancel(p->ask);
+	p->ask = NULL;
+	p->unit = NULL;
+	p->open = 0;
+	free(p->ids);
+	p->ids = NULL;
+	p->nids = 0;
+	node_free(p->upload);
+	p->upload = NULL;
+	p->running = 0;
+}
+
+void
+prekeys_free(struct prekeys *p)
+{
+	if (p == NULL)
+		return;
+	drop(p);
+	event_free(p->retry);
+	free(p);
+}
+
+static void
+prekeys_end(struct prekeys *p, const char *why)
+{
+	void (*fn)(struct account *) = p->fn;
+
+	drop(p);
+	p->fn = NULL;
+	if (why == NULL) {
+		p->failures = 0;
+	} else {
+		unsigned a = 1, b = 1;
+		struct timeval tv = {0};
+
+		for (unsigned i = 0; i < p->failures && b < RETRY_MAX_S; i++) {
+			unsigned next = a + b;
+
+			a = b;
+			b = next;
+		}
+		p->failures++;
+		tv.tv_sec = b > RETRY_MAX_S ? RETRY_MAX_S : (time_t)b;
+		log_warnx(
+		    "account %s: prekeys: %s; again in %ld s", p->a->name, why, (long)tv.tv_sec);
+		evtimer_add(p->retry, &tv);
+	}
+	if (fn != NULL)
+		fn(p->a);
+}
+
+/* ------------------------------------------------------------------ nodes */
+
+static struct node *
+id_node(const char *tag, uint32_t id, const ProtobufCBinaryData *value)
+{
+	uint8_t be[3] = {(uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
+	struct node *n = node_new(tag);
+
+	node_add_bytes(n, "id", be, sizeof(be));
+	node_add_bytes(n, "value", value->data, value->len);
+	return n;
+}
+
+struct node *
+prekeys_key_node(const char *tag, const Keyd__Prekey *k)
+{
+	return id_node(tag, k->id, &k->pub);
+}
+
+struct node *
+prekeys_skey_node(const Keyd__SignedPrekey *k)
+{
+	struct node *n = id_node("skey", k->id, &k->pub);
+
+	node_add_bytes(n, "signature", k->signature.data, k->signature.len);
+	return n;
+}
+
+struct node *
+prekeys_upload_node(const Keyd__PrekeysReply *r)
+{
+	struct node *iq = iq_new("set", "encrypt"), *list;
+	uint8_t reg[4], type = 5;
+
+	for (int i = 0; i < 4; i++)
+		reg[i] = (uint8_t)(r->registration_id >> (24 - 8 * i));
+	node_add_bytes(iq, "registration", reg, sizeof(reg));
+	node_add_bytes(iq, "type", &type, 1);
+	node_add_bytes(iq, "identity", r->identity_pub.data, r->identity_pub.len);
+	list = node_new("list");
+	for (size_t i = 0; i < r->n_keys; i++)
+		node_add(list, prekeys_key_node("key", r->keys[i]));
+	node_add(iq, list);
+	node_add(iq, prekeys_skey_node(r->signed_prekey));
+	return iq;
+}
+
+/* ------------------------------------------------------------------ steps */
+
+static void
+stored_mark(const struct unit_result *r, void *arg)
+{
+	struct prekeys *p = arg;
+
+	p->unit = NULL;
+	if (r->ok)
+		p->a->rec.server_has_prekeys = 1;
+	prekeys_end(p, r->ok ? NULL : r->reason);
+}
+
+static void
+marked(const struct reply *rp, void *arg)
+{
+	struct prekeys *p = arg;
+	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
+
+	p->ask = NULL;
+	if (!rp->ok) {
+		prekeys_end(p, rp->code);
+		return;
+	}
+	unit_staged(p->unit, ((const Keyd__Staged *)rp->pb)->stages);
+	rec.has_server_has_prekeys = rec.server_has_prekeys = 1;
+	unit_device(p->unit, &rec);
+	p->open = 0;
+	unit_commit(p->unit, stored_mark, p);
+}
+
+/* The service has them: say so in the records of those that still exist. */
+static void
+prekeys_mark(struct prekeys *p)
+{
+	Keyd__PrekeysUploaded m = KEYD__PREKEYS_UPLOADED__INIT;
+
+	if ((p->unit = unit_open(p->a)) == NULL) {
+		prekeys_end(p, "memory");
+		return;
+	}
+	p->open = 1;
+	m.account = p->a->name;
+	m.unit = unit_id(p->unit);
+	m.n_ids = p->nids;
+	m.ids = p->ids;
+	p->ask = ask_keyd(p->a, KEYD__TYPE__PREKEYS_UPLOADED, &m.base, KEYD__TYPE__STAGED,
+	    &keyd__staged__descriptor, 64, MAKE_DEADLINE_MS, marked, p);
+}
+
+static void
+uploaded(const struct iq_answer *r, void *arg)
+{
+	struct prekeys *p = arg;
+
+	p->iq = 0;
+	if (!r->ok)
+		prekeys_end(p, r->why);
+	else
+		prekeys_mark(p);
+}
+
+static void
+stored_made(const struct unit_result *r, void *arg)
+{
+	struct prekeys *p = arg;
+	struct node *n = p->upload;
+
+	p->unit = NULL;
+	if (!r->ok) {
+		prekeys_end(p, r->reason);
+		return;
+	}
+	p->upload = NULL;
+	p->iq = iq_request(p->a, n, IQ_TIMEOUT_MS, uploaded, p);
+}
+
+static void
+made(const struct reply *rp, void *arg)
+{
+	struct prekeys *p = arg;
+	const Keyd__PrekeysReply *m = (const Keyd__PrekeysReply *)rp->pb;
+
+	p->ask = NULL;
+	if (!rp->ok) {
+		prekeys_end(p, rp->code);
+		return;
+	}
+	if (m->n_keys == 0 || (p->ids = calloc(m->n_keys, sizeof(*p->ids))) == NULL) {
+		prekeys_end(p, "memory");
+		return;
+	}
+	for (size_t i = 0; i < m->n_keys; i++)
+		p->ids[i] = m->keys[i]->id;
+	p->nids = m->n_keys;
+	p->upload = prekeys_upload_node(m);
+	unit_staged(p->unit, m->stages);
+	p->open = 0;
+	unit_commit(p->unit, stored_made, p); /* private keys and watermark before the offer */
+}
+
+static void
+prekeys_make(struct prekeys *p)
+{
+	Keyd__PrekeysMake m = KEYD__PREKEYS_MAKE__INIT;
+
+	if ((p->unit = unit_open(p->a)) == NULL) {
+		prekeys_end(p, "memory");
+		return;
+	}
+	p->open = 1;
+	m.account = p->a->name;
+	m.unit = unit_id(p->unit);
+	m.count = PREKEYS_UPLOAD;
+	p->ask = ask_keyd(p->a, KEYD__TYPE__PREKEYS_MAKE, &m.base, KEYD__TYPE__PREKEYS_REPLY,
+	    &keyd__prekeys_reply__descriptor, REPLY_MAX, MAKE_DEADLINE_MS, made, p);
+}
+
+static void
+counted(const struct iq_answer *r, void *arg)
+{
+	struct prekeys *p = arg;
+	const struct node *c;
+	int64_t n;
+
+	p->iq = 0;
+	if (!r->ok) {
+		prekeys_end(p, r->why);
+		return;
+	}
+	c = node_child(r->node, "count");
+	n = c == NULL ? 0 : node_get_int(c, "value", 1 << 24);
+	if (n < PREKEYS_LOW)
+		prekeys_make(p);
+	else
+		prekeys_end(p, NULL);
+}
+
+void
+prekeys_check(struct account *a, void (*fn)(struct account *))
+{
+	struct prekeys *p = a->prekeys;
+
+	if (fn != NULL)
+		p->fn = fn;
+	if (p->running)
+		return;
+	p->running = 1;
+	evtimer_del(p->retry);
+	if (!a->rec.server_has_prekeys) {
+		p->wanted = 0;
+		prekeys_make(p);
+	} else {
+		struct node *n = iq_new("get", "encrypt");
+
+		node_add(n, node_new("count"));
+		p->iq = iq_request(a, n, IQ_TIMEOUT_MS, counted, p);
+	}
+}
+
+void
+prekeys_low(struct account *a)
+{
+	a->rec.server_has_prekeys = 0; /* its notification wrote it down before the ack */
+	a->prekeys->wanted = 1;
+	if (!login_in_backlog(a))
+		prekeys_online(a);
+}
+
+void
+prekeys_online(struct account *a)
+{
+	if (a->prekeys->wanted && a->conn != 0 && a->logged_in)
+		prekeys_check(a, NULL);
+}
+
+void
+prekeys_disconnected(struct account *a)
+{
+	struct prekeys *p = a->prekeys;
+
+	evtimer_del(p->retry);
+	p->fn = NULL;
+	if (p->iq != 0) /* else keyd or stored is at it: that ends by itself */
+		drop(p);
+}

@@ -1,0 +1,284 @@
+/* The state machine of an account: every change is a durable event, and the state to come back to
+ * after a restart is kept with it. */
+#include "apid/session/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apid/session/call.h"
+#include "apid/session/connect.h"
+#include "apid/session/unit.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#define LOG_MAX        32 /* changes that wait for the store; beyond it the middle ones are left out */
+#define STATE_RETRY_MS 2000
+
+static const char *const names[ACCOUNT_STATES] = {
+    [ACCOUNT_UNLINKED] = "unlinked",
+    [ACCOUNT_LINKING] = "linking",
+    [ACCOUNT_CONNECTING] = "connecting",
+    [ACCOUNT_SYNCING] = "syncing",
+    [ACCOUNT_ONLINE] = "online",
+    [ACCOUNT_BACKOFF] = "backoff",
+    [ACCOUNT_REPLACED] = "replaced",
+    [ACCOUNT_LOGGED_OUT] = "logged_out",
+    [ACCOUNT_RESTRICTED] = "restricted",
+    [ACCOUNT_BANNED] = "banned",
+    [ACCOUNT_OUTDATED] = "outdated",
+    [ACCOUNT_STOPPED] = "stopped",
+};
+
+struct change {
+	enum account_state state;
+	char reason[64];
+	int64_t since_ms, until_ms;
+	json_t *body;
+};
+
+struct state_log {
+	struct account *a;
+	struct change q[LOG_MAX];
+	size_t n, writing; /* the first `writing` are in a unit now */
+	struct unit *unit;
+	struct event *retry;
+};
+
+const char *
+state_name(enum account_state s)
+{
+	return names[s];
+}
+
+int
+state_parse(const char *text)
+{
+	for (int i = 0; i < ACCOUNT_STATES; i++)
+		if (strcmp(names[i], text) == 0)
+			return i;
+	return -1;
+}
+
+int
+state_is_sticky(enum account_state s)
+{
+	return s == ACCOUNT_UNLINKED || s >= ACCOUNT_REPLACED;
+}
+
+json_t *
+state_body(const struct account *a)
+{
+	json_t *o = json_pack("{s:s, s:s, s:I, s:s}", "state", names[a->state], "reason", a->reason,
+	    "since_ms", (json_int_t)a->since_ms, "user_action", a->user_action);
+
+	if (a->code != 0)
+		json_object_set_new(o, "code", json_integer(a->code));
+	if (a->next_attempt_ms > 0)
+		json_object_set_new(o, "next_attempt_ms", json_integer(a->next_attempt_ms));
+	if (a->until_ms > 0)
+		json_object_set_new(o, "until_ms", json_integer(a->until_ms));
+	return o;
+}
+
+static void
+state_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct state_log *l = arg;
+
+	state_flush(l->a);
+}
+
+struct state_log *
+state_log_new(struct account *a)
+{
+	struct state_log *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		fatal("state_log_new");
+	l->a = a;
+	if ((l->retry = evtimer_new(a->svc->base, state_retry, l)) == NULL)
+		fatalx("state_log_new: no event");
+	return l;
+}
+
+void
+state_log_free(struct state_log *l)
+{
+	if (l == NULL)
+		return;
+	unit_detach(l->unit);
+	for (size_t i = 0; i < l->n; i++)
+		json_decref(l->q[i].body);
+	event_free(l->retry);
+	free(l);
+}
+
+static void
+drop_first(struct state_log *l, size_t k)
+{
+	for (size_t i = 0; i < k; i++)
+		json_decref(l->q[i].body);
+	memmove(l->q, l->q + k, (l->n - k) * sizeof(l->q[0]));
+	l->n -= k;
+}
+
+static void
+state_written(const struct unit_result *r, void *arg)
+{
+	struct state_log *l = arg;
+	size_t k = l->writing;
+
+	l->unit = NULL;
+	l->writing = 0;
+	if (r->ok) {
+		drop_first(l, k);
+		state_flush(l->a);
+	} else {
+		struct timeval tv = {STATE_RETRY_MS / 1000, 0};
+
+		evtimer_add(l->retry, &tv);
+	}
+}
+
+void
+state_flush(struct account *a)
+{
+	struct state_log *l = a->log;
+	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
+	struct change *last;
+	struct unit *u;
+
+	if (l->n == 0 || l->writing > 0 || !a->opened)
+		return;
+	if ((u = unit_open(a)) == NULL)
+		return;
+	for (size_t i = 0; i < l->n; i++)
+		unit_event(
+		    u, "account.state", "live", l->q[i].since_ms, json_incref(l->q[i].body), NULL);
+	last = &l->q[l->n - 1];
+	rec.state = (char *)(uintptr_t)names[last->state]; /* copied by the unit, never written */
+	rec.state_reason = last->reason;
+	rec.has_state_since_ms = 1;
+	rec.state_since_ms = last->since_ms;
+	rec.has_state_until_ms = 1;
+	rec.state_until_ms = last->until_ms;
+	unit_device(u, &rec);
+	l->writing = l->n;
+	l->unit = u;
+	unit_commit(u, state_written, l);
+}
+
+static void
+log_push(struct account *a)
+{
+	struct state_log *l = a->log;
+	struct change *c;
+
+	if (l->n == LOG_MAX) { /* the store has failed for long: the newest counts */
+		json_decref(l->q[l->n - 1].body);
+		l->n--;
+	}
+	c = &l->q[l->n++];
+	c->state = a->state;
+	memcpy(c->reason, a->reason, sizeof(c->reason));
+	c->since_ms = a->since_ms;
+	c->until_ms = a->until_ms;
+	c->body = state_body(a);
+	state_flush(a);
+}
+
+static void
+until_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct account *a = arg;
+
+	if (a->state != ACCOUNT_RESTRICTED)
+		return;
+	log_notice("account %s: the restriction is over", a->name);
+	connect_start(a, "restriction_over");
+}
+
+static void
+arm_until(struct account *a)
+{
+	int64_t ms = a->until_ms - clock_wall_ms();
+	struct timeval tv;
+
+	if (a->until_timer == NULL &&
+	    (a->until_timer = evtimer_new(a->svc->base, until_over, a)) == NULL)
+		fatalx("state: no event");
+	evtimer_del(a->until_timer);
+	if (a->state != ACCOUNT_RESTRICTED || a->until_ms == 0)
+		return;
+	if (ms < 1000)
+		ms = 1000;
+	if (ms > INT64_C(86400000) * 365)
+		ms = INT64_C(86400000) * 365;
+	tv.tv_sec = (time_t)(ms / 1000);
+	tv.tv_usec = (suseconds_t)(ms % 1000) * 1000;
+	evtimer_add(a->until_timer, &tv);
+}
+
+void
+state_restore(
+    struct account *a, enum account_state s, const char *reason, int64_t since_ms, int64_t until_ms)
+{
+	a->state = s;
+	(void)snprintf(a->reason, sizeof(a->reason), "%s", reason);
+	a->since_ms = since_ms;
+	a->until_ms = until_ms;
+	a->next_attempt_ms = 0;
+	a->code = 0;
+	a->user_action = s == ACCOUNT_UNLINKED || s == ACCOUNT_LOGGED_OUT || s == ACCOUNT_BANNED
+			     ? "relink"
+			 : s == ACCOUNT_RESTRICTED ? "wait"
+			 : s == ACCOUNT_OUTDATED   ? "upgrade"
+			 : state_is_sticky(s)      ? "operator"
+						   : "none";
+	arm_until(a);
+}
+
+void
+state_set(struct account *a, enum account_state s, const char *reason, unsigned code,
+    const char *user_action, int64_t next_attempt_ms, int64_t until_ms)
+{
+	if (a->state == s && strcmp(a->reason, reason) == 0 && a->code == code &&
+	    a->next_attempt_ms == next_attempt_ms && a->until_ms == until_ms)
+		return;
+	if (a->state != s)
+		a->since_ms = clock_wall_ms();
+	a->state = s;
+	(void)snprintf(a->reason, sizeof(a->reason), "%s", reason);
+	a->code = code;
+	a->user_action = user_action;
+	a->next_attempt_ms = next_attempt_ms;
+	a->until_ms = until_ms;
+	if (state_is_sticky(s) && s != ACCOUNT_UNLINKED)
+		log_warnx(
+		    "account %s: %s (%s), action: %s", a->name, names[s], a->reason, user_action);
+	else
+		log_info("account %s: %s (%s)", a->name, names[s], a->reason);
+	arm_until(a);
+	log_push(a);
+}
+
+const struct api_error *
+state_send_error(const struct account *a, struct api_error *buf)
+{
+	switch (a->state) {
+	case ACCOUNT_UNLINKED:
+	case ACCOUNT_LINKING:
+		*buf = api_error_make(-7, "unlinked", 0, "the account is not linked");
+		return buf;
+	case ACCOUNT_LOGGED_OUT:
+		*buf = api_error_make(
+		    -7, "logged_out", 0, "the device was removed from the account; link it again");
+		return buf;
+	case ACCOUNT_BANNED:
+		*buf = api_error_make(-12, "banned", 0, "the account is banned");
+		return buf;
+	default:
+		return NULL; /* it may wait in the outbox */
+	}
+}

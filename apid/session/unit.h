@@ -1,0 +1,51 @@
+/* A unit of work in stored: opened, filled, committed once. Everything in it happens or nothing. */
+#ifndef WARD_UNIT_H
+#define WARD_UNIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "apid/session/account.h"
+
+struct unit;
+
+struct unit_result {
+	int ok;
+	const char *reason; /* if not: an error code of stored, or of the channel */
+	int duplicate;      /* not ok: an outbox row with that idempotency key exists */
+	size_t nseqs;
+	const uint64_t *seqs; /* one for each event, in order; 0 = it was there already */
+};
+typedef void unit_done_fn(const struct unit_result *r, void *arg);
+
+/* Units of an account are applied in the order in which they are opened, so never keep one open
+ * over a wait for the network. NULL when memory is out. */
+struct unit *unit_open(struct account *a);
+uint64_t unit_id(const struct unit *u);
+/* keyd said how many STAGE frames it made for it. */
+void unit_staged(struct unit *u, uint32_t stages);
+
+/* Add writes, copied. A failure (memory, a body that is too big) is sticky and fails the commit. */
+#define UNIT_BODY_MAX (256u * 1024)
+void unit_event(struct unit *u, const char *type, const char *origin, int64_t time_ms,
+    json_t *body /* stolen */, const char *dedup /* or NULL */);
+void unit_outbox_put(struct unit *u, const Stored__OutboxPut *put);
+void unit_outbox_update(struct unit *u, const Stored__OutboxUpdate *update);
+void unit_device(struct unit *u, const Stored__DeviceRecord *r);
+void unit_device_reset(struct unit *u);
+void unit_contact(struct unit *u, const Stored__Contact *c);
+void unit_device_list(struct unit *u, const Stored__DeviceList *l);
+void unit_device_list_drop(struct unit *u, const char *user);
+void unit_receipt(
+    struct unit *u, const char *id, const char *party, const char *status, int64_t time_ms);
+size_t unit_writes(const struct unit *u);
+size_t unit_bytes(const struct unit *u);
+
+/* Commit: fn is called once, later. The unit belongs to itself from here on. */
+void unit_commit(struct unit *u, unit_done_fn *fn, void *arg);
+/* Whoever asked is gone: fn will not be called; the unit goes its way. NULL is fine. */
+void unit_detach(struct unit *u);
+/* Give up an open unit. NULL is fine. */
+void unit_abort(struct unit *u);
+
+#endif

@@ -1,0 +1,202 @@
+/* The end of a link: by us, or because the service will not take the device any more.
+ *
+ *	account_unlink -> unlink_answered -> unlink_erase -> erase_created -> erase_stored
+ */
+#include "apid/session/unlink.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "apid/message/contacts.h"
+#include "apid/message/outbox.h"
+#include "apid/message/send.h"
+#include "apid/session/ask.h"
+#include "apid/session/call.h"
+#include "apid/session/connect.h"
+#include "apid/session/iq.h"
+#include "apid/session/state.h"
+#include "apid/session/unit.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#define REMOVE_MS     10000u
+#define ERASE_RETRY_S 5
+
+struct erase {
+	struct account *a;
+	enum account_state state;
+	char reason[64];
+	unsigned code;
+	const char *user_action, *by;
+	int on_connect;
+	char jid[JID_TEXT_MAX];
+	struct unit *unit;
+	struct event *retry;
+};
+
+struct unlink {
+	struct account *a;
+	struct call *call;
+};
+
+static void erase_try(struct erase *e);
+
+static void
+erase_again(evutil_socket_t fd, short what, void *arg)
+{
+	erase_try(arg);
+}
+
+static void
+erase_failed(struct erase *e, const char *why)
+{
+	struct timeval tv = {ERASE_RETRY_S, 0};
+
+	log_warnx("account %s: the removed device could not be erased (%s); trying again",
+	    e->a->name, why);
+	evtimer_add(e->retry, &tv);
+}
+
+static void
+erase_stored(const struct unit_result *r, void *arg)
+{
+	struct erase *e = arg;
+	struct account *a = e->a;
+
+	e->unit = NULL;
+	if (!r->ok) {
+		erase_failed(e, r->reason);
+		return;
+	}
+	a->dev.linked = 0;
+	a->dev.has_jid = a->dev.has_lid = 0;
+	a->dev.exists = 0; /* account_open reads the new one when it is needed */
+	char user[sizeof(a->rec.account_user)];
+
+	memcpy(user, a->rec.account_user, sizeof(user));
+	memset(&a->rec, 0, sizeof(a->rec));
+	memcpy(a->rec.account_user, user, sizeof(user));
+	a->erasing = 0;
+	outbox_reset(a);
+	contacts_reset(a->contacts);
+	state_set(a, e->state, e->reason, e->code, e->user_action, 0, 0);
+	outbox_state_changed(a);
+	event_free(e->retry);
+	free(e);
+}
+
+static void
+erase_created(const struct reply *rp, void *arg)
+{
+	struct erase *e = arg;
+	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
+
+	if (!rp->ok) {
+		unit_abort(e->unit);
+		e->unit = NULL;
+		erase_failed(e, rp->code);
+		return;
+	}
+	unit_staged(e->unit, ((const Keyd__DeviceState *)rp->pb)->stages);
+	unit_device_reset(e->unit);
+	rec.jid = e->jid; /* a new link must be of the same account */
+	rec.state = (char *)(uintptr_t)state_name(e->state);
+	rec.state_reason = e->reason;
+	rec.has_state_since_ms = 1;
+	rec.state_since_ms = clock_wall_ms();
+	unit_device(e->unit, &rec);
+	unit_event(e->unit, "account.unlinked", "live", clock_wall_ms(),
+	    json_pack(
+		"{s:s, s:b, s:s}", "reason", e->reason, "on_connect", e->on_connect, "by", e->by),
+	    NULL);
+	unit_commit(e->unit, erase_stored, e);
+}
+
+static void
+erase_try(struct erase *e)
+{
+	Keyd__DeviceCreate m = KEYD__DEVICE_CREATE__INIT;
+
+	if ((e->unit = unit_open(e->a)) == NULL) {
+		erase_failed(e, "memory");
+		return;
+	}
+	m.account = e->a->name;
+	m.unit = unit_id(e->unit);
+	(void)ask_keyd(e->a, KEYD__TYPE__DEVICE_CREATE, &m.base, KEYD__TYPE__DEVICE_STATE,
+	    &keyd__device_state__descriptor, 65536, ASK_DEADLINE_MS, erase_created, e);
+}
+
+void
+unlink_erase(struct account *a, enum account_state state, const char *reason, unsigned code,
+    const char *user_action, const char *by, int on_connect)
+{
+	struct erase *e;
+
+	if (a->erasing || !a->dev.linked)
+		return;
+	if ((e = calloc(1, sizeof(*e))) == NULL ||
+	    (e->retry = evtimer_new(a->svc->base, erase_again, e)) == NULL)
+		fatal("unlink_erase");
+	a->erasing = 1;
+	e->a = a;
+	e->state = state;
+	e->code = code;
+	e->user_action = user_action;
+	e->by = a->unlinking ? "self" : by;
+	e->on_connect = on_connect;
+	(void)strncpy(e->reason, a->unlinking ? "unlinked" : reason, sizeof(e->reason) - 1);
+	(void)jid_format(&a->dev.jid, e->jid);
+	log_warnx("account %s: the device is gone (%s); its keys are retired", a->name, e->reason);
+	connect_stop(a);
+	send_reset(a);
+	erase_try(e);
+}
+
+/* ------------------------------------------------------------------ by us */
+
+static void
+unlink_answered(const struct iq_answer *r, void *arg)
+{
+	struct unlink *k = arg;
+	struct account *a = k->a;
+
+	if (r->ok || strcmp(r->why, "disconnected") == 0) {
+		unlink_erase(a, ACCOUNT_LOGGED_OUT, "unlinked", 0, "relink", "self", 0);
+		call_ok(k->call, json_pack("{s:b}", "unlinked", 1));
+	} else { /* the phone would still list the device */
+		call_failf(k->call, -3, "server_error", 1, "the service did not remove the device");
+	}
+	a->unlinking = 0;
+	free(k);
+}
+
+void
+account_unlink(struct account *a, const void *client, engine_done_fn *fn, void *arg)
+{
+	struct call *c = call_new(a->svc, client, fn, arg);
+	struct unlink *k;
+	struct node *iq, *rm;
+
+	if (!a->opened || !a->dev.linked || a->erasing) {
+		call_failf(c, -7, "unlinked", 0, "the account is not linked");
+		return;
+	}
+	if (a->conn == 0 || !a->logged_in) {
+		call_failf(c, -3, "offline", 1, "the service cannot be told now");
+		return;
+	}
+	if (a->unlinking || (k = calloc(1, sizeof(*k))) == NULL) {
+		call_failf(c, -9, "conflict", 1, "it is being unlinked already");
+		return;
+	}
+	k->a = a;
+	k->call = c;
+	a->unlinking = 1;
+	iq = iq_new("set", "md");
+	rm = node_new("remove-companion-device");
+	node_set_jid(rm, "jid", &a->dev.jid);
+	node_set(rm, "reason", "user_initiated");
+	node_add(iq, rm);
+	(void)iq_request(a, iq, REMOVE_MS, unlink_answered, k);
+}
