@@ -119,8 +119,9 @@ check_field(struct check *c, const struct api_field *f, const json_t *v, const c
 static int
 plain_name(const char *s)
 {
-	return strlen(s) <= 32 && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					      "0123456789_$-")] == '\0';
+	return s[0] != '\0' && strlen(s) <= 32 &&
+	       s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			   "0123456789_$-")] == '\0';
 }
 
 static int

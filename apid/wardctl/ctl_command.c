@@ -77,7 +77,7 @@ ctl_message_send(struct ctl *c, int argc, char **argv)
 		ctl_put_result(c, m->result, result);
 	else if (r == EX_UNKNOWN || r == EX_NO_SERVICE || r == EX_INTERNAL || r > 128)
 		ctl_say(c,
-		    "it may have been sent; the same command with --idempotency_key %s never sends "
+		    "it may have been sent; the same command with --idempotency-key %s never sends "
 		    "twice",
 		    key);
 	json_decref(result);
