@@ -425,7 +425,6 @@ set_way(CURL *c, const struct settings *s, struct transport *t)
 	(void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
 	(void)curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
-	(void)curl_easy_setopt(c, CURLOPT_FORBID_REUSE, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->text);
 	(void)curl_easy_setopt(c, CURLOPT_PRIVATE, t);

@@ -208,7 +208,10 @@ ws_response(
 		*why = "headers too long";
 	else
 		*why = check_headers((struct span){all.p, (size_t)(end + 4 - all.p)}, key);
-	return *why == NULL ? WS_ANSWER_OPEN : WS_ANSWER_BAD;
+	if (*why == NULL)
+		return WS_ANSWER_OPEN;
+	*used = 0;
+	return WS_ANSWER_BAD;
 }
 
 /* ---------------------------------------------------------------- frames out */
