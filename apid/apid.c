@@ -29,6 +29,13 @@ warm_up(void)
 		fatalx("zlib does not work");
 }
 
+/* Clients wait in the backlog of the socket until then. */
+static void
+serve(struct service *s)
+{
+	rpc_start(s, APID_FD_LISTEN);
+}
+
 /* The engine runs before rpc: the first client finds all accounts. */
 static void
 on_go(struct child *c, const char *report, size_t len)
@@ -38,7 +45,7 @@ on_go(struct child *c, const char *report, size_t len)
 	if ((s->sandbox_report = strndup(report != NULL ? report : "", len)) == NULL)
 		fatal("sandbox report");
 	engine_start(s);
-	rpc_start(s, APID_FD_LISTEN);
+	engine_when_settled(s, serve);
 }
 
 static void
@@ -46,7 +53,8 @@ on_stop(struct child *c)
 {
 	struct service *s = c->owner;
 
-	rpc_stop(s);
+	if (s->rpc != NULL)
+		rpc_stop(s);
 	engine_stop(s);
 	child_exit(c, 0);
 }

@@ -19,6 +19,8 @@
 #include "common/log.h"
 
 #define KEYD_POLL_MS    2000
+#define KEYD_HURRY_MS   40 /* while it opens the keys */
+#define SETTLE_MS       15000
 #define ASK_DEADLINE_MS 20000u
 
 struct engine {
@@ -29,10 +31,45 @@ struct engine {
 	int paused, started;
 	int64_t keyd_since_ms, store_since_ms;
 	char service_reason[32]; /* of the service's own database, "" = fine */
+	void (*settled)(struct service *);
+	struct event *settle;
 	uint64_t strangers;      /* stanzas for accounts or connections that are not there */
 };
 
 static void keyd_ask(struct engine *e);
+
+/* What the start depends on is known, or takes too long: clients may come. */
+static void
+settle_now(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine *e = arg;
+	void (*fn)(struct service *) = e->settled;
+
+	e->settled = NULL;
+	evtimer_del(e->settle);
+	if (fn != NULL && !e->s->stopping)
+		fn(e->s);
+}
+
+static void
+settle(struct engine *e)
+{
+	int keyd = e->s->keyd_ready, store = strcmp(e->service_reason, "starting") != 0;
+	int hopeless = !keyd && strcmp(e->s->keyd_reason, "starting") != 0;
+
+	if (e->settled != NULL && ((keyd && store) || hopeless))
+		event_active(e->settle, EV_TIMEOUT, 0);
+}
+
+void
+engine_when_settled(struct service *s, void (*fn)(struct service *))
+{
+	struct timeval tv = {SETTLE_MS / 1000, 0};
+
+	s->engine->settled = fn;
+	evtimer_add(s->engine->settle, &tv);
+	settle(s->engine);
+}
 
 static void
 keyd_poll(evutil_socket_t fd, short what, void *arg)
@@ -55,7 +92,9 @@ engine_init(struct service *s)
 	(void)snprintf(e->service_reason, sizeof(e->service_reason), "starting");
 	randombytes_buf(boot, sizeof(boot));
 	(void)sodium_bin2hex(s->boot_id, sizeof(s->boot_id), boot, sizeof(boot));
-	if ((e->keyd_poll = evtimer_new(s->base, keyd_poll, e)) == NULL)
+	e->keyd_poll = evtimer_new(s->base, keyd_poll, e);
+	e->settle = evtimer_new(s->base, settle_now, e);
+	if (e->keyd_poll == NULL || e->settle == NULL)
 		fatalx("engine: no event");
 	s->naccounts = config_account_count(s->config);
 	if ((s->accounts = calloc(s->naccounts + 1, sizeof(*s->accounts))) == NULL)
@@ -99,12 +138,18 @@ keyd_told(const struct reply *rp, void *arg)
 	if (ready) {
 		s->keyd_reason[0] = '\0';
 		open_accounts(s);
+		settle(e);
 		return;
 	}
 	if (strcmp(s->keyd_reason, reason) != 0)
 		log_warnx("keyd is not ready: %s", reason);
 	(void)snprintf(s->keyd_reason, sizeof(s->keyd_reason), "%s", reason);
+	if (strcmp(reason, "starting") == 0) {
+		tv.tv_sec = 0;
+		tv.tv_usec = KEYD_HURRY_MS * 1000;
+	}
 	evtimer_add(e->keyd_poll, &tv);
+	settle(e);
 }
 
 static void
@@ -164,6 +209,7 @@ engine_store_state(struct service *s, const Stored__StoreState *st)
 			account_store(a, st->accounts[i]);
 	}
 	open_accounts(s);
+	settle(e);
 }
 
 /* ------------------------------------------------------------------ netd */
@@ -250,6 +296,7 @@ engine_stop(struct service *s)
 		if (s->accounts[i]->link_wanted)
 			connect_stop(s->accounts[i]);
 	evtimer_del(s->engine->keyd_poll);
+	evtimer_del(s->engine->settle);
 	call_cancel_all(s);
 }
 

@@ -9,6 +9,10 @@
 /* Before the channels: make the accounts of the config. */
 void engine_init(struct service *s);
 
+/* After engine_start: fn is called once, when keyd and the store are ready, when it is clear that they
+ * will not be, or after 15 s. Clients that come before would only hear "locked". */
+void engine_when_settled(struct service *s, void (*fn)(struct service *));
+
 /* What the channels bring (apid/channels.c). */
 void engine_store_state(struct service *s, const Stored__StoreState *st);
 void engine_link_state(struct service *s, const Netd__LinkState *st);
