@@ -127,7 +127,7 @@ class Sim:
         with urllib.request.urlopen(rq, timeout=seconds * SLOW, context=self.tls) as r:
             return r.read()
 
-    def cmd(self, name, seconds=60, **params):
+    def cmd(self, name, seconds=60, /, **params):
         params["cmd"] = name
         try:
             answer = json.loads(self.post("/control", json.dumps(params).encode(), seconds))
@@ -200,7 +200,7 @@ class Rpc:
             self.closed = True
             self.cond.notify_all()
 
-    def send(self, method, **params):
+    def send(self, method, /, **params):
         with self.cond:
             n, self.next = self.next, self.next + 1
         line = json.dumps({"jsonrpc": "2.0", "id": n, "method": method, "params": params}, ensure_ascii=False)
@@ -217,13 +217,13 @@ class Rpc:
                 self.cond.wait(left)
             return self.replies.pop(n)
 
-    def call(self, method, seconds=60, **params):
+    def call(self, method, /, seconds=60, **params):
         m = self.answer(self.send(method, **params), seconds)
         if "error" in m:
             raise Failure("%s: %s" % (method, m["error"]))
         return m["result"]
 
-    def error(self, method, seconds=60, **params):
+    def error(self, method, /, seconds=60, **params):
         m = self.answer(self.send(method, **params), seconds)
         if "error" not in m:
             raise Failure("%s: wanted an error, got %r" % (method, m))
