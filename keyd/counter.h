@@ -4,38 +4,43 @@
 
 #include <stdint.h>
 
+/* clang-format off */
+#define COUNTER_LIST(X) \
+	X(NOISE_HELLO, "noise_hello") \
+	X(NOISE_FINISH, "noise_finish") \
+	X(NOISE_REFUSED, "noise_refused") /* bad server hello or certificate */ \
+	X(DEVICE_CREATE, "device_create") \
+	X(PAIR_QR, "pair_qr") \
+	X(PAIR_REFRESH, "pair_refresh") \
+	X(PAIR_CODE, "pair_code") \
+	X(PAIR_CODE_FINISH, "pair_code_finish") \
+	X(PAIR_LINKED, "pair_linked") \
+	X(PAIR_REFUSED, "pair_refused") \
+	X(PREKEYS_MADE, "prekeys_made") \
+	X(PREKEYS_USED, "prekeys_used") \
+	X(SESSIONS_BUILT, "sessions_built") \
+	X(ENCRYPTED, "encrypted") \
+	X(ENCRYPT_FAILED, "encrypt_failed") \
+	X(DECRYPTED, "decrypted") \
+	X(DECRYPT_DUPLICATE, "decrypt_duplicate") \
+	X(DECRYPT_FAILED, "decrypt_failed") \
+	X(IDENTITY_CHANGED, "identity_changed") \
+	X(ADV_UNCHECKED, "adv_unchecked") /* a device identity without a key to check it by */ \
+	X(ADV_REFUSED, "adv_refused") \
+	X(SESSION_TRIMMED, "session_trimmed") /* archived states dropped: the record was over its limit */ \
+	X(RECORDS_ASKED, "records_asked") \
+	X(RECORDS_DAMAGED, "records_damaged") /* did not open under its name and version */ \
+	X(RECORDS_ROLLED_BACK, "records_rolled_back") \
+	X(RECORDS_SEALED, "records_sealed") \
+	X(UNITS_COMMITTED, "units_committed") \
+	X(UNITS_FAILED, "units_failed") \
+	X(BAD_REQUEST, "bad_request") \
+	X(REFUSED, "refused") /* unknown account, locked, busy, state, store */
+/* clang-format on */
+
+#define COUNTER_ENUM(id, name) COUNT_##id,
 enum counter {
-	COUNT_NOISE_HELLO,
-	COUNT_NOISE_FINISH,
-	COUNT_NOISE_REFUSED, /* bad server hello or certificate */
-	COUNT_DEVICE_CREATE,
-	COUNT_PAIR_QR,
-	COUNT_PAIR_REFRESH,
-	COUNT_PAIR_CODE,
-	COUNT_PAIR_CODE_FINISH,
-	COUNT_PAIR_LINKED,
-	COUNT_PAIR_REFUSED,
-	COUNT_PREKEYS_MADE,
-	COUNT_PREKEYS_USED,
-	COUNT_SESSIONS_BUILT,
-	COUNT_ENCRYPTED,
-	COUNT_ENCRYPT_FAILED,
-	COUNT_DECRYPTED,
-	COUNT_DECRYPT_DUPLICATE,
-	COUNT_DECRYPT_FAILED,
-	COUNT_IDENTITY_CHANGED,
-	COUNT_ADV_UNCHECKED, /* a device identity without a key to check it by */
-	COUNT_ADV_REFUSED,
-	COUNT_SESSION_TRIMMED, /* archived states dropped, the record was over its limit */
-	COUNT_RECORDS_ASKED,
-	COUNT_RECORDS_DAMAGED, /* did not open under its name and version */
-	COUNT_RECORDS_ROLLED_BACK,
-	COUNT_RECORDS_SEALED,
-	COUNT_UNITS_COMMITTED,
-	COUNT_UNITS_FAILED,
-	COUNT_BAD_REQUEST,
-	COUNT_REFUSED, /* unknown account, locked, busy, state, store */
-	COUNTERS
+	COUNTER_LIST(COUNTER_ENUM) COUNTERS
 };
 
 void counter_add(enum counter c, uint64_t n);

@@ -33,7 +33,7 @@ struct device {
  *	u32 signed prekey id | its pub, signature | ADV secret | u8 linked
  * and, if linked:
  *	u8 length, jid | u8 length, lid | account key | u32 key index | u16 length, device identity
-*/
+ */
 int device_encode(const struct device *d, struct buf *out); /* 0 or -1 */
 int device_decode(
     struct device *d, const uint8_t *bytes, size_t len); /* 0, or -1: not such a record */

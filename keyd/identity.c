@@ -19,14 +19,6 @@
 #define REF_MAX   512
 
 static void
-load_device(struct request *r)
-{
-	struct device *d;
-
-	(void)request_need_device(r, &d);
-}
-
-static void
 put_device(struct request *r, const struct device *d)
 {
 	struct buf plain = BUF_INIT;
@@ -35,12 +27,6 @@ put_device(struct request *r, const struct device *d)
 		fatalx("out of memory");
 	work_put(&r->work, STORED__DOMAIN__DEVICE, "device", plain.data, plain.len);
 	buf_clear(&plain);
-}
-
-static const char *
-check_nothing(const ProtobufCMessage *pb)
-{
-	return NULL;
 }
 
 /* 1 if there is an unlinked device; else answers. */
@@ -108,8 +94,8 @@ run_account_open(struct request *r)
 	request_reply(r, KEYD__TYPE__DEVICE_STATE, &s.state.base);
 }
 
-const struct verb verb_account_open = {
-    KEYD__TYPE__ACCOUNT_OPEN, "ACCOUNT_OPEN", check_nothing, load_device, run_account_open};
+const struct verb verb_account_open = {KEYD__TYPE__ACCOUNT_OPEN, "ACCOUNT_OPEN", request_check_none,
+    request_load_device, run_account_open};
 
 /* ---------------------------------------------------------------- a new device */
 
@@ -193,8 +179,8 @@ run_device_create(struct request *r)
 	request_reply(r, KEYD__TYPE__DEVICE_STATE, &s.state.base);
 }
 
-const struct verb verb_device_create = {KEYD__TYPE__DEVICE_CREATE, "DEVICE_CREATE", check_nothing,
-    load_device_create, run_device_create};
+const struct verb verb_device_create = {KEYD__TYPE__DEVICE_CREATE, "DEVICE_CREATE",
+    request_check_none, load_device_create, run_device_create};
 
 /* ---------------------------------------------------------------- QR */
 
@@ -253,7 +239,7 @@ run_pair_qr(struct request *r)
 }
 
 const struct verb verb_pair_qr = {
-    KEYD__TYPE__PAIR_QR, "PAIR_QR", check_pair_qr, load_device, run_pair_qr};
+    KEYD__TYPE__PAIR_QR, "PAIR_QR", check_pair_qr, request_load_device, run_pair_qr};
 
 static void
 run_pair_refresh(struct request *r)
@@ -271,8 +257,8 @@ run_pair_refresh(struct request *r)
 	request_reply(r, KEYD__TYPE__STAGED, &a.base);
 }
 
-const struct verb verb_pair_refresh = {
-    KEYD__TYPE__PAIR_REFRESH, "PAIR_REFRESH", check_nothing, load_device, run_pair_refresh};
+const struct verb verb_pair_refresh = {KEYD__TYPE__PAIR_REFRESH, "PAIR_REFRESH", request_check_none,
+    request_load_device, run_pair_refresh};
 
 /* ---------------------------------------------------------------- code */
 
@@ -318,7 +304,7 @@ run_pair_code(struct request *r)
 }
 
 const struct verb verb_pair_code = {
-    KEYD__TYPE__PAIR_CODE, "PAIR_CODE", check_pair_code, load_device, run_pair_code};
+    KEYD__TYPE__PAIR_CODE, "PAIR_CODE", check_pair_code, request_load_device, run_pair_code};
 
 static const char *
 check_pair_code_finish(const ProtobufCMessage *pb)
@@ -386,7 +372,7 @@ done:
 }
 
 const struct verb verb_pair_code_finish = {KEYD__TYPE__PAIR_CODE_FINISH, "PAIR_CODE_FINISH",
-    check_pair_code_finish, load_device, run_pair_code_finish};
+    check_pair_code_finish, request_load_device, run_pair_code_finish};
 
 /* ---------------------------------------------------------------- pair-success */
 

@@ -14,8 +14,9 @@
 #include "keyd/store.h"
 #include "sandbox/child.h"
 
-#define OUT_MAX (48u * 1024 * 1024) /* of a channel's queue: two of the largest answers and more   \
-				     */
+#define OUT_MAX                                                                                    \
+	(48u * 1024 * 1024) /* of a channel's queue: two of the largest answers and more           \
+			     */
 
 /* The key source's scheme in ward.conf: "file:…", "credential:…" or "passphrase:…". What follows it
  * is the parent's affair: keyd gets a descriptor. */

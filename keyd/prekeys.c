@@ -167,10 +167,8 @@ run_make(struct request *r)
 	struct watermarks m;
 	uint32_t i;
 
-	if (d == NULL) {
-		request_error(r, "state", "the account has no device");
+	if (!request_has_device(r))
 		return;
-	}
 	if (marks_get(&r->work, d->generation, &m) == -1) {
 		request_error(r, "store", "the key state record could not be read");
 		return;
@@ -248,10 +246,8 @@ run_uploaded(struct request *r)
 	struct buf b = BUF_INIT;
 	size_t i;
 
-	if (r->device == NULL) {
-		request_error(r, "state", "the account has no device");
+	if (!request_has_device(r))
 		return;
-	}
 	for (i = 0; i < q->n_ids; i++) {
 		work_name(name, r->device->generation, "%u", q->ids[i]);
 		/* one that was used meanwhile must not come back */

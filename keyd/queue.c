@@ -55,6 +55,29 @@ request_need_device(struct request *r, struct device **d)
 	return work_need_device(&r->work, d) == 1;
 }
 
+int
+request_has_device(struct request *r)
+{
+	if (r->device != NULL)
+		return 1;
+	request_error(r, "state", "the account has no device");
+	return 0;
+}
+
+void
+request_load_device(struct request *r)
+{
+	struct device *d;
+
+	(void)request_need_device(r, &d);
+}
+
+const char *
+request_check_none(const ProtobufCMessage *pb)
+{
+	return NULL;
+}
+
 /* By their descriptors: field 1 of every queued message is its account, "unit" names its unit if
  * any. */
 static const char *

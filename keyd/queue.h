@@ -44,8 +44,13 @@ void queue_run(struct account *a);
 /* Answer everything that waits with an error (code NULL: with nothing) and forget it. */
 void queue_drop(struct account *a, const char *code, const char *text);
 
+/* For verbs: no field has a bound of its own; the device record is needed, and nothing else. */
+const char *request_check_none(const ProtobufCMessage *pb);
+void request_load_device(struct request *r);
 /* The account's device, for load functions: 1 there, else 0 (not yet, or there is none). */
 int request_need_device(struct request *r, struct device **d);
+/* For run functions: 1 if there is a device; else answers "state". */
+int request_has_device(struct request *r);
 
 /* Answers: each request gets exactly one. */
 void request_reply(struct request *r, uint32_t type, const ProtobufCMessage *m);

@@ -17,11 +17,12 @@
 #include "keyd/signal_store.h"
 #include "keyd/verbs.h"
 
-#define ADDRESSES_MAX   1024
-#define PLAINTEXTS_MAX  4
-#define DECRYPT_MAX     16
-#define ENCRYPT_OUT_MAX (12u * 1024 * 1024) /* plaintexts times items: the reply must fit a frame  \
-					     */
+#define ADDRESSES_MAX  1024
+#define PLAINTEXTS_MAX 4
+#define DECRYPT_MAX    16
+#define ENCRYPT_OUT_MAX                                                                            \
+	(12u * 1024 * 1024) /* plaintexts times items: the reply must fit a frame                  \
+			     */
 #define NAME_MAX_BYTES 80
 #define DEVICE_MAX     65535
 
@@ -59,16 +60,6 @@ static signal_protocol_address
 signal_address(const Keyd__Address *a)
 {
 	return (signal_protocol_address){a->name, strlen(a->name), (int32_t)a->device};
-}
-
-/* 1 if there is a device; else answers. */
-static int
-has_device(struct request *r)
-{
-	if (r->device != NULL)
-		return 1;
-	request_error(r, "state", "the account has no device");
-	return 0;
 }
 
 /* ---------------------------------------------------------------- SESSIONS */
@@ -109,7 +100,7 @@ run_sessions(struct request *r)
 	signal_protocol_address address;
 	size_t i;
 
-	if (!has_device(r))
+	if (!request_has_device(r))
 		return;
 	signal_store_begin(&r->work, r->device);
 	for (i = 0; i < q->n_addresses; i++) {
@@ -308,7 +299,7 @@ run_encrypt(struct request *r)
 	int broken = 0;
 	size_t i;
 
-	if (!has_device(r))
+	if (!request_has_device(r))
 		return;
 	if ((done = calloc(q->n_items + 1, sizeof(*done))) == NULL)
 		fatalx("out of memory");
@@ -485,7 +476,7 @@ run_decrypt(struct request *r)
 	int broken = 0;
 	size_t i;
 
-	if (!has_device(r))
+	if (!request_has_device(r))
 		return;
 	memset(done, 0, sizeof(done));
 	signal_store_begin(&r->work, r->device);

@@ -37,12 +37,6 @@ free_slot(struct keyd *k)
 	return oldest;
 }
 
-static const char *
-check_nothing(const ProtobufCMessage *pb)
-{
-	return NULL;
-}
-
 static void
 run_hello(struct request *r)
 {
@@ -70,7 +64,7 @@ run_hello(struct request *r)
 }
 
 const struct verb verb_noise_hello = {
-    KEYD__TYPE__NOISE_HELLO, "NOISE_HELLO", check_nothing, NULL, run_hello};
+    KEYD__TYPE__NOISE_HELLO, "NOISE_HELLO", request_check_none, NULL, run_hello};
 
 static const char *
 check_finish(const ProtobufCMessage *pb)
@@ -82,14 +76,6 @@ check_finish(const ProtobufCMessage *pb)
 	if (q->payload.len == 0 || q->payload.len > NOISE_PAYLOAD_MAX)
 		return "payload has not 1 to 16 KiB";
 	return NULL;
-}
-
-static void
-load_finish(struct request *r)
-{
-	struct device *d;
-
-	(void)request_need_device(r, &d);
 }
 
 static const char *
@@ -118,10 +104,10 @@ run_finish(struct request *r)
 	uint8_t tx[32], rx[32];
 	const char *code;
 
-	if (s == NULL || r->device == NULL) {
-		request_error(r, "state",
-		    s == NULL ? "this connection has begun no handshake"
-			      : "the account has no device");
+	if (!request_has_device(r))
+		return;
+	if (s == NULL) {
+		request_error(r, "state", "this connection has begun no handshake");
 		return;
 	}
 	in.s_priv = r->device->noise_priv;
@@ -146,7 +132,7 @@ run_finish(struct request *r)
 }
 
 const struct verb verb_noise_finish = {
-    KEYD__TYPE__NOISE_FINISH, "NOISE_FINISH", check_finish, load_finish, run_finish};
+    KEYD__TYPE__NOISE_FINISH, "NOISE_FINISH", check_finish, request_load_device, run_finish};
 
 static void
 run_drop(struct request *r)
@@ -159,4 +145,4 @@ run_drop(struct request *r)
 }
 
 const struct verb verb_noise_drop = {
-    KEYD__TYPE__NOISE_DROP, "NOISE_DROP", check_nothing, NULL, run_drop};
+    KEYD__TYPE__NOISE_DROP, "NOISE_DROP", request_check_none, NULL, run_drop};

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <sodium.h>
+#include <unistd.h>
 
 #include "keyd/counter.h"
 #include "keyd/device.h"
@@ -163,6 +165,7 @@ test_entry_life(void **state)
 	assert_ptr_equal(vault_pin(b.v, 0, 3, "a"), e); /* cached */
 	expect(&b, e, "two");
 	assert_ptr_not_equal(vault_pin(b.v, 1, 3, "a"), e); /* of another account */
+	buf_clear(&out);
 	vault_free(b.v);
 }
 
@@ -228,6 +231,7 @@ test_hostile_store(void **state)
 	e = vault_pin(b.v, 0, 3, "a");
 	give(&b, e, "a", 1, "new");
 	expect(&b, e, "new");
+	buf_clear(&out);
 	vault_free(b.v);
 }
 
@@ -488,6 +492,38 @@ test_device_record(void **state)
 	buf_clear(&b);
 }
 
+/* ---------------------------------------------------------------- free */
+
+/* What a library frees is wiped: looked at through the kernel, since the block is not ours any
+ * more. */
+static void
+test_free_wipes(void **state)
+{
+#ifdef WARD_SANITIZED
+	skip(); /* the sanitizer's own free runs */
+#else
+	static const char mark[] = "a key that a library forgot to wipe";
+	uint8_t seen[3000];
+	const char *preload = getenv("LD_PRELOAD");
+	char *p = malloc(3000);
+	uintptr_t at = (uintptr_t)p;
+	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	size_t i;
+
+	if (preload != NULL && strstr(preload, "vgpreload") != NULL)
+		skip(); /* so does valgrind's */
+	assert_true(fd != -1);
+	for (i = 0; i + sizeof(mark) <= 3000; i += sizeof(mark))
+		memcpy(p + i, mark, sizeof(mark));
+	assert_int_equal(pread(fd, seen, sizeof(seen), (off_t)at), sizeof(seen));
+	assert_non_null(memmem(seen, sizeof(seen), mark, sizeof(mark)));
+	free(p);
+	assert_int_equal(pread(fd, seen, sizeof(seen), (off_t)at), sizeof(seen));
+	assert_null(memmem(seen, sizeof(seen), mark, sizeof(mark)));
+	close(fd);
+#endif
+}
+
 int
 main(void)
 {
@@ -504,6 +540,7 @@ main(void)
 	    cmocka_unit_test(test_keyring_wrong_key),
 	    cmocka_unit_test(test_keyring_derive),
 	    cmocka_unit_test(test_device_record),
+	    cmocka_unit_test(test_free_wipes),
 	};
 
 	if (sodium_init() == -1)
