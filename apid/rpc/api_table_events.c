@@ -47,8 +47,9 @@ static const struct api_field content[] = {
 static const struct api_field message[] = {STR("message_id", "id at the service"),
     OBJ("chat", chat, "where it belongs"), OBJ("sender", party, "who wrote it"),
     FLAG("from_me", "written by this account"), INT("time_ms", "time of the service"),
-    OBJ("content", content, "by kind"),
-    STR("raw_b64", "the whole message as it came, if its kind is unknown"), END};
+    OBJ("content", content, "by kind"), STR("notify", "name that came with the message"),
+    STR("raw_b64", "the message as it was decrypted, or its first part"),
+    INT("raw_parts", "parts that follow as server.notice"), END};
 
 static const struct api_field account_state[] = {STR("state", "as in account.state, the method"),
     STR("reason", "why, a stable word"), INT("code", "code of the service"),
@@ -61,7 +62,7 @@ static const struct api_field account_link[] = {
 static const struct api_field account_linked[] = {STR("jid", "own JID"), STR("lid", "own LID"),
     STR("business_name", "verified name"), STR("platform", "of the phone"),
     FLAG("first_time", "this account was never linked before"), END};
-static const struct api_field account_link_failed[] = {
+static const struct api_field account_link_failed[] = {STR("link_id", "the attempt"),
     STR("jid", "who scanned"), STR("reason", "why, a stable word"), END};
 static const struct api_field account_unlinked[] = {STR("reason", "why, a stable word"),
     FLAG("on_connect", "found out when connecting"), WORD("by", "self|phone|service", "by whom"),
@@ -81,8 +82,14 @@ static const struct api_field message_undecryptable[] = {STR("message_id", "whic
     STR("unavailable", "if the service kept it from this device"), FLAG("hidden", "not for eyes"),
     INT("attempt", "retries so far"), END};
 static const struct api_field offline_done[] = {INT("count", "stanzas that had waited"), END};
+static const struct api_field identity_changed[] = {OBJ("party", party, "whose identity key"),
+    FLAG("implicit", "seen by a message, not told by the service"), END};
 static const struct api_field server_notice[] = {STR("kind", "kind of the stanza"),
-    STR("from", "from whom"), STR("raw_b64", "the stanza as it came"), END};
+    STR("from", "from whom"), STR("tag", "name of the stanza"),
+    STR("message_id", "if it is about a message"), STR("error", "why it could not be read"),
+    {.name = "key_ids", .type = API_STRINGS, .doc = "names of keys that the phone shared"},
+    STR("raw_b64", "the stanza or message as it came, or a part of it"),
+    INT("raw_part", "which part, from 1"), INT("raw_parts", "how many there are"), END};
 static const struct api_field events_gap[] = {INT("from", "first seq that is lost"),
     INT("to", "last seq that is lost"), INT("count", "at most so many"),
     STR("reason", "why, a stable word"), END};
@@ -110,6 +117,7 @@ const struct api_event api_events[] = {
     D("message.read", API_READ, message_read, "Read or played on another own device."),
     D("message.undecryptable", API_READ, message_undecryptable,
 	"A message could not be read; a retry runs."),
+    D("identity.changed", API_READ, identity_changed, "Somebody has a new identity key."),
     D("offline.done", API_READ, offline_done, "The queue of the service is drained."),
     D("server.notice", API_READ, server_notice, "Something that this version does not know."),
     D("events.gap", API_ANY, events_gap, "The log had to lose something."),

@@ -25,11 +25,11 @@ ends_with(const char *s, const char *end)
 	return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-/* What counts up has the ending _total; the rest are gauges. */
+/* What goes up and down says so by its name; all else counts up. */
 static int
-is_counter(const char *name)
+is_gauge(const char *name)
 {
-	return ends_with(name, "_total");
+	return ends_with(name, "_now") || ends_with(name, "_depth") || ends_with(name, "_bytes");
 }
 
 static void
@@ -40,22 +40,14 @@ write_metrics(struct buf *b, json_t *counters)
 
 	json_object_foreach(counters, name, v)
 	{
-		int total = is_counter(name);
-		char family[96];
-
-		if (!json_is_number(v) || strlen(name) >= sizeof(family))
+		if (!json_is_integer(v))
 			continue;
-		memcpy(family, name, strlen(name) + 1);
-		if (total)
-			family[strlen(name) - strlen("_total")] = '\0';
 		buf_put_str(b, "# TYPE ward_");
-		metric_name(b, family);
-		buf_put_str(b, total ? " counter\nward_" : " gauge\nward_");
 		metric_name(b, name);
-		if (json_is_integer(v))
-			buf_printf(b, " %" JSON_INTEGER_FORMAT "\n", json_integer_value(v));
-		else
-			buf_printf(b, " %.6f\n", json_real_value(v));
+		buf_put_str(b, is_gauge(name) ? " gauge\nward_" : " counter\nward_");
+		metric_name(b, name);
+		buf_printf(b, "%s %" JSON_INTEGER_FORMAT "\n", is_gauge(name) ? "" : "_total",
+		    json_integer_value(v));
 	}
 }
 
@@ -102,25 +94,25 @@ put(json_t *o, const char *name, uint64_t v)
 static void
 own_counters(const struct rpc *r, json_t *o)
 {
-	put(o, "api_connections", r->nclients);
-	put(o, "api_connections_total", r->accepted);
-	put(o, "api_connections_refused_total", r->refused);
-	put(o, "api_clients_stalled_total", r->closed_stalled);
-	put(o, "api_lines_bad_total", r->bad_lines + r->closed_lines);
-	put(o, "api_denied_total", r->denied);
-	put(o, "api_events_sent_total", r->events_sent);
-	put(o, "api_events_transient_sent_total", r->transients_sent);
-	put(o, "api_events_transient_dropped_total", r->transients_dropped);
+	put(o, "api_connections_now", r->nclients);
+	put(o, "api_connections", r->accepted);
+	put(o, "api_connections_refused", r->refused);
+	put(o, "api_clients_stalled", r->closed_stalled);
+	put(o, "api_lines_bad", r->bad_lines + r->closed_lines);
+	put(o, "api_denied", r->denied);
+	put(o, "api_events_sent", r->events_sent);
+	put(o, "api_events_transient_sent", r->transients_sent);
+	put(o, "api_events_transient_dropped", r->transients_dropped);
 }
 
 static void
 store_counters(const Stored__Stats *st, json_t *o)
 {
-	put(o, "store_units_total", st->units);
-	put(o, "store_units_failed_total", st->units_failed);
-	put(o, "store_transactions_total", st->transactions);
-	put(o, "store_fsyncs_total", st->fsyncs);
-	put(o, "store_events", st->events);
+	put(o, "store_units", st->units);
+	put(o, "store_units_failed", st->units_failed);
+	put(o, "store_transactions", st->transactions);
+	put(o, "store_fsyncs", st->fsyncs);
+	put(o, "store_events_now", st->events);
 	put(o, "store_free_bytes", st->free_bytes);
 	put(o, "store_database_bytes", st->database_bytes);
 }

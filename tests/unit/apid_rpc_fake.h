@@ -242,7 +242,7 @@ engine_health(struct service *s, json_t *checks)
 void
 engine_counters(struct service *s, json_t *counters)
 {
-	json_object_set_new(counters, "messages_received_total", json_integer(7));
+	json_object_set_new(counters, "messages_received", json_integer(7));
 	json_object_set_new(counters, "outbox_depth", json_integer(3));
 }
 
