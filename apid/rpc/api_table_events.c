@@ -49,7 +49,7 @@ static const struct api_field message[] = {STR("message_id", "id at the service"
     FLAG("from_me", "written by this account"), INT("time_ms", "time of the service"),
     OBJ("content", content, "by kind"), STR("notify", "name that came with the message"),
     STR("raw_b64", "the message as it was decrypted, or its first part"),
-    INT("raw_parts", "parts that follow as server.notice"), END};
+    INT("raw_parts", "parts in all; the others follow as server.notice"), END};
 
 static const struct api_field account_state[] = {STR("state", "as in account.state, the method"),
     STR("reason", "why, a stable word"), INT("code", "code of the service"),
@@ -89,7 +89,7 @@ static const struct api_field server_notice[] = {STR("kind", "kind of the stanza
     STR("message_id", "if it is about a message"), STR("error", "why it could not be read"),
     {.name = "key_ids", .type = API_STRINGS, .doc = "names of keys that the phone shared"},
     STR("raw_b64", "the stanza or message as it came, or a part of it"),
-    INT("raw_part", "which part, from 1"), INT("raw_parts", "how many there are"), END};
+    INT("raw_part", "which part, from 1"), INT("raw_parts", "how many there are in all"), END};
 static const struct api_field events_gap[] = {INT("from", "first seq that is lost"),
     INT("to", "last seq that is lost"), INT("count", "at most so many"),
     STR("reason", "why, a stable word"), END};
