@@ -113,16 +113,24 @@ parse_config(struct child *c, const struct control_boot *boot)
 		fatalx("config from the parent: %s", err);
 }
 
+static int
+compare_bytes(const void *a, const void *b)
+{
+	return *(const char *)a - *(const char *)b;
+}
+
 /* What would open files or load modules later is done now. */
 static void
 warm_up(struct child *c)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *ai;
-	char draw[16];
+	char draw[16], big[2048] = {0};
 
 	if (getrandom(draw, sizeof(draw), 0) != (ssize_t)sizeof(draw))
 		fatal("getrandom");
 	tzset();
+	/* glibc before 2.37 asks once for the size of memory (sysinfo) when it sorts more than 1 KiB */
+	qsort(big, sizeof(big) / sizeof(big[0]), sizeof(big[0]), compare_bytes);
 	if (c->role != ROLE_NETD)
 		return;
 	/* files and dns are inside the C library; other modules are code loaded from files */
