@@ -52,7 +52,7 @@ def received(client):
 
 def main():
     with World(seed=1) as w:
-        bob = w.sim.cmd("account.create", account="bob")
+        bob = w.sim.account("bob")
         ward = w.ward("alice", extra={"log": {"level": "info"}})
         ward.link("alice")
         c = ward.client()
@@ -85,7 +85,7 @@ def main():
 
         # many at once: rates
         f0, have, began = metric(c, "ward_fsyncs_total"), received(sub), time.perf_counter()
-        w.sim.cmd("phone.send", account="bob", to="alice", text="burst", count=COUNT, seconds=300)
+        w.sim.cmd("phone.send", account="bob", to="alice", text="burst", count=COUNT)
         while ack() < have + COUNT:
             with sub.cond:
                 sub.cond.wait(0.05)

@@ -29,7 +29,7 @@ def link(ward, world, account):
 
 def main():
     with World() as w:
-        w.sim.cmd("account.create", account="carol", push_name="Carol")
+        w.sim.account("carol", push_name="Carol")
         say("the simulated service listens on port %d (seed %s)" % (w.sim.port, w.sim.seed))
         ward = w.ward("ops", "alerts")
         say("ward runs: ward, keyd, netd, stored, apid")

@@ -137,7 +137,18 @@ class Sim:
             raise Failure("sim %s: %s" % (name, answer["error"]))
         return answer
 
+    def account(self, name, **options):
+        """The account of that name, made with these options if it is new; adds its number as `pn`."""
+        for a in self.cmd("account.list")["accounts"]:
+            if a["account"] == name:
+                break
+        else:
+            a = self.cmd("account.create", account=name, **options)
+        a["pn"] = a["jid"].split("@")[0]
+        return a
+
     def scan(self, account, qr):
+        self.account(account)
         return self.cmd("phone.scan", account=account, qr=qr)
 
     def inbox(self, account, after=0):
@@ -369,7 +380,7 @@ class Ward:
         c.wait_event(lambda e: e.get("type") == "account.state" and e.get("account") == account
                      and e["body"]["state"] == "online", start=start)
         c.call("events.unsubscribe", subscription=sub["subscription"])
-        return c.call("account.state", account=account)
+        return c.call("account.get", account=account)
 
 
 class World:

@@ -48,7 +48,7 @@ def link_by_code():
     """the phone's user types the pair code that ward shows"""
     with World() as w:
         ward = w.ward("alice")
-        made = w.sim.cmd("account.create", account="alice")
+        made = w.sim.account("alice")
         c = follow(ward, "alice")
         c.call("account.link", account="alice", method="code", phone="+" + made["pn"])
         e = c.wait_event(lambda e: e.get("type") == "account.link" and e["body"].get("step") == "code")
@@ -64,7 +64,7 @@ def wrong_code_links_nothing():
     """a wrong code on the phone links nothing; the right one still does"""
     with World() as w:
         ward = w.ward("alice")
-        made = w.sim.cmd("account.create", account="alice")
+        made = w.sim.account("alice")
         c = follow(ward, "alice")
         c.call("account.link", account="alice", method="code", phone="+" + made["pn"])
         e = c.wait_event(lambda e: e.get("type") == "account.link" and e["body"].get("step") == "code")
@@ -101,7 +101,7 @@ def hello_both_ways():
     with World() as w:
         ward = w.ward("alice")
         ward.link("alice")
-        w.sim.cmd("account.create", account="bob", push_name="Bob")
+        w.sim.account("bob", push_name="Bob")
         w.sim.cmd("phone.send", account="bob", to="alice", text="hello")
         c = follow(ward, "alice")
         e = c.wait_type("message.received")
@@ -136,7 +136,7 @@ def order_is_kept():
     with World() as w:
         ward = w.ward("alice")
         ward.link("alice")
-        w.sim.cmd("account.create", account="bob")
+        w.sim.account("bob")
         c = follow(ward, "alice")
         w.sim.cmd("phone.send", account="bob", to="alice", text="n", count=200)
         got = wait_texts(c, 200)
@@ -160,8 +160,8 @@ def order_is_kept():
 
 def offline_mode(mode):
     with World() as w:
-        w.sim.cmd("account.create", account="alice", offline_mode=mode)
-        w.sim.cmd("account.create", account="bob")
+        w.sim.account("alice", offline_mode=mode)
+        w.sim.account("bob")
         ward = w.ward("alice")
         ward.link("alice")
         ward.stop()
@@ -211,11 +211,11 @@ def two_accounts():
 def send_while_offline():
     """a text accepted while the link is down is sent once when it is back, under the same id"""
     with World() as w:
-        w.sim.cmd("account.create", account="bob")
+        w.sim.account("bob")
         ward = w.ward("alice")
         ward.link("alice")
         c = follow(ward, "alice")
-        bob = w.sim.cmd("account.create", account="bob")
+        bob = w.sim.account("bob")
         c.call("account.pause", account="alice")
         wait_until(lambda: c.call("account.state", account="alice")["state"] == "stopped", 20, "paused")
         sent = c.call("message.send", account="alice", to="+" + bob["pn"], text="later",
@@ -255,15 +255,13 @@ def replaced_stops():
         ward = w.ward("alice")
         ward.link("alice")
         c = follow(ward, "alice")
-        w.sim.cmd("raw.stanza", account="alice", device=1,
-                  xml=None, node={"tag": "stream:error", "attrs": {}, "children": [
-                      {"tag": "conflict", "attrs": {"type": "replaced"}}]})
+        w.sim.cmd("stream.error", account="alice", device=1, conflict="replaced")
         c.wait_event(lambda e: e.get("type") == "account.state" and e["body"]["state"] == "replaced")
-        before = w.sim.cmd("stats")["connects"]
+        before = w.sim.cmd("stats")["connections"]["accepted"]
         # an event that must not come: the state stays while another account does real work
-        w.sim.cmd("account.create", account="bob")
+        w.sim.account("bob")
         equal(c.call("account.state", account="alice")["state"], "replaced", "state")
-        equal(w.sim.cmd("stats")["connects"], before, "connects")
+        equal(w.sim.cmd("stats")["connections"]["accepted"], before, "connects")
 
 
 @test
@@ -271,7 +269,7 @@ def wardctl_shows_and_sends():
     """wardctl links with a QR in the terminal, sends, follows, and its exit codes tell"""
     with World() as w:
         ward = w.ward("alice")
-        w.sim.cmd("account.create", account="bob")
+        w.sim.account("bob")
         c = follow(ward, "alice")
         ctl = subprocess.Popen([program("wardctl"), "-s", ward.socket, "-a", "alice", "account", "link", "--qr=utf8"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -281,7 +279,7 @@ def wardctl_shows_and_sends():
         equal(ctl.returncode, 0, "exit of account link: %r" % err)
         check("\u2580" in out.decode() or "\u2588" in out.decode(), "half blocks", out[:200])
         c.wait_event(lambda e: e.get("type") == "account.state" and e["body"]["state"] == "online")
-        bob = w.sim.cmd("account.create", account="bob")
+        bob = w.sim.account("bob")
         r = ward.ctl("--json", "-a", "alice", "message", "send", "+" + bob["pn"], "by hand")
         equal(r.returncode, 0, "exit of message send: %r" % r.stderr)
         equal([m["text"] for m in w.sim.wait_inbox("bob", 1)], ["by hand"], "bob's inbox")

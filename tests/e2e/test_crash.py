@@ -129,7 +129,7 @@ def killed_thirty_times():
     with World(seed=int(seed) & 0x7fffffff) as w:
         ward = w.ward("alice")
         state = ward.link("alice")
-        bob = w.sim.cmd("account.create", account="bob")
+        bob = w.sim.account("bob")
         supervisor = Supervisor(ward)
         archiver = Archiver(ward)
         sender = Sender(ward, "+" + bob["pn"], half)

@@ -107,7 +107,7 @@ def baileys_hundred_each_way():
             b.wait(lambda e: e.get("event") == "open")
             c = ward.client()
             c.call("events.subscribe", consumer="t", window=1024, **{"from": "earliest"})
-            carol = w.sim.cmd("account.create", account="carol")
+            carol = w.sim.account("carol")
             half, sent, answered = COUNT // 2, [], 0
             texts = lambda cl: [e["event"]["body"]["message"]["content"].get("text") for e in list(cl.events)
                                 if e.get("event", {}).get("type") == "message.received"]
