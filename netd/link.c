@@ -257,8 +257,14 @@ static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *l = arg;
+	int64_t early = l->next_at - clock_mono_ms();
 
-	if (l->wanted && l->conn == NULL)
+	if (!l->wanted || l->conn != NULL)
+		return;
+	/* the loop's clock is a coarse one */
+	if (early > 0)
+		arm(l->timer, early);
+	else
 		link_connect(l);
 }
 
