@@ -15,10 +15,10 @@
 #define DEADLINE_MS 30000
 #define UNLOCK_MS   120000 /* stored may recover a database first */
 #define FETCH_MAX   1024   /* records a request, of the contract */
-#define FETCH_BIG_MAX                                                                              \
-	16 /* … of a domain whose records may have 1 MiB: the answer must fit a frame */
-#define STAGE_MAX   1024 /* records a frame, of the contract */
-#define STAGE_BYTES (1536u * 1024)
+/* … of a domain whose records may have 1 MiB: the answer must fit a frame, and 16 MiB in stored */
+#define FETCH_BIG_MAX 15
+#define STAGE_MAX     1024 /* records a frame, of the contract */
+#define STAGE_BYTES   (1536u * 1024)
 
 /* ---------------------------------------------------------------- unlocking */
 
