@@ -199,10 +199,8 @@ client_write_some(struct client *c)
 	struct chunk *ch;
 	ssize_t n;
 
-	STAILQ_FOREACH(ch, &c->out, link)
-	{
-		if (msg.msg_iovlen == IOV_PIECES)
-			break;
+	for (ch = STAILQ_FIRST(&c->out); ch != NULL && msg.msg_iovlen < IOV_PIECES;
+	     ch = STAILQ_NEXT(ch, link)) {
 		iov[msg.msg_iovlen].iov_base = ch->buf.data + ch->off;
 		iov[msg.msg_iovlen].iov_len = ch->buf.len - ch->off;
 		msg.msg_iovlen++;

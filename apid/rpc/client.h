@@ -24,6 +24,8 @@ struct chunk {
 	enum chunk_kind kind;
 };
 
+STAILQ_HEAD(chunk_list, chunk);
+
 struct request;
 TAILQ_HEAD(request_list, request);
 
@@ -41,7 +43,7 @@ struct client {
 	int draining;   /* a last error is said: what still comes is thrown away */
 	/* writing */
 	struct event *ev_write, *ev_stall;
-	STAILQ_HEAD(, chunk) out;
+	struct chunk_list out;
 	size_t reply_bytes, event_bytes;
 	int64_t progress_ms; /* when it last took bytes, while paused */
 	/* requests and subscriptions */

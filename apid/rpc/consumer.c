@@ -120,9 +120,10 @@ ack_list_drop(struct ack_list *list)
 void
 consumer_free_all(struct rpc *r)
 {
-	struct consumer *co;
+	struct consumer *co, *next;
 
-	while ((co = TAILQ_FIRST(&r->consumers)) != NULL) {
+	for (co = TAILQ_FIRST(&r->consumers); co != NULL; co = next) {
+		next = TAILQ_NEXT(co, link);
 		store_ask_cancel(co->ack_asked);
 		ack_list_drop(&co->ack_now);
 		ack_list_drop(&co->ack_next);

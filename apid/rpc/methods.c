@@ -36,12 +36,10 @@ const size_t method_nbindings = sizeof(method_bindings) / sizeof(method_bindings
 method_fn *
 method_handler(size_t index)
 {
-	static method_fn *by_index[RPC_METHODS_MAX];
-
-	if (index >= api_nmethods || index >= RPC_METHODS_MAX)
+	if (index >= api_nmethods)
 		return NULL;
-	for (size_t i = 0; by_index[index] == NULL && i < method_nbindings; i++)
+	for (size_t i = 0; i < method_nbindings; i++)
 		if (strcmp(method_bindings[i].name, api_methods[index].name) == 0)
-			by_index[index] = method_bindings[i].run;
-	return by_index[index];
+			return method_bindings[i].run;
+	return NULL;
 }

@@ -194,9 +194,10 @@ request_cancel(struct request *rq)
 void
 request_cancel_all(struct client *c)
 {
-	struct request *rq;
+	struct request *rq, *next;
 
-	while ((rq = TAILQ_FIRST(&c->requests)) != NULL) {
+	for (rq = TAILQ_FIRST(&c->requests); rq != NULL; rq = next) {
+		next = TAILQ_NEXT(rq, link);
 		request_forget(rq);
 		request_free(rq);
 	}

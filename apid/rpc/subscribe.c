@@ -482,9 +482,9 @@ method_events_unsubscribe(struct request *rq)
 	const char *name = request_str(rq, "subscription");
 	struct subscription *sub;
 
-	TAILQ_FOREACH(sub, &rq->client->subscriptions, client_link)
-	if (sub->ready && strcmp(sub->name, name) == 0)
-		break;
+	sub = TAILQ_FIRST(&rq->client->subscriptions);
+	while (sub != NULL && (!sub->ready || strcmp(sub->name, name) != 0))
+		sub = TAILQ_NEXT(sub, client_link);
 	if (sub == NULL) {
 		request_error(rq, -1, "not_found", "there is no such subscription", "subscription");
 		return;

@@ -53,7 +53,7 @@ serve(int listener, const struct step *steps)
 	char line[65536];
 
 	for (; steps->expect != NULL || steps->say != NULL; steps++) {
-		const char *id, *mark = steps->say;
+		const char *id, *mark;
 
 		if (steps->expect != NULL && (read_line(in, line, sizeof(line)) == -1 ||
 						 strstr(line, steps->expect) == NULL)) {
@@ -64,12 +64,11 @@ serve(int listener, const struct step *steps)
 		if (steps->say == NULL)
 			continue;
 		id = strstr(line, "\"id\":") + 5;
-		while ((mark = strstr(steps->say, "%ID")) != NULL) {
+		if ((mark = strstr(steps->say, "%ID")) != NULL) {
 			if (dprintf(fd, "%.*s%.*s", (int)(mark - steps->say), steps->say,
 				(int)strspn(id, "0123456789"), id) < 0)
 				return 2;
 			mark += 3;
-			break;
 		}
 		if (dprintf(fd, "%s", mark != NULL ? mark : steps->say) < 0)
 			return 2;
@@ -88,7 +87,7 @@ start(const struct step *steps)
 
 	unlink(path);
 	listener = socket(AF_UNIX, SOCK_STREAM, 0);
-	strcpy(sun.sun_path, path);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
 	assert_int_equal(bind(listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	assert_int_equal(listen(listener, 5), 0);
 	if ((pid = fork()) == 0) {
