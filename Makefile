@@ -170,7 +170,7 @@ unit: $(UNIT_BIN)
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
 
 # ---------------------------------------------------------------- helpers of the tests
-$(BUILD)/vault_peek: $(call obj,tests/probes/vault_peek.c) $(BUILD)/lib/room_keyd.a $(ARCHIVES)
+$(BUILD)/vault_peek: $(call obj,tests/probes/vault_peek.c stored/keyring.c) $(BUILD)/lib/room_keyd.a $(ARCHIVES)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) \
 		$(call pkg,sqlcipher) $(LIBS_keyd)
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <signal/ratchet.h>
 #include <signal/session_record.h>
@@ -22,6 +23,7 @@
 #include "keyd/device.h"
 #include "keyd/keyring.h"
 #include "keyd/vault.h"
+#include "stored/keyring.h"
 
 static uint8_t vault_key[32], database_key[32];
 static signal_context *signal_ctx;
@@ -59,14 +61,13 @@ static void
 derive_keys(const char *keyfile, const char *folder, const char *account)
 {
 	struct keyring_source source;
-	uint8_t secret[KEYRING_SOURCE_MAX], header[1024], master[32];
-	char path[4096];
+	uint8_t secret[KEYRING_SOURCE_MAX], header[KEYRING_MAX], master[32];
 	size_t len = read_file(keyfile, secret, sizeof(secret));
 
 	if (keyring_parse(&source, KEYRING_RAW, secret, len) != NULL)
 		die("not a key file");
-	snprintf(path, sizeof(path), "%s/keyring", folder);
-	len = read_file(path, header, sizeof(header));
+	if (chdir(folder) != 0 || keyring_read(header, &len) != 0)
+		die("no keyring in the folder");
 	if (keyring_open(&source, header, len, master) != NULL)
 		die("wrong master key");
 	keyring_derive(master, "vault", account, vault_key);
@@ -74,12 +75,12 @@ derive_keys(const char *keyfile, const char *folder, const char *account)
 }
 
 static sqlite3 *
-open_database(const char *folder, const char *account)
+open_database(const char *account)
 {
 	sqlite3 *db;
-	char path[4096], hex[65], key[80];
+	char path[80], hex[65], key[80];
 
-	snprintf(path, sizeof(path), "%s/account-%s.db", folder, account);
+	snprintf(path, sizeof(path), "account-%s.db", account);
 	sodium_bin2hex(hex, sizeof(hex), database_key, sizeof(database_key));
 	snprintf(key, sizeof(key), "x'%s'", hex);
 	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
@@ -170,7 +171,7 @@ main(int argc, char **argv)
 	if (sodium_init() < 0 || signal_context_create(&signal_ctx, NULL) != 0)
 		die("libraries");
 	derive_keys(argv[1], argv[2], argv[3]);
-	db = open_database(argv[2], argv[3]);
+	db = open_database(argv[3]);
 	if (sql[0] != '\0') {
 		change(db, sql);
 	} else {
