@@ -55,10 +55,12 @@ forget(struct store *s, struct consumer_op *op)
 void
 consumers_drop(struct store *s)
 {
-	struct consumer_op *op;
+	struct consumer_op *op, *next;
 
-	while ((op = TAILQ_FIRST(&s->consumer_ops)) != NULL)
+	for (op = TAILQ_FIRST(&s->consumer_ops); op != NULL; op = next) {
+		next = TAILQ_NEXT(op, link);
 		forget(s, op);
+	}
 }
 
 /* ---------------------------------------------------------------- one change */
@@ -243,11 +245,9 @@ consumers_apply(struct store *s)
 		return;
 	st = s->backend->begin(s->service);
 	if (st == STORE_OK) {
-		TAILQ_FOREACH(op, &s->consumer_ops, link)
-		{
-			if ((st = do_op(s, op)) != STORE_OK)
-				break;
-		}
+		for (op = TAILQ_FIRST(&s->consumer_ops); st == STORE_OK && op != NULL;
+		     op = TAILQ_NEXT(op, link))
+			st = do_op(s, op);
 		if (st == STORE_OK)
 			st = s->backend->commit(s->service);
 		else
@@ -277,7 +277,8 @@ consumer_list(struct store *s, struct message *m)
 	if (r != NULL)
 		st = s->backend->consumer_list(
 		    s->service, rq->has_uid ? &rq->uid : NULL, r, &list, &n);
-	if (st == STORE_OK && (out.consumers = region_alloc(r, (n + 1) * sizeof(c))) == NULL)
+	if (st == STORE_OK &&
+	    (out.consumers = region_alloc(r, (n + 1) * sizeof(Stored__Consumer *))) == NULL)
 		st = STORE_NO_MEMORY;
 	for (i = 0; st == STORE_OK && i < n; i++) {
 		if ((c = region_alloc(r, sizeof(*c))) == NULL) {

@@ -136,7 +136,7 @@ lookup(struct message *m, void *owner)
 	if (rq->n_jids > JIDS_MAX)
 		return refuse(m, "too many JIDs");
 	if ((r = region_new(8 * MIB)) == NULL ||
-	    (out.peers = region_alloc(r, (rq->n_jids + 1) * sizeof(p))) == NULL)
+	    (out.peers = region_alloc(r, (rq->n_jids + 1) * sizeof(Stored__Peer *))) == NULL)
 		return answer(s, a, m, STORE_NO_MEMORY, 0, NULL, r);
 	for (i = 0; st == STORE_OK && i < rq->n_jids; i++) {
 		if ((p = region_alloc(r, sizeof(*p))) == NULL) {

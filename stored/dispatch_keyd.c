@@ -102,7 +102,7 @@ read_records(struct store *s, struct store_account *a, const Stored__RecordsGet 
 	Stored__Record *rec;
 	size_t i;
 
-	out->records = region_alloc(r, (rq->n_names + 1) * sizeof(rec));
+	out->records = region_alloc(r, (rq->n_names + 1) * sizeof(Stored__Record *));
 	for (i = 0; out->records != NULL && st == STORE_OK && i < rq->n_names; i++) {
 		if ((rec = region_alloc(r, sizeof(*rec))) == NULL)
 			break;

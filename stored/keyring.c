@@ -17,11 +17,11 @@
 #include "common/log.h"
 
 /* magic 8, generation 8 big-endian, length 2 big-endian, data, BLAKE2b-256 of all before */
-#define MAGIC     "wardkr1\n"
 #define HEAD      18
 #define SUM       32
 #define FILE_MAX_ (HEAD + KEYRING_MAX + SUM)
 
+static const uint8_t magic[8] = {'w', 'a', 'r', 'd', 'k', 'r', '1', '\n'};
 static const char *const names[2] = {"keyring.0", "keyring.1"};
 
 struct slot {
@@ -55,7 +55,7 @@ encode(uint64_t generation, const uint8_t *data, size_t len, uint8_t *out)
 {
 	int i;
 
-	memcpy(out, MAGIC, 8);
+	memcpy(out, magic, 8);
 	for (i = 0; i < 8; i++)
 		out[8 + i] = (uint8_t)(generation >> (8 * (7 - i)));
 	out[16] = (uint8_t)(len >> 8);
@@ -71,7 +71,7 @@ decode(const uint8_t *in, size_t n, struct slot *s)
 	uint8_t sum[SUM];
 	size_t len, i;
 
-	if (n < HEAD + SUM || memcmp(in, MAGIC, 8) != 0)
+	if (n < HEAD + SUM || memcmp(in, magic, 8) != 0)
 		return;
 	len = (size_t)in[16] << 8 | in[17];
 	if (len > KEYRING_MAX || n != HEAD + len + SUM)

@@ -69,6 +69,8 @@ oldest(struct store *s, struct mark *marks, size_t *n)
 		if (got == per && heads[got - 1].seq < known)
 			known = heads[got - 1].seq;
 	}
+	if (*n == 0)
+		return st;
 	qsort(marks, *n, sizeof(*marks), by_seq);
 	while (*n > 0 && marks[*n - 1].head.seq > known)
 		(*n)--;

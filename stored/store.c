@@ -49,9 +49,13 @@ store_status_word(enum store_status st)
 void
 store_opened_set(struct store_opened *o, enum store_status st, const char *text)
 {
-	o->ok = st == STORE_OK;
-	snprintf(o->reason, sizeof(o->reason), "%s", o->ok ? "" : store_status_word(st));
-	snprintf(o->text, sizeof(o->text), "%s", o->ok || text == NULL ? "" : text);
+	struct store_opened out = {.ok = st == STORE_OK};
+
+	if (!out.ok) {
+		snprintf(out.reason, sizeof(out.reason), "%s", store_status_word(st));
+		snprintf(out.text, sizeof(out.text), "%s", text != NULL ? text : "");
+	}
+	*o = out;
 }
 
 void
@@ -243,7 +247,7 @@ open_db(struct store *s, enum store_kind kind, const char *account, const uint8_
 {
 	struct store_open o = {
 	    .kind = kind, .account = account, .key = key, .check_budget_ms = budget};
-	const char *name = account != NULL ? account : "service";
+	const char *name = kind == STORE_SERVICE ? "service" : account;
 	enum store_status st = s->backend->open(&o, db);
 
 	store_opened_set(opened, st, o.text);

@@ -27,9 +27,8 @@ find(struct unit_list *list, uint64_t id)
 {
 	struct unit *u;
 
-	/* frames are mostly about the newest */
-	TAILQ_FOREACH_REVERSE(u, list, unit_list, link)
-	{
+	/* from the end: frames are mostly about the newest */
+	for (u = TAILQ_LAST(list, unit_list); u != NULL; u = TAILQ_PREV(u, unit_list, link)) {
 		if (u->id == id)
 			return u;
 	}
@@ -208,7 +207,7 @@ keep_stage(struct unit *u, struct message *m)
 	struct message **p;
 
 	if (u->nstages == u->stages_cap) {
-		if ((p = reallocarray(u->stages, cap, sizeof(*p))) == NULL)
+		if ((p = reallocarray(u->stages, cap, sizeof(struct message *))) == NULL)
 			return -1;
 		u->stages = p;
 		u->stages_cap = cap;
@@ -346,8 +345,14 @@ units_expire(struct store *s)
 void
 units_fail(struct store *s, struct store_account *a, const char *reason)
 {
-	struct unit *u;
+	struct unit_list *lists[2] = {&a->units, &a->early};
+	struct unit *u, *next;
+	size_t i;
 
-	while ((u = TAILQ_FIRST(&a->units)) != NULL || (u = TAILQ_FIRST(&a->early)) != NULL)
-		unit_finish(s, a, u, reason);
+	for (i = 0; i < 2; i++) {
+		for (u = TAILQ_FIRST(lists[i]); u != NULL; u = next) {
+			next = TAILQ_NEXT(u, link);
+			unit_finish(s, a, u, reason);
+		}
+	}
 }

@@ -15,13 +15,9 @@
 #include "stored/sqlcipher/db.h"
 #include "stored/sqlcipher/vfs.h"
 
-#define PAGE            4096
 #define WAL_IDLE_PAGES  1024  /* 4 MiB: checkpoint when nothing is waiting */
 #define WAL_FORCE_PAGES 4096  /* 16 MiB: checkpoint even under load */
 #define WAL_REST_MS     10000 /* a log that has rested so long is written back as well */
-
-#define TEXT_(x) #x
-#define TEXT(x)  TEXT_(x)
 
 /* Run for each database, in this order, after the key and before the first read. */
 static const char *const pragmas[] = {
@@ -30,7 +26,7 @@ static const char *const pragmas[] = {
     "PRAGMA cipher_hmac_algorithm = HMAC_SHA256",
     /* Larger pages cost more for each small commit (+48 % at 8192), smaller ones make trees deep.
      */
-    "PRAGMA cipher_page_size = " TEXT(PAGE),
+    "PRAGMA cipher_page_size = 4096",
     /* Locking memory of every allocation costs a third and needs a large RLIMIT_MEMLOCK; the
      * process cannot be dumped or traced, and private keys come sealed. */
     "PRAGMA cipher_memory_security = OFF",

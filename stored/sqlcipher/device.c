@@ -71,6 +71,7 @@ device_load(struct store_db *db, struct region *r, Stored__DeviceRecord **out)
 	struct pb_arena *arena;
 	int row = 0;
 
+	*out = NULL;
 	if (s == NULL || rec == NULL)
 		return s == NULL ? st : STORE_NO_MEMORY;
 	stored__device_record__init(rec);
@@ -125,6 +126,8 @@ device_merge(struct store_db *db, const Stored__DeviceRecord *set)
 	if (r == NULL)
 		return STORE_NO_MEMORY;
 	st = device_load(db, r, &rec);
+	if (st == STORE_OK && rec == NULL)
+		st = STORE_NO_MEMORY;
 	if (st == STORE_OK && copy_set(set, rec, r) == -1)
 		st = STORE_NO_MEMORY;
 	if (st == STORE_OK) {

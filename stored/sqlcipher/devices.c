@@ -62,7 +62,7 @@ copy(const Stored__DeviceList *from, struct region *r)
 	*l = *from;
 	l->user = region_text(r, from->user);
 	l->phash = from->phash == NULL ? NULL : region_text(r, from->phash);
-	l->devices = region_alloc(r, (from->n_devices + 1) * sizeof(*l->devices));
+	l->devices = region_alloc(r, (from->n_devices + 1) * sizeof(Stored__Device *));
 	if (region_failed(r))
 		return NULL;
 	for (i = 0; i < from->n_devices; i++) {

@@ -184,7 +184,7 @@ outbox_load(struct store_db *db, uint64_t after_row, uint32_t limit, size_t max_
 	*n = 0;
 	if (s == NULL)
 		return st;
-	if ((*rows = region_alloc(r, (size_t)limit * sizeof(**rows))) == NULL)
+	if ((*rows = region_alloc(r, (size_t)limit * sizeof(Stored__OutboxRow *))) == NULL)
 		return STORE_NO_MEMORY;
 	db_bind_u64(s, 1, after_row);
 	sqlite3_bind_int64(s, 2, limit);

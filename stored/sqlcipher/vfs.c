@@ -143,7 +143,7 @@ vfs_open(sqlite3_vfs *v, sqlite3_filename name, sqlite3_file *f, int flags, int 
 		errno = EACCES;
 		return SQLITE_CANTOPEN;
 	}
-	strcpy(m->name, name);
+	memcpy(m->name, name, strlen(name) + 1);
 	rc = hooked(VFS_OPEN, name, 0, NULL, 0);
 	if (rc == SQLITE_OK)
 		rc = below->xOpen(below, name, m->real, flags, outflags);

@@ -178,6 +178,7 @@ start_unit(struct lane *l)
 	Stored__UnitCommit m = STORED__UNIT_COMMIT__INIT;
 	Stored__EventAppend e = STORED__EVENT_APPEND__INIT;
 	Stored__Write w = STORED__WRITE__INIT, *writes[1] = {&w};
+	uint64_t noise = b->unit * 0x9E3779B97F4A7C15u; /* ids of messages are in no order */
 	char dedup[80];
 
 	l->began_us = now_us();
@@ -190,7 +191,7 @@ start_unit(struct lane *l)
 	memset(body, 'x', sizeof(body));
 	body[0] = '{';
 	snprintf(dedup, sizeof(dedup), "%d@s.whatsapp.net/3EB0%016llX", 491510000 + l->session,
-	    (unsigned long long)(b->unit * 0x9E3779B97F4A7C15u));
+	    (unsigned long long)noise);
 	e.type = type;
 	e.origin = origin;
 	e.time_ms = clock_wall_ms();
@@ -268,6 +269,7 @@ by_size(const void *a, const void *b)
 static void
 run(struct bench *b, int flight, uint64_t units)
 {
+	const size_t median = units / 2, slow = units * 99 / 100;
 	Stored__Stats before;
 	int64_t began;
 	double s;
@@ -288,8 +290,8 @@ run(struct bench *b, int flight, uint64_t units)
 	    "%2d in flight: %8.0f units/s  %5.2f syncs/unit  %5.1f units/sync  p50 %6.2f ms  p99 "
 	    "%6.2f ms\n",
 	    flight, (double)units / s, (double)(b->stats.fsyncs - before.fsyncs) / (double)units,
-	    (double)units / (double)(b->stats.fsyncs - before.fsyncs),
-	    b->latency_us[units / 2] / 1e3, b->latency_us[units * 99 / 100] / 1e3);
+	    (double)units / (double)(b->stats.fsyncs - before.fsyncs), b->latency_us[median] / 1e3,
+	    b->latency_us[slow] / 1e3);
 }
 
 /* The limit: a page appended and synced, again and again. */

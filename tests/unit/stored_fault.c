@@ -63,11 +63,13 @@ run_units(struct rig *g, char committed[UNITS + 1])
 
 	for (i = 1; i <= UNITS; i += 2) {
 		for (k = 0; k < 2; k++) {
+			uint64_t unit = (uint64_t)i + (uint64_t)k;
+
 			snprintf(name, sizeof(name), "r%d", i + k);
 			snprintf(body, sizeof(body), "{\"n\":%d}", i + k);
-			rig_unit_open(g, "a", (uint64_t)(i + k));
-			rig_stage(g, "a", (uint64_t)(i + k), name, 1, "sealed");
-			rig_commit(g, "a", (uint64_t)(i + k), 1, body, NULL, &r[k]);
+			rig_unit_open(g, "a", unit);
+			rig_stage(g, "a", unit, name, 1, "sealed");
+			rig_commit(g, "a", unit, 1, body, NULL, &r[k]);
 		}
 		RIG_UNTIL(g, r[0].came && r[1].came);
 		for (k = 0; k < 2; k++) {
@@ -319,6 +321,7 @@ test_log_is_written_back(void **state)
 	memset(body, 'x', 200000);
 	body[0] = '{';
 	body[200000] = '\0';
+	event_del(g->s->tick); /* only by hand */
 	for (i = 0; i < 40; i++)
 		rig_event(g, "a", body, NULL);
 	assert_int_equal(stat("account-a.db-wal", &sb), 0);
@@ -424,7 +427,8 @@ count_whole(struct rig *g)
 		for (i = 0; i < got; i++) {
 			snprintf(text, sizeof(text), "%.*s", (int)e->events[i]->body.len,
 			    (const char *)e->events[i]->body.data);
-			assert_int_equal(sscanf(text, "{\"n\":%llu}", &number), 1);
+			assert_memory_equal(text, "{\"n\":", 5);
+			number = strtoull(text + 5, NULL, 10);
 			assert_int_equal(number, ++n); /* none lost, none twice, in order */
 			snprintf(name, sizeof(name), "r%llu", number);
 			assert_int_equal(rig_record(g, "a", name, NULL, 0), 1);

@@ -476,6 +476,7 @@ plant(struct rig *g)
 	rig_ask(g, g->apid, STORED__TYPE__CONSUMER_OPEN, &o.base, STORED__TYPE__CONSUMER,
 	    &stored__consumer__descriptor, &r);
 	assert_true(r.ok);
+	rig_reply_clear(&r);
 	assert_int_equal(
 	    rig_record(g, "a", CANARY, sealed, sizeof(sealed)), 1); /* it was written */
 }

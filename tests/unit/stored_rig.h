@@ -189,7 +189,7 @@ rig_peer(struct rig *g, int fd, const struct channel_row *rows, const char *name
 }
 
 static const struct store_options rig_options = {
-    .keep_acked_ms = 1000,
+    .keep_acked_ms = 86400000,
     .max_age_ms = 0,
     .max_bytes = 0,
     .consumer_expiry_ms = 0,
