@@ -347,8 +347,12 @@ link_new(struct netd *nd, const char *account)
 void
 links_free(struct netd *nd)
 {
-	while (!LIST_EMPTY(&nd->links))
-		link_free(LIST_FIRST(&nd->links));
+	struct link *l, *next;
+
+	for (l = LIST_FIRST(&nd->links); l != NULL; l = next) {
+		next = LIST_NEXT(l, entry);
+		link_free(l);
+	}
 }
 
 /* ---------------------------------------------------------------- apid's verbs */

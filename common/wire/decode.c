@@ -99,7 +99,7 @@ is_jid(uint8_t type)
 static int
 get_binary(struct decoder *d, uint8_t type, const uint8_t **data, size_t *len)
 {
-	uint32_t n;
+	uint32_t n = 0;
 
 	if (get_number(d, type == 0xfc ? 1 : type == 0xfd ? 3 : 4, &n) == -1)
 		return -1;
@@ -132,7 +132,7 @@ get_packed(struct decoder *d, int hex, struct text *out)
 	const char *alphabet = alphabets[hex];
 	char chars[PACKED_MAX + 1];
 	size_t i, n, len = 0;
-	uint8_t head;
+	uint8_t head = 0;
 
 	if (get_type(d, &head) == -1)
 		return -1;
@@ -159,7 +159,7 @@ get_packed(struct decoder *d, int hex, struct text *out)
 static int
 get_short_form(struct decoder *d, uint8_t type, struct text *out)
 {
-	uint8_t index;
+	uint8_t index = 0;
 
 	if (type >= 1 && type <= 0xeb)
 		return get_token(d, 0, type, out);
@@ -174,7 +174,7 @@ get_short_form(struct decoder *d, uint8_t type, struct text *out)
 static int
 get_name(struct decoder *d, uint8_t type, struct text *out)
 {
-	const uint8_t *data;
+	const uint8_t *data = NULL;
 
 	if (!is_binary(type))
 		return get_short_form(d, type, out);
@@ -190,8 +190,8 @@ get_name(struct decoder *d, uint8_t type, struct text *out)
 static int
 get_part(struct decoder *d, uint8_t type, char *out, size_t size)
 {
-	const uint8_t *data;
-	struct text t;
+	const uint8_t *data = NULL;
+	struct text t = {NULL, 0};
 
 	if (is_binary(type)) {
 		if (get_binary(d, type, &data, &t.len) == -1)
@@ -214,7 +214,7 @@ get_part(struct decoder *d, uint8_t type, char *out, size_t size)
 static int
 get_next_part(struct decoder *d, char *out, size_t size)
 {
-	uint8_t type;
+	uint8_t type = 0;
 
 	return get_type(d, &type) == -1 ? -1 : get_part(d, type, out, size);
 }
@@ -235,7 +235,7 @@ static int
 get_ad_jid(struct decoder *d, struct jid *out)
 {
 	char user[JID_USER_MAX + 1];
-	uint32_t domain, device;
+	uint32_t domain = 0, device = 0;
 	const char *server;
 
 	if (get_number(d, 1, &domain) == -1 || get_number(d, 1, &device) == -1)
@@ -253,7 +253,7 @@ static int
 get_foreign_jid(struct decoder *d, int interop, struct jid *out)
 {
 	char user[JID_USER_MAX + 1], server[JID_SERVER_MAX + 1];
-	uint32_t device, integrator = 0;
+	uint32_t device = 0, integrator = 0;
 
 	if (get_next_part(d, user, sizeof(user)) == -1 || get_number(d, 2, &device) == -1 ||
 	    (interop && get_number(d, 2, &integrator) == -1) ||
@@ -270,7 +270,7 @@ static int
 get_jid_pair(struct decoder *d, struct jid *out)
 {
 	char user[JID_USER_MAX + 1] = "", server[JID_SERVER_MAX + 1];
-	uint8_t type;
+	uint8_t type = 0;
 
 	if (get_type(d, &type) == -1)
 		return -1;
@@ -318,8 +318,8 @@ names_somebody(const char *key)
 static int
 get_raw_value(struct decoder *d, uint8_t type, struct node_attr *at)
 {
-	const uint8_t *data;
-	size_t len;
+	const uint8_t *data = NULL;
+	size_t len = 0;
 
 	if (get_binary(d, type, &data, &len) == -1)
 		return -1;
@@ -337,8 +337,8 @@ static int
 get_value(struct decoder *d, struct node_attr *at)
 {
 	static char empty[] = "";
-	struct text t;
-	uint8_t type;
+	struct text t = {NULL, 0};
+	uint8_t type = 0;
 
 	if (get_type(d, &type) == -1)
 		return -1;
@@ -390,9 +390,9 @@ get_attrs(struct decoder *d, struct node *n, size_t count)
 
 	while (count-- > 0) {
 		struct node_attr *at = &n->attrs[n->nattrs];
-		struct text key;
+		struct text key = {NULL, 0};
 		size_t place;
-		uint8_t type;
+		uint8_t type = 0;
 		int found;
 
 		memset(at, 0, sizeof(*at));
@@ -447,10 +447,10 @@ get_children(struct decoder *d, struct node *n, uint8_t type, int depth)
 static int
 get_content(struct decoder *d, struct node *n, int depth)
 {
-	const uint8_t *data;
-	struct text t;
-	struct jid j;
-	uint8_t type;
+	const uint8_t *data = NULL;
+	struct text t = {NULL, 0};
+	struct jid j = {0};
+	uint8_t type = 0;
 
 	if (get_type(d, &type) == -1)
 		return -1;
@@ -474,10 +474,10 @@ get_content(struct decoder *d, struct node *n, int depth)
 static int
 get_node(struct decoder *d, struct node *n, int depth)
 {
-	uint32_t items;
+	uint32_t items = 0;
 	size_t nattrs;
-	struct text tag;
-	uint8_t type;
+	struct text tag = {NULL, 0};
+	uint8_t type = 0;
 
 	if (++d->nodes > NODES_MAX)
 		return fail(d, NODE_TOO_BIG);

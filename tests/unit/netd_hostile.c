@@ -296,6 +296,7 @@ enum spoil {
 static void
 send_spoiled(struct world *w, const struct channel_row *row, enum spoil how)
 {
+	static const uint8_t field_31[3] = {0xf8, 0x01, 0x01};
 	uint32_t id = (row->flags & ROW_REQUEST) != 0 ? 7 : 0;
 	uint16_t flags = 0;
 	uint8_t *big = calloc(1, (size_t)row->max + 64), *good;
@@ -330,7 +331,7 @@ send_spoiled(struct world *w, const struct channel_row *row, enum spoil how)
 		memset(big, 0xff, len);
 		break;
 	case UNKNOWN_FIELD:
-		memcpy(big + len, "\xf8\x01\x01", 3); /* field 31 */
+		memcpy(big + len, field_31, sizeof(field_31));
 		len += 3;
 		break;
 	case CUT:

@@ -44,7 +44,7 @@ enum behaviour {
 	FLOOD,        /* open, then FLOOD_COUNT numbered stanzas of 1 KiB, then as SERVE */
 	CLOSE_FRAME   /* open, then a close frame with code 1001 */
 };
-#define FLOOD_COUNT 20000u
+#define FLOOD_COUNT 8000u
 
 struct server {
 	int listener;
@@ -291,6 +291,7 @@ flood(struct peer *p)
 static void
 talk(struct peer *p, enum behaviour how)
 {
+	static const uint8_t bad[23] = {0, 0, 20};
 	static uint8_t large[100000];
 	struct buf in = BUF_INIT;
 	int op;
@@ -301,7 +302,7 @@ talk(struct peer *p, enum behaviour how)
 	if (how == CLOSE_FRAME)
 		(void)send_ws(p, 8, "\x03\xe9", 2);
 	if (how == BAD_FRAME)
-		(void)send_ws(p, 2, "\x00\x00\x14 this does not fit", 23);
+		(void)send_ws(p, 2, bad, sizeof(bad));
 	if (how == LONG_FRAME)
 		(void)send_stanza(p, large, sizeof(large));
 	if (how == FLOOD)

@@ -616,12 +616,13 @@ test_duplicates(void **state)
 static void
 compressed(struct buf *out, size_t zeros)
 {
+	static const uint8_t head[4] = {0xf8, 0x02, 0x51, 0xfe};
 	uint8_t *plain = calloc(1, zeros + 9);
 	uLongf len = compressBound(zeros + 9);
 	uint8_t *to;
 
 	assert_non_null(plain);
-	memcpy(plain, "\xf8\x02\x51\xfe", 4);
+	memcpy(plain, head, sizeof(head));
 	plain[4] = (uint8_t)(zeros >> 24);
 	plain[5] = (uint8_t)(zeros >> 16);
 	plain[6] = (uint8_t)(zeros >> 8);
