@@ -117,6 +117,8 @@ static const struct api_field health_check[] = {STR("name", 0, 0, 0, "what was l
     WORD("user_action", 0, USER_ACTIONS, "what a person has to do"), END};
 static const struct api_field result_health[] = {
     WORD("status", 0, "ok|degraded|failing", "the worst of the checks"),
+    STRS("warnings", 0, 0, 16,
+	"how it is set up for tests, and unsafe: unconfined, test_noise_root_key"),
     LIST("checks", health_check, "each check"), END};
 
 static const struct api_field result_version[] = {STR("server", 0, 0, 0, "ward/ and its version"),

@@ -204,5 +204,5 @@ ctl_link(struct ctl *c, int argc, char **argv)
 			(void)ctl_next(c, 1000, &ignored);
 		json_decref(ignored);
 	}
-	return r;
+	return r == EX_UNKNOWN ? EX_HUMAN : r;
 }

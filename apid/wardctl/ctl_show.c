@@ -32,6 +32,26 @@ put_checks(struct ctl *c, const json_t *checks)
 	}
 }
 
+/* In words that are not overlooked. */
+static void
+put_warnings(struct ctl *c, const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *word = json_string_value(json_array_get(list, i));
+
+		fputs("WARNING: ", c->out);
+		if (word != NULL && strcmp(word, "unconfined") == 0)
+			fputs("the processes are NOT CONFINED (developer_unconfined)", c->out);
+		else if (word != NULL && strcmp(word, "test_noise_root_key") == 0)
+			fputs("ANOTHER ROOT KEY than that of WhatsApp is trusted (test "
+			      "noise_root_key)",
+			    c->out);
+		else
+			ctl_put_text(c->out, word != NULL ? word : "?");
+		fputc('\n', c->out);
+	}
+}
+
 int
 ctl_status(struct ctl *c, int argc, char **argv)
 {
@@ -58,6 +78,7 @@ ctl_status(struct ctl *c, int argc, char **argv)
 	fputs(" is ", c->out);
 	ctl_put_text(c->out, json_string_value(json_object_get(health, "status")));
 	fputc('\n', c->out);
+	put_warnings(c, json_object_get(health, "warnings"));
 	put_checks(c, json_object_get(health, "checks"));
 	fputc('\n', c->out);
 	ctl_put_result(c, api_method_find("account.list")->result, accounts);

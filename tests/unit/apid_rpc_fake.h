@@ -87,7 +87,7 @@ struct fake {
 	uint32_t held_ack; /* request id */
 	uint64_t held_seq;
 	size_t held_consumer;
-	const char *open_error;
+	const char *open_error, *health;
 };
 static struct fake fake;
 
@@ -235,8 +235,9 @@ engine_cancel_client(struct service *s, const void *client)
 void
 engine_health(struct service *s, json_t *checks)
 {
-	json_array_append_new(checks, json_pack("{s:s, s:s, s:s}", "name", "account ops", "status",
-					  "degraded", "reason", "offline"));
+	json_array_append_new(
+	    checks, json_pack("{s:s, s:s, s:s}", "name", "account.ops", "status",
+			fake.health != NULL ? fake.health : "degraded", "reason", "offline"));
 }
 
 void
@@ -493,7 +494,6 @@ fake_start(const char *extra, size_t naccounts)
 	int pair[2];
 
 	memset(&fake, 0, sizeof(fake));
-	len += (size_t)snprintf(text, sizeof(text), "[service]\nmaster_key = file:/nonexistent\n");
 	for (size_t i = 0; i < naccounts; i++) {
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "[account %s]\n", names[i]);
 		fake.accounts[i] = calloc(1, sizeof(struct account));

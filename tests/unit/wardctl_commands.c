@@ -382,9 +382,9 @@ static void
 status_screen(void **state)
 {
 	const struct step steps[] = {HELLO, {"server.version", RESULT("{\"server\":\"ward/9\"}")},
-	    {"server.health",
-		RESULT("{\"status\":\"degraded\",\"checks\":[{\"name\":\"sandbox\",\"status\":"
-		       "\"degraded\",\"reason\":\"developer_unconfined\"}]}")},
+	    {"server.health", RESULT("{\"status\":\"degraded\",\"warnings\":[\"unconfined\"],"
+				     "\"checks\":[{\"name\":\"sandbox\",\"status\":"
+				     "\"degraded\",\"reason\":\"developer_unconfined\"}]}")},
 	    {"account.list", RESULT("{\"accounts\":[{\"account\":\"ops\",\"state\":\"online\"}]}")},
 	    {NULL, NULL}};
 	struct ctl c = {.format = CTL_TABLE};
@@ -392,7 +392,8 @@ status_screen(void **state)
 
 	assert_int_equal(r.code, 0);
 	assert_string_equal(r.out,
-	    "ward/9 is degraded\n  sandbox: degraded (developer_unconfined)\n\n"
+	    "ward/9 is degraded\nWARNING: the processes are NOT CONFINED (developer_unconfined)\n  "
+	    "sandbox: degraded (developer_unconfined)\n\n"
 	    "account  state\nops      online\n");
 	run_free(&r);
 }
