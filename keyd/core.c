@@ -57,7 +57,7 @@ core_add_account(struct keyd *k, const char *name)
 	a->keyd = k;
 	a->number = k->naccounts++;
 	memcpy(a->name, name, strlen(name) + 1);
-	TAILQ_INIT(&a->queue);
+	STAILQ_INIT(&a->queue);
 	vault_account(k->vault, a->number, a->name, k->secrets->vault_key[a->number]);
 }
 

@@ -45,7 +45,7 @@ struct account {
 	struct keyd *keyd;
 	unsigned number;
 	char name[ACCOUNT_NAME_MAX + 1];
-	TAILQ_HEAD(, request)
+	STAILQ_HEAD(request_list, request)
 	queue; /* in order of arrival; the first one runs or waits for records */
 	unsigned queued;
 	int running; /* its queue is being run: no second time below */

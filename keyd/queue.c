@@ -117,11 +117,12 @@ load(struct request *r)
 	return w->waiting == 0;
 }
 
+/* The head of its queue. */
 static void
-request_free(struct request *r)
+head_free(struct account *a, struct request *r)
 {
-	TAILQ_REMOVE(&r->account->queue, r, link);
-	r->account->queued--;
+	STAILQ_REMOVE_HEAD(&a->queue, link);
+	a->queued--;
 	r->keyd->queued_bytes -= r->bytes;
 	work_clear(&r->work);
 	message_release(r->message);
@@ -168,8 +169,8 @@ queue_run(struct account *a)
 	if (a->keyd->state != KEYD_UNLOCKED || a->running)
 		return;
 	a->running = 1;
-	while ((r = TAILQ_FIRST(&a->queue)) != NULL && step(r))
-		request_free(r);
+	while ((r = STAILQ_FIRST(&a->queue)) != NULL && step(r))
+		head_free(a, r);
 	a->running = 0;
 }
 
@@ -215,11 +216,11 @@ queue_add(struct keyd *k, const struct verb *verb, struct message *m)
 	r->bytes = protobuf_c_message_get_packed_size(m->pb);
 	r->verb = verb;
 	work_init(&r->work, a);
-	TAILQ_INSERT_TAIL(&a->queue, r, link);
+	STAILQ_INSERT_TAIL(&a->queue, r, link);
 	a->queued++;
 	k->queued_bytes += r->bytes;
 	/* not the head: have its records fetched while it waits */
-	if (r != TAILQ_FIRST(&a->queue) && k->state == KEYD_UNLOCKED)
+	if (r != STAILQ_FIRST(&a->queue) && k->state == KEYD_UNLOCKED)
 		(void)load(r);
 	queue_run(a);
 }
@@ -229,9 +230,9 @@ queue_drop(struct account *a, const char *code, const char *text)
 {
 	struct request *r;
 
-	while ((r = TAILQ_FIRST(&a->queue)) != NULL) {
+	while ((r = STAILQ_FIRST(&a->queue)) != NULL) {
 		if (code != NULL)
 			refuse(r->message, code, text);
-		request_free(r);
+		head_free(a, r);
 	}
 }

@@ -25,7 +25,7 @@ struct verb {
 };
 
 struct request {
-	TAILQ_ENTRY(request) link;
+	STAILQ_ENTRY(request) link;
 	struct account *account;
 	struct keyd *keyd;
 	struct message *message; /* held */

@@ -39,14 +39,14 @@ TAILQ_HEAD(entries, entry);
 
 /* One write of a unit. */
 struct write {
-	TAILQ_ENTRY(write) link;
+	STAILQ_ENTRY(write) link;
 	struct entry *entry;
 	uint64_t version; /* or FLOOR_GONE */
 };
 
 struct unit {
 	TAILQ_ENTRY(unit) link;
-	TAILQ_HEAD(, write) writes;
+	STAILQ_HEAD(writes, write) writes;
 	uint64_t id;
 	int doomed;
 };
@@ -60,7 +60,7 @@ struct vault {
 	struct {
 		const char *name;
 		const uint8_t *key;
-		TAILQ_HEAD(, unit) units;
+		TAILQ_HEAD(units, unit) units;
 		unsigned nunits;
 	} accounts[ACCOUNTS_MAX];
 };
@@ -418,14 +418,14 @@ join(struct vault *v, struct entry *e, uint64_t id, uint64_t version)
 			return -1;
 		u = alloc(sizeof(*u));
 		u->id = id;
-		TAILQ_INIT(&u->writes);
+		STAILQ_INIT(&u->writes);
 		TAILQ_INSERT_TAIL(&v->accounts[e->account].units, u, link);
 		v->accounts[e->account].nunits++;
 	}
 	w = alloc(sizeof(*w));
 	w->entry = e;
 	w->version = version;
-	TAILQ_INSERT_TAIL(&u->writes, w, link);
+	STAILQ_INSERT_TAIL(&u->writes, w, link);
 	unlist(v, e);
 	e->pending++;
 	return 0;
@@ -469,25 +469,21 @@ poison(struct vault *v, struct entry *e)
 
 	set_content(v, e, e->pending > 0 ? VAULT_BLOCKED : VAULT_UNKNOWN, 0, NULL, 0);
 	TAILQ_FOREACH(u, &v->accounts[e->account].units, link)
-	TAILQ_FOREACH(w, &u->writes, link)
+	STAILQ_FOREACH(w, &u->writes, link)
 	if (w->entry == e)
 		u->doomed = 1;
 }
 
-int
-vault_unit_done(struct vault *v, unsigned account, uint64_t id, int committed)
+static void
+finish(struct vault *v, unsigned account, struct unit *u, int committed)
 {
-	struct unit *u = find_unit(v, account, id);
 	struct write *w;
 	struct entry *e;
 
-	if (u == NULL)
-		return -1;
 	TAILQ_REMOVE(&v->accounts[account].units, u, link);
 	v->accounts[account].nunits--;
-	counter_add(committed ? COUNT_UNITS_COMMITTED : COUNT_UNITS_FAILED, 1);
-	while ((w = TAILQ_FIRST(&u->writes)) != NULL) {
-		TAILQ_REMOVE(&u->writes, w, link);
+	while ((w = STAILQ_FIRST(&u->writes)) != NULL) {
+		STAILQ_REMOVE_HEAD(&u->writes, link);
 		e = w->entry;
 		e->pending--;
 		if (committed)
@@ -500,6 +496,17 @@ vault_unit_done(struct vault *v, unsigned account, uint64_t id, int committed)
 		free(w);
 	}
 	free(u);
+}
+
+int
+vault_unit_done(struct vault *v, unsigned account, uint64_t id, int committed)
+{
+	struct unit *u = find_unit(v, account, id);
+
+	if (u == NULL)
+		return -1;
+	counter_add(committed ? COUNT_UNITS_COMMITTED : COUNT_UNITS_FAILED, 1);
+	finish(v, account, u, committed);
 	return 0;
 }
 
@@ -520,15 +527,18 @@ vault_bytes(const struct vault *v)
 void
 vault_free(struct vault *v)
 {
-	struct unit *u;
+	struct unit *u, *next;
 	unsigned i;
 	size_t b;
 
 	if (v == NULL)
 		return;
-	for (i = 0; i < ACCOUNTS_MAX; i++)
-		while ((u = TAILQ_FIRST(&v->accounts[i].units)) != NULL)
-			(void)vault_unit_done(v, i, u->id, 0);
+	for (i = 0; i < ACCOUNTS_MAX; i++) {
+		for (u = TAILQ_FIRST(&v->accounts[i].units); u != NULL; u = next) {
+			next = TAILQ_NEXT(u, link);
+			finish(v, i, u, 0);
+		}
+	}
 	for (b = 0; b < BUCKETS; b++)
 		while (v->buckets[b] != NULL)
 			forget(v, v->buckets[b]);

@@ -13,7 +13,7 @@
 /* A new content of an entry, or that it goes. The newest one of an entry hangs on it; `below` is
  * the one before, of an earlier savepoint. */
 struct change {
-	TAILQ_ENTRY(change) link;
+	struct change *before; /* of the request */
 	struct entry *entry;
 	struct change *below;
 	unsigned mark;
@@ -26,7 +26,6 @@ work_init(struct work *w, struct account *a)
 {
 	memset(w, 0, sizeof(*w));
 	w->account = a;
-	TAILQ_INIT(&w->changes);
 }
 
 static void
@@ -177,7 +176,8 @@ change_of(struct work *w, int domain, const char *name)
 		c->below = *vault_entry_change(e);
 		c->mark = w->mark;
 		*vault_entry_change(e) = c;
-		TAILQ_INSERT_TAIL(&w->changes, c, link);
+		c->before = w->newest;
+		w->newest = c;
 	}
 	buf_reset(&c->data);
 	c->gone = c->uploaded = 0;
@@ -207,10 +207,13 @@ work_delete(struct work *w, int domain, const char *name)
 	change_of(w, domain, name)->gone = 1;
 }
 
+/* The newest one; what hangs on its entry is the one of an earlier savepoint again. */
 static void
-drop(struct work *w, struct change *c)
+drop(struct work *w)
 {
-	TAILQ_REMOVE(&w->changes, c, link);
+	struct change *c = w->newest;
+
+	w->newest = c->before;
 	*vault_entry_change(c->entry) = c->below;
 	buf_clear(&c->data);
 	free(c);
@@ -219,11 +222,8 @@ drop(struct work *w, struct change *c)
 void
 work_discard(struct work *w)
 {
-	struct change *c;
-
-	/* newest first, so that what hangs on an entry is always the newest that is left */
-	while ((c = TAILQ_LAST(&w->changes, change_list)) != NULL && c->mark == w->mark)
-		drop(w, c);
+	while (w->newest != NULL && w->newest->mark == w->mark)
+		drop(w);
 }
 
 void
@@ -235,10 +235,8 @@ work_keep(struct work *w)
 void
 work_clear(struct work *w)
 {
-	struct change *c;
-
-	while ((c = TAILQ_LAST(&w->changes, change_list)) != NULL)
-		drop(w, c);
+	while (w->newest != NULL)
+		drop(w);
 	unpin_all(w, w->pinned, w->npinned);
 	free(w->ask);
 	sodium_memzero(&w->account->keyd->secrets->device, sizeof(struct device));
@@ -257,8 +255,7 @@ work_stage(struct work *w, uint64_t unit, uint32_t *stages)
 
 	*stages = 0;
 	store_writes_begin(w->account, unit);
-	TAILQ_FOREACH(c, &w->changes, link)
-	{
+	for (c = w->newest; c != NULL; c = c->before) {
 		if (*vault_entry_change(c->entry) != c)
 			continue; /* a later item of the request wrote it again */
 		removed = vault_entry_version(c->entry);

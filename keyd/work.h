@@ -4,7 +4,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 #include "common/buf.h"
 #include "ipc/stored.pb-c.h"
@@ -18,10 +17,10 @@ struct work {
 	size_t nold;
 	struct entry **ask; /* of these, what stored must be asked for now */
 	size_t nask, capask;
-	unsigned waiting;   /* of these, how many are not there yet */
-	const char *failed; /* a kind of record that cannot be read, or NULL */
-	TAILQ_HEAD(change_list, change) changes;
-	unsigned mark; /* number of the savepoint */
+	unsigned waiting;      /* of these, how many are not there yet */
+	const char *failed;    /* a kind of record that cannot be read, or NULL */
+	struct change *newest; /* not staged yet, each with the one before */
+	unsigned mark;         /* number of the savepoint */
 };
 
 void work_init(struct work *w, struct account *a);

@@ -227,7 +227,7 @@ teardown(void **state)
 static void
 test_conversation(void **state)
 {
-	struct sealed_text t[3];
+	struct sealed_text t[3] = {0};
 
 	send_text(ALICE, &address_of_bob, "first", &of_bob.b, &t[0]);
 	assert_true(t[0].pkmsg);
@@ -255,7 +255,7 @@ test_conversation(void **state)
 static void
 test_order_and_copies(void **state)
 {
-	struct sealed_text t[6];
+	struct sealed_text t[6] = {0};
 	char text[8];
 	int i;
 
@@ -276,7 +276,7 @@ test_order_and_copies(void **state)
 static void
 test_refusals(void **state)
 {
-	struct sealed_text t, bad;
+	struct sealed_text t = {0}, bad = {0};
 	size_t i;
 
 	assert_int_equal(encrypt(ALICE, &address_of_bob, "x", NULL, &t),
@@ -325,7 +325,7 @@ test_refusals(void **state)
 static void
 test_bad_bundles(void **state)
 {
-	struct sealed_text t;
+	struct sealed_text t = {0};
 	uint8_t junk[40] = {0x0a, 3, 1, 2, 3};
 	uint64_t refused = counter_get(COUNT_ADV_REFUSED);
 
@@ -357,7 +357,7 @@ test_bad_bundles(void **state)
 static void
 test_simultaneous(void **state)
 {
-	struct sealed_text a, c, d;
+	struct sealed_text a = {0}, c = {0}, d = {0};
 
 	send_text(ALICE, &address_of_bob, "from alice", &of_bob.b, &a);
 	send_text(BOB, &address_of_alice, "from bob", &of_alice.b, &c);
@@ -376,7 +376,7 @@ test_simultaneous(void **state)
 static void
 test_failed_units(void **state)
 {
-	struct sealed_text t, u;
+	struct sealed_text t = {0}, u = {0};
 	uint64_t unit;
 
 	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
@@ -419,7 +419,7 @@ test_failed_units(void **state)
 static void
 test_items_of_one_request(void **state)
 {
-	struct sealed_text t[4];
+	struct sealed_text t[4] = {0};
 	const Keyd__DecryptReply *r;
 
 	send_text(ALICE, &address_of_bob, "a", &of_bob.b, &t[0]);
@@ -448,7 +448,7 @@ test_items_of_one_request(void **state)
 static void
 test_identity_change(void **state)
 {
-	struct sealed_text t;
+	struct sealed_text t = {0};
 	const Keyd__DecryptReply *r;
 
 	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
@@ -510,7 +510,7 @@ test_skipped_and_trimmed(void **state)
 static void
 test_unreadable_records(void **state)
 {
-	struct sealed_text t;
+	struct sealed_text t = {0};
 	struct bench_record *r;
 	char *name = (char *)(uintptr_t) "200_1";
 	Keyd__Address a = KEYD__ADDRESS__INIT;
@@ -558,7 +558,7 @@ test_unreadable_records(void **state)
 static void
 test_order_and_prefetch(void **state)
 {
-	struct sealed_text t;
+	struct sealed_text t = {0};
 	Keyd__Sessions q = KEYD__SESSIONS__INIT;
 	Keyd__Address *list[1] = {&address_of_bob};
 	const Keyd__DecryptReply *r;
@@ -606,7 +606,7 @@ test_many_addresses(void **state)
 	static Keyd__Address addresses[1025], *list[1025];
 	Keyd__Sessions q = KEYD__SESSIONS__INIT;
 	const Keyd__SessionsReply *r;
-	struct sealed_text t;
+	struct sealed_text t = {0};
 	int i;
 
 	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
@@ -641,7 +641,7 @@ test_prekeys(void **state)
 	const Keyd__PrekeysReply *r;
 	Keyd__PrekeysUploaded up = KEYD__PREKEYS_UPLOADED__INIT;
 	uint32_t ids[4] = {1, 6, 7, 500};
-	struct sealed_text t;
+	struct sealed_text t = {0};
 	int i;
 
 	/* setup offered 1 to 5; an offer whose unit fails is made again with the same ids */
@@ -690,7 +690,7 @@ static void
 test_generations(void **state)
 {
 	const Keyd__DeviceState *s;
-	struct sealed_text t, u;
+	struct sealed_text t = {0}, u = {0};
 	uint8_t identity[32];
 
 	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
