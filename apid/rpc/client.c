@@ -129,6 +129,8 @@ client_close(struct client *c, const char *why)
 void
 client_doom(struct client *c, const char *why)
 {
+	if (c->dead)
+		return;
 	if (c->doomed == NULL)
 		c->doomed = why;
 	event_active(c->ev_write, EV_WRITE, 0);
