@@ -681,7 +681,9 @@ message_state(struct account *a, const void *client, uint32_t uid, const char *k
 	struct asking *k;
 
 	if (!a->opened) {
-		call_failf(c, -14, "store_locked", 1, "the account is not open yet");
+		struct api_error e = api_error_closed(a);
+
+		call_fail(c, &e);
 		return;
 	}
 	if ((k = calloc(1, sizeof(*k))) == NULL)

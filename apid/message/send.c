@@ -296,7 +296,7 @@ refused(
 	if (a->disabled) {
 		*e = api_error_make(-1, "not_allowed", 0, "the account is disabled in the config");
 	} else if (!a->opened) {
-		*e = api_error_make(-14, "store_locked", 1, "the account is not open yet");
+		*e = api_error_closed(a);
 	} else if (a->svc->disk_low) {
 		*e = api_error_make(-14, "disk_low", 1, "the disk is nearly full");
 	} else if (state_send_error(a, e) != NULL) {

@@ -13,6 +13,7 @@
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
+#include "apid/session/engine.h"
 #include "apid/session/iq.h"
 #include "apid/session/login.h"
 #include "apid/session/pair.h"
@@ -249,6 +250,7 @@ opened(struct account *a, const Stored__DeviceRecord *r)
 		connect_start(a, "starting");
 	}
 	state_flush(a);
+	engine_account_opened(a->svc);
 }
 
 static void
@@ -316,6 +318,15 @@ account_store_failed(struct account *a, const char *reason)
 		state_set(a, ACCOUNT_BACKOFF,
 		    strcmp(reason, "disk_full") == 0 ? "disk_full" : "store", 0, "operator",
 		    clock_wall_ms() + delay, 0);
+}
+
+struct api_error
+api_error_closed(const struct account *a)
+{
+	if (!a->svc->keyd_ready)
+		return api_error_make(
+		    -14, "keys_locked", 1, "the keys are not open; see the log of the service");
+	return api_error_make(-14, "store_locked", 1, "the account is not open");
 }
 
 struct api_error
@@ -410,7 +421,9 @@ set_paused(struct account *a, const void *client, int paused, engine_done_fn *fn
 	struct unit *u;
 
 	if (!a->opened) {
-		call_failf(c, -14, "store_locked", 1, "the account is not open yet");
+		struct api_error e = api_error_closed(a);
+
+		call_fail(c, &e);
 		return;
 	}
 	if ((p = calloc(1, sizeof(*p))) == NULL || (u = unit_open(a)) == NULL) {

@@ -28,6 +28,7 @@ enum account_state {
 };
 
 struct contacts;
+struct erase;
 struct iq_table;
 struct login;
 struct outbox;
@@ -81,7 +82,7 @@ struct account {
 	enum account_state state;
 	char reason[64];
 	const char *user_action;
-	unsigned code;
+	unsigned code, subcode; /* subcode: of a ban */
 	int64_t since_ms, next_attempt_ms, until_ms;
 	struct state_log *log;
 	struct event *until_timer;
@@ -94,7 +95,8 @@ struct account {
 	int link_wanted;
 	int64_t skew_ms;   /* clock of the service minus ours */
 	int verdict_given; /* <failure> or <stream:error> came on it */
-	int unlinking, erasing;
+	int unlinking;
+	struct erase *erasing; /* session/unlink.c */
 	int64_t restarts[4];
 	unsigned rate_steps;
 	struct event *kick_timer;
@@ -140,5 +142,7 @@ void account_store_failed(struct account *a, const char *reason);
 
 /* A unit failed or was refused: the error that a client gets for it. */
 struct api_error api_error_store(const char *reason);
+/* The account is not open: the keys are locked, or its store cannot be used. */
+struct api_error api_error_closed(const struct account *a);
 
 #endif

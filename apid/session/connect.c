@@ -151,6 +151,8 @@ connect_link_state(struct account *a, const Netd__LinkState *st)
 	case NETD__LINK_STATE__STATE__CLOSED:
 		if (st->conn == a->conn)
 			disconnected(a);
+		if (a->state == ACCOUNT_CONNECTING && strcmp(reason, "restart") == 0)
+			break; /* as we wanted it */
 		if (a->link_wanted && a->dev.linked && a->conn == 0 && !state_is_sticky(a->state)) {
 			int given = a->verdict_given && a->state == ACCOUNT_BACKOFF;
 			char kept[sizeof(a->reason)];
@@ -217,6 +219,7 @@ apply(struct account *a, const struct verdict *v, int failure)
 		    clock_wall_ms() + v->delay_ms, 0);
 		break;
 	case VERDICT_STOP:
+		a->subcode = v->subcode;
 		connect_stop(a);
 		state_set(a, v->state, v->reason, v->code, v->user_action, 0, v->until_ms);
 		outbox_state_changed(a);

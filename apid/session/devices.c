@@ -322,26 +322,25 @@ devices_refresh_own(struct account *a)
 
 /* ------------------------------------------------------------------ phash */
 
-static int
-compare_text(const void *x, const void *y)
-{
-	return strcmp(x, y);
-}
-
 void
-devices_phash(struct jid *devices, size_t n, char out[12])
+devices_phash(const struct jid *devices, size_t n, char out[12])
 {
 	char(*forms)[JID_TEXT_MAX + 8] = calloc(n, sizeof(*forms));
+	char form[JID_TEXT_MAX + 8];
 	crypto_hash_sha256_state st;
 	uint8_t hash[crypto_hash_sha256_BYTES];
+	size_t at;
 
 	out[0] = '\0';
 	if (forms == NULL)
 		return;
-	for (size_t i = 0; i < n; i++)
-		(void)snprintf(forms[i], sizeof(forms[i]), "%s.0:%u@%s", devices[i].user,
-		    devices[i].device, devices[i].server);
-	qsort(forms, n, sizeof(*forms), compare_text);
+	for (size_t i = 0; i < n; i++) { /* few; and qsort would ask the kernel for its memory */
+		(void)snprintf(form, sizeof(form), "%s.0:%u@%s", devices[i].user, devices[i].device,
+		    devices[i].server);
+		for (at = i; at > 0 && strcmp(forms[at - 1], form) > 0; at--)
+			memcpy(forms[at], forms[at - 1], sizeof(form));
+		memcpy(forms[at], form, sizeof(form));
+	}
 	crypto_hash_sha256_init(&st);
 	for (size_t i = 0; i < n; i++)
 		crypto_hash_sha256_update(&st, (const uint8_t *)forms[i], strlen(forms[i]));

@@ -40,8 +40,8 @@ void devices_cancel(struct devices_request *r); /* NULL is fine */
 void devices_refresh_own(struct account *a);
 /* The list as stored has it; -1 if it has none that can be trusted (an empty one). */
 int devices_from_store(const Stored__DeviceList *l, struct device_list *out);
-/* "2:…" over device JIDs (protocol page 05, section 5); out: 12 bytes. Sorts the array. */
-void devices_phash(struct jid *devices, size_t n, char out[12]);
+/* "2:…" over device JIDs (protocol page 05, section 5); out: 12 bytes. */
+void devices_phash(const struct jid *devices, size_t n, char out[12]);
 
 /* <notification type=devices> and account_sync/devices: what must change is added to the unit. */
 void devices_notification(struct account *a, const struct node *n, struct unit *u);

@@ -33,7 +33,7 @@ struct engine {
 	char service_reason[32]; /* of the service's own database, "" = fine */
 	void (*settled)(struct service *);
 	struct event *settle;
-	uint64_t strangers;      /* stanzas for accounts or connections that are not there */
+	uint64_t strangers; /* stanzas for accounts or connections that are not there */
 };
 
 static void keyd_ask(struct engine *e);
@@ -56,9 +56,18 @@ settle(struct engine *e)
 {
 	int keyd = e->s->keyd_ready, store = strcmp(e->service_reason, "starting") != 0;
 	int hopeless = !keyd && strcmp(e->s->keyd_reason, "starting") != 0;
+	size_t opening = 0;
 
-	if (e->settled != NULL && ((keyd && store) || hopeless))
+	for (size_t i = 0; i < e->s->naccounts; i++)
+		opening += e->s->accounts[i]->opening;
+	if (e->settled != NULL && ((keyd && store && opening == 0) || hopeless))
 		event_active(e->settle, EV_TIMEOUT, 0);
+}
+
+void
+engine_account_opened(struct service *s)
+{
+	settle(s->engine);
 }
 
 void

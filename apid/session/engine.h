@@ -9,9 +9,12 @@
 /* Before the channels: make the accounts of the config. */
 void engine_init(struct service *s);
 
-/* After engine_start: fn is called once, when keyd and the store are ready, when it is clear that they
- * will not be, or after 15 s. Clients that come before would only hear "locked". */
+/* After engine_start: fn is called once, when keyd and the store are ready, when it is clear that
+ * they will not be, or after 15 s. Clients that come before would only hear "locked". */
 void engine_when_settled(struct service *s, void (*fn)(struct service *));
+
+/* The records of an account are read. */
+void engine_account_opened(struct service *s);
 
 /* What the channels bring (apid/channels.c). */
 void engine_store_state(struct service *s, const Stored__StoreState *st);

@@ -309,9 +309,10 @@ link_refused(
 
 	if (a->disabled)
 		call_failf(c, -1, "not_allowed", 0, "the account is disabled in the config");
-	else if (!a->opened)
-		call_failf(c, -14, "store_locked", 1, "the account is not open yet");
-	else if (a->dev.linked)
+	else if (!a->opened) {
+		e = api_error_closed(a);
+		call_fail(c, &e);
+	} else if (a->dev.linked)
 		call_failf(c, -9, "exists", 0, "the account is linked already");
 	else if (a->pair->running)
 		call_failf(c, -9, "conflict", 1, "it is being linked already");

@@ -74,6 +74,8 @@ state_body(const struct account *a)
 
 	if (a->code != 0)
 		json_object_set_new(o, "code", json_integer(a->code));
+	if (a->subcode != 0 && a->state == ACCOUNT_RESTRICTED)
+		json_object_set_new(o, "subcode", json_integer(a->subcode));
 	if (a->next_attempt_ms > 0)
 		json_object_set_new(o, "next_attempt_ms", json_integer(a->next_attempt_ms));
 	if (a->until_ms > 0)

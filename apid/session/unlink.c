@@ -29,6 +29,7 @@ struct erase {
 	unsigned code;
 	const char *user_action, *by;
 	int on_connect;
+	struct call *call; /* of account_unlink */
 	char jid[JID_TEXT_MAX];
 	struct unit *unit;
 	struct event *retry;
@@ -70,17 +71,18 @@ erase_stored(const struct unit_result *r, void *arg)
 	}
 	a->dev.linked = 0;
 	a->dev.has_jid = a->dev.has_lid = 0;
-	a->dev.exists = 0; /* account_open reads the new one when it is needed */
+	a->dev.exists = 0; /* the next link makes its own */
 	char user[sizeof(a->rec.account_user)];
 
 	memcpy(user, a->rec.account_user, sizeof(user));
 	memset(&a->rec, 0, sizeof(a->rec));
 	memcpy(a->rec.account_user, user, sizeof(user));
-	a->erasing = 0;
+	a->erasing = NULL;
 	outbox_reset(a);
 	contacts_reset(a->contacts);
 	state_set(a, e->state, e->reason, e->code, e->user_action, 0, 0);
 	outbox_state_changed(a);
+	call_ok(e->call, json_pack("{s:b}", "unlinked", 1));
 	event_free(e->retry);
 	free(e);
 }
@@ -127,30 +129,43 @@ erase_try(struct erase *e)
 	    &keyd__device_state__descriptor, 65536, ASK_DEADLINE_MS, erase_created, e);
 }
 
-void
-unlink_erase(struct account *a, enum account_state state, const char *reason, unsigned code,
-    const char *user_action, const char *by, int on_connect)
+static void
+erase(struct account *a, enum account_state state, const char *reason, unsigned code,
+    const char *user_action, const char *by, int on_connect, struct call *call)
 {
 	struct erase *e;
 
-	if (a->erasing || !a->dev.linked)
+	if (a->erasing || !a->dev.linked) {
+		if (a->erasing != NULL && a->erasing->call == NULL)
+			a->erasing->call = call; /* the service was quicker */
+		else
+			call_ok(call, json_pack("{s:b}", "unlinked", 1));
 		return;
+	}
 	if ((e = calloc(1, sizeof(*e))) == NULL ||
 	    (e->retry = evtimer_new(a->svc->base, erase_again, e)) == NULL)
 		fatal("unlink_erase");
-	a->erasing = 1;
+	a->erasing = e;
 	e->a = a;
-	e->state = state;
+	e->state = a->unlinking ? ACCOUNT_UNLINKED : state;
 	e->code = code;
 	e->user_action = user_action;
 	e->by = a->unlinking ? "self" : by;
 	e->on_connect = on_connect;
+	e->call = call;
 	(void)strncpy(e->reason, a->unlinking ? "unlinked" : reason, sizeof(e->reason) - 1);
 	(void)jid_format(&a->dev.jid, e->jid);
 	log_warnx("account %s: the device is gone (%s); its keys are retired", a->name, e->reason);
 	connect_stop(a);
 	send_reset(a);
 	erase_try(e);
+}
+
+void
+unlink_erase(struct account *a, enum account_state state, const char *reason, unsigned code,
+    const char *user_action, const char *by, int on_connect)
+{
+	erase(a, state, reason, code, user_action, by, on_connect, NULL);
 }
 
 /* ------------------------------------------------------------------ by us */
@@ -162,8 +177,7 @@ unlink_answered(const struct iq_answer *r, void *arg)
 	struct account *a = k->a;
 
 	if (r->ok || strcmp(r->why, "disconnected") == 0) {
-		unlink_erase(a, ACCOUNT_LOGGED_OUT, "unlinked", 0, "relink", "self", 0);
-		call_ok(k->call, json_pack("{s:b}", "unlinked", 1));
+		erase(a, ACCOUNT_UNLINKED, "unlinked", 0, "relink", "self", 0, k->call);
 	} else { /* the phone would still list the device */
 		call_failf(k->call, -3, "server_error", 1, "the service did not remove the device");
 	}

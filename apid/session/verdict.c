@@ -60,7 +60,7 @@ verdict_failure(const struct node *n, int64_t now_ms, struct verdict *v)
 			expire = node_get_int(n, "expire", BAN_MAX_S);
 			v->until_ms = now_ms + (expire < 0 ? 3600 : expire) * 1000;
 			if (node_get_int(n, "code", 99999) > 0)
-				v->code = (unsigned)node_get_int(n, "code", 99999);
+				v->subcode = (unsigned)node_get_int(n, "code", 99999);
 		}
 		return;
 	}

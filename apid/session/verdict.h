@@ -19,7 +19,7 @@ struct verdict {
 	enum account_state state; /* for STOP and ERASE */
 	char reason[64];          /* stable word */
 	const char *user_action;
-	unsigned code;
+	unsigned code, subcode; /* subcode: why a ban (page 01, 6.2) */
 	unsigned delay_ms;
 	int64_t until_ms; /* 0 = none */
 };
