@@ -434,6 +434,8 @@ def main():
     wanted = sys.argv[1:]
     passed = failed = 0
     for fn in TESTS:
+        if fn.__module__ != "__main__":  # a suite that lends its helpers
+            continue
         if wanted and not any(w in fn.__name__ for w in wanted):
             continue
         began = time.monotonic()
