@@ -205,8 +205,13 @@ crypt_sign(const uint8_t priv[32], const void *msg, size_t len, uint8_t sig[64])
 {
 	ec_private_key *key = NULL;
 	signal_buffer *out = NULL;
+	uint8_t clamped[32];
 
-	if (curve_decode_private_point(&key, priv, 32, signal_ctx) != 0 ||
+	memcpy(clamped, priv, 32);
+	clamped[0] &= 248;
+	clamped[31] &= 127;
+	clamped[31] |= 64;
+	if (curve_decode_private_point(&key, clamped, 32, signal_ctx) != 0 ||
 	    curve_calculate_signature(signal_ctx, &out, key, msg, len) != 0 ||
 	    signal_buffer_len(out) != SIG_LEN)
 		fatalx("signing failed");

@@ -35,21 +35,34 @@ ack(struct origin *o, const struct node *n, const struct jid *to, int error, con
 }
 
 static uint64_t
-hash_id(const char *id)
+hash_bytes(uint64_t h, const void *data, size_t len)
 {
-	uint64_t h = 1469598103934665603u;
+	const uint8_t *p = data;
 
-	for (; *id != '\0'; id++)
-		h = (h ^ (uint8_t)*id) * 1099511628211u;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ p[i]) * 1099511628211u;
+	return h;
+}
+
+/* Of the id and all ciphertexts: a client that repeats a stanza after a lost connection sends the
+ * same bytes, one that answers a retry by writing to everybody again does not. */
+static uint64_t
+hash_message(const struct node *n, const struct node *participants)
+{
+	const char *id = nodes_attr(n, "id");
+	uint64_t h = hash_bytes(1469598103934665603u, id, strlen(id));
+	const struct node *enc;
+
+	for (size_t i = 0; i < participants->nchildren; i++)
+		if ((enc = node_child(participants->children[i], "enc")) != NULL && enc->nbytes >= 32)
+			h = hash_bytes(h, enc->bytes + enc->nbytes - 32, 32);
 	return h == 0 ? 1 : h;
 }
 
-/* 1 = this device sent that id before; remembers it otherwise. */
+/* 1 = this device sent that stanza before; remembers it otherwise. */
 static int
-seen_before(struct device *d, const char *id)
+seen_before(struct device *d, uint64_t h)
 {
-	uint64_t h = hash_id(id);
-
 	if (d->recent == NULL && (d->recent = calloc(RECENT_IDS, sizeof(*d->recent))) == NULL)
 		fatal("device");
 	for (unsigned i = 0; i < RECENT_IDS; i++)
@@ -225,7 +238,7 @@ to_participants(struct origin *o, struct fanout *f, const struct node *participa
 		return;
 	}
 	if (!has_count(participants)) {
-		if (seen_before(f->from, nodes_attr(f->n, "id"))) {
+		if (seen_before(f->from, hash_message(f->n, participants))) {
 			ack(o, f->n, &f->to, 0, NULL);
 			return;
 		}

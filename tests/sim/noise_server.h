@@ -12,6 +12,8 @@ struct noise_identity {
 	uint8_t root_priv[32], root_pub[32];
 	uint8_t mid_priv[32], mid_pub[32];
 	uint8_t static_priv[32], static_pub[32];
+	uint32_t mid_serial, leaf_serial; /* of its certificates */
+	int64_t not_before, not_after;    /* their dates; 0 = around the time of the handshake */
 };
 
 /* What is wrong with the hello on purpose; one field of protocol page 11, 1.1 each. */

@@ -261,13 +261,13 @@ code_finish(struct phone *p, const struct node *reg)
 	    nodes_fixed(reg, "link_code_pairing_wrapped_key_bundle", bundle, sizeof(bundle)) != 0 ||
 	    nodes_fixed(reg, "companion_identity_public", who.identity, 32) != 0)
 		return;
-	c->waiting = 0;
 	if (pair_code_open_bundle(bundle, c->e_priv, c->companion_e,
 		phone_signal_identity_priv(p->signal), phone_signal_identity_pub(p->signal),
 		who.identity, who.secret) != 0) {
 		log_notice("phone of %s: wrong code typed", p->account->name);
-		return;
+		return; /* it may be typed again */
 	}
+	c->waiting = 0;
 	memcpy(who.noise, c->companion_noise, 32);
 	snprintf(who.ref, sizeof(who.ref), "%s", c->ref);
 	if (link_companion(p, &who, &why) < 0)

@@ -13,7 +13,7 @@ import { Agent } from 'node:https'
 import { createInterface } from 'node:readline'
 import makeWASocket, * as baileys from 'baileys'
 
-const { DisconnectReason, useMultiFileAuthState, WA_CERT_DETAILS } = baileys
+const { DisconnectReason, generateMessageIDV2, useMultiFileAuthState, WA_CERT_DETAILS } = baileys
 const debug = process.env.DRIVER_DEBUG !== undefined
 // stdout is for events only; a library of the package prints there
 console.log = console.info = console.debug = (...args) => debug && console.error(...args)
@@ -151,9 +151,11 @@ const commands = {
 		await connect()
 	},
 	async send(c) {
-		const r = await sock.sendMessage(c.to, { text: c.text })
-		remember(sent, r.key.id, r.message)
-		emit({ event: 'sent', ref: c.ref ?? null, id: r.key.id })
+		// known before it leaves: a retry can be asked for at once
+		const messageId = generateMessageIDV2(sock.user?.id)
+		remember(sent, messageId, { extendedTextMessage: { text: c.text } })
+		await sock.sendMessage(c.to, { text: c.text }, { messageId })
+		emit({ event: 'sent', ref: c.ref ?? null, id: messageId })
 	},
 	async read(c) {
 		await sock.readMessages(c.ids.map(id => ({ remoteJid: c.chat, id, fromMe: false })))
