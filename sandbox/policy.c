@@ -71,9 +71,8 @@
 /* Every child: an event loop on sockets that it was given, memory, time and entropy. */
 static const struct policy_call base[] = {
     {"read", ALLOW, ANY, "channels; the descriptors of the event loop"},
-    {"readv", ALLOW, ANY, "channels, buffered input"},
     {"write", ALLOW, ANY, "the log pipe"},
-    {"writev", ALLOW, ANY, "channels, buffered output"},
+    {"writev", ALLOW, ANY, "the C library's last words before abort"},
     {"recvmsg", ALLOW, ANY, "channels: frames with descriptors; the parent's packets"},
     /* the flags are bounded because MSG_FASTOPEN connects past Landlock's connect hook */
     {"sendmsg", ALLOW, {WITHIN(2, MSG_HOW)}, "channels: frames with descriptors"},
@@ -204,7 +203,6 @@ static const struct policy_call stored_calls[] = {
     {"getcwd", ALLOW, ANY, "SQLite: the full name of the database"},
     {"geteuid", ALLOW, ANY, "SQLite: owner of new files"},
     {"statfs", ALLOW, ANY, "free space: refuse before the disk is full"},
-    {"fstatfs", ALLOW, ANY, "free space: refuse before the disk is full"},
     {"fcntl", ALLOW, {EQ(1, F_SETLK)}, "database locks"},
     {"fcntl", ALLOW, {EQ(1, F_GETLK)}, "database locks"},
     {"mmap", ALLOW, {WITHIN(2, RW), EQ(3, MAP_SHARED)}, "the WAL index"},
@@ -218,10 +216,6 @@ static const struct policy_call apid_calls[] = {
     {"accept4", ALLOW, {EQ(0, APID_FD_LISTEN), WITHIN(3, SOCK_HOW)}, "clients"},
     {"getsockopt", ALLOW, {EQ(1, SOL_SOCKET), EQ(2, SO_PEERCRED)}, "who is the client"},
     {"getsockopt", ALLOW, {EQ(1, SOL_SOCKET), EQ(2, SO_PEERGROUPS)}, "which groups has it"},
-    {"getsockopt", ALLOW, {EQ(1, SOL_SOCKET), EQ(2, SO_ERROR)}, "why did a client go"},
-    {"ioctl", ALLOW, {EQ(1, 0x541b)}, "FIONREAD: libevent's buffers size a read"},
-    {"recvfrom", ALLOW, ANY, "clients: recv"},
-    {"sendto", ALLOW, {WITHIN(3, MSG_HOW), EQ(4, 0)}, "clients: send on a connected socket"},
     {"shutdown", ALLOW, ANY, "a refused client reads the reason first"},
     END,
 };

@@ -136,7 +136,7 @@ const struct act acts[] = {
     ALL_K(keyctl,              L),
     ALL_K(add_key,             L),
     ALL_K(tiocsti,             L),
-    ROW(fionread,              W,       K,    K,    W,       K,       W),
+    ROW(fionread,              W,       K,    K,    W,       K,       K),
     ALL_K(reboot,              L),
     ALL_K(kexec,               L),
     ALL_K(init_module,         L),
