@@ -17,17 +17,17 @@
 struct transport_engine {
 	struct event_base *base;
 	const struct settings *settings;
-	CURLM *multi;
-	struct event *timer;
 };
 
 struct transport {
 	struct transport_engine *engine;
 	const struct transport_handler *h;
 	void *arg;
+	CURLM *multi;
 	CURL *easy;
 	struct event *ev_read, *ev_write, *ev_done;
-	struct buf queue;   /* what is collected */
+	struct event *timer; /* libcurl's */
+	struct buf queue;    /* what is collected */
 	struct buf sending; /* what libcurl has seen: it must not move or shrink until it is gone */
 	size_t sent;
 	int open, paused, closed, busy;
@@ -58,6 +58,17 @@ destroy_if_idle(struct transport *t)
 }
 
 static void
+drop_handles(struct transport *t)
+{
+	curl_easy_cleanup(t->easy);
+	if (t->multi != NULL)
+		(void)curl_multi_cleanup(t->multi);
+	t->easy = NULL;
+	t->multi = NULL;
+	free_event(&t->timer);
+}
+
+static void
 transport_close(struct transport *t)
 {
 	curl_socket_t fd = CURL_SOCKET_BAD;
@@ -72,9 +83,8 @@ transport_close(struct transport *t)
 	if (t->open && curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK &&
 	    fd != CURL_SOCKET_BAD)
 		(void)shutdown(fd, SHUT_WR);
-	(void)curl_multi_remove_handle(t->engine->multi, t->easy);
-	curl_easy_cleanup(t->easy);
-	t->easy = NULL;
+	(void)curl_multi_remove_handle(t->multi, t->easy);
+	drop_handles(t);
 	destroy_if_idle(t);
 }
 
@@ -287,41 +297,29 @@ connected(struct transport *t)
 	t->open = 1;
 	if (!t->paused)
 		event_active(t->ev_read, EV_READ, 0);
-	t->busy++;
 	t->h->open(t->arg);
-	t->busy--;
-	destroy_if_idle(t);
 }
 
 static void
-check_multi(struct transport_engine *e)
+act(struct transport *t, curl_socket_t fd, int mask)
 {
+	int running, left;
 	CURLMsg *m;
-	int left;
 
-	while ((m = curl_multi_info_read(e->multi, &left)) != NULL) {
+	t->busy++;
+	(void)curl_multi_socket_action(t->multi, fd, mask, &running);
+	m = t->ended ? NULL : curl_multi_info_read(t->multi, &left);
+	if (m != NULL && m->msg == CURLMSG_DONE) {
 		CURLcode r = m->data.result;
-		struct transport *t = NULL;
 
-		if (m->msg != CURLMSG_DONE ||
-		    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t) != CURLE_OK ||
-		    t == NULL)
-			continue;
 		if (r == CURLE_OK)
 			connected(t);
 		else
 			end(t, reason_of(t, r),
 			    t->text[0] != '\0' ? t->text : curl_easy_strerror(r));
 	}
-}
-
-static void
-act(struct transport_engine *e, curl_socket_t fd, int mask)
-{
-	int running;
-
-	(void)curl_multi_socket_action(e->multi, fd, mask, &running);
-	check_multi(e);
+	t->busy--;
+	destroy_if_idle(t);
 }
 
 static void
@@ -342,40 +340,40 @@ on_multi_timer(evutil_socket_t fd, short what, void *arg)
 static int
 want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socketp)
 {
-	struct transport_engine *e = arg;
+	struct transport *t = arg;
 	struct event *ev = socketp;
 	short mask = EV_PERSIST;
 
 	/* freed, not only deleted: the descriptor may be closed and its number reused */
 	free_event(&ev);
 	if (what == CURL_POLL_REMOVE) {
-		(void)curl_multi_assign(e->multi, fd, NULL);
+		(void)curl_multi_assign(t->multi, fd, NULL);
 		return 0;
 	}
 	if ((what & CURL_POLL_IN) != 0)
 		mask |= EV_READ;
 	if ((what & CURL_POLL_OUT) != 0)
 		mask |= EV_WRITE;
-	ev = event_new(e->base, fd, mask, on_multi_socket, e);
+	ev = event_new(t->engine->base, fd, mask, on_multi_socket, t);
 	if (ev == NULL || event_add(ev, NULL) == -1)
 		free_event(&ev);
-	(void)curl_multi_assign(e->multi, fd, ev);
+	(void)curl_multi_assign(t->multi, fd, ev);
 	return ev == NULL ? -1 : 0;
 }
 
 static int
 want_timer(CURLM *multi, long ms, void *arg)
 {
-	struct transport_engine *e = arg;
+	struct transport *t = arg;
 	struct timeval tv;
 
 	if (ms < 0) {
-		(void)evtimer_del(e->timer);
+		(void)evtimer_del(t->timer);
 		return 0;
 	}
 	tv.tv_sec = ms / 1000;
 	tv.tv_usec = ms % 1000 * 1000;
-	return evtimer_add(e->timer, &tv);
+	return evtimer_add(t->timer, &tv);
 }
 
 /* Chain and host are verified against our bundle alone. */
@@ -425,10 +423,28 @@ set_way(CURL *c, const struct settings *s, struct transport *t)
 	(void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
 	(void)curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
+	(void)curl_easy_setopt(c, CURLOPT_MAXAGE_CONN, 1L); /* nothing is reused, ever */
 	(void)curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->text);
-	(void)curl_easy_setopt(c, CURLOPT_PRIVATE, t);
 	return r;
+}
+
+/* The two handles and their wiring. 0 or -1. */
+static int
+make_handles(struct transport *t, const struct settings *s)
+{
+	t->timer = evtimer_new(t->engine->base, on_multi_timer, t);
+	t->multi = curl_multi_init();
+	t->easy = curl_easy_init();
+	if (t->timer == NULL || t->multi == NULL || t->easy == NULL)
+		return -1;
+	(void)curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	(void)curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
+	(void)curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	(void)curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
+	if (set_way(t->easy, s, t) != CURLE_OK || set_tls(t->easy, s) != CURLE_OK)
+		return -1;
+	return curl_multi_add_handle(t->multi, t->easy) == CURLM_OK ? 0 : -1;
 }
 
 static struct transport *
@@ -441,13 +457,10 @@ transport_connect(struct transport_engine *e, const struct transport_handler *h,
 	t->engine = e;
 	t->h = h;
 	t->arg = arg;
-	t->easy = curl_easy_init();
 	t->ev_done = event_new(e->base, -1, 0, on_done, t);
-	if (t->easy == NULL || t->ev_done == NULL || set_way(t->easy, e->settings, t) != CURLE_OK ||
-	    set_tls(t->easy, e->settings) != CURLE_OK ||
-	    curl_multi_add_handle(e->multi, t->easy) != CURLM_OK) {
+	if (t->ev_done == NULL || make_handles(t, e->settings) == -1) {
 		log_errx("libcurl: cannot prepare a connection");
-		curl_easy_cleanup(t->easy);
+		drop_handles(t);
 		free_event(&t->ev_done);
 		free(t);
 		return NULL;
@@ -462,22 +475,13 @@ engine_new(struct event_base *base, const struct settings *s)
 {
 	struct transport_engine *e = calloc(1, sizeof(*e));
 
-	if (e == NULL)
-		return NULL;
-	e->base = base;
-	e->settings = s;
-	e->timer = evtimer_new(base, on_multi_timer, e);
-	if (e->timer == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-	    (e->multi = curl_multi_init()) == NULL) {
+	if (e == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		log_errx("libcurl: cannot be started");
-		free_event(&e->timer);
 		free(e);
 		return NULL;
 	}
-	(void)curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-	(void)curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e);
-	(void)curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-	(void)curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e);
+	e->base = base;
+	e->settings = s;
 	return e;
 }
 
@@ -486,8 +490,6 @@ engine_free(struct transport_engine *e)
 {
 	if (e == NULL)
 		return;
-	(void)curl_multi_cleanup(e->multi);
-	free_event(&e->timer);
 	curl_global_cleanup();
 	free(e);
 }

@@ -860,6 +860,68 @@ test_overflow(void **state)
 	down_again(w);
 }
 
+/* ---------------------------------------------------------------- the transport alone */
+
+struct ear {
+	int open, closed;
+	struct buf heard;
+};
+
+static void
+ear_open(void *arg)
+{
+	((struct ear *)arg)->open++;
+}
+
+static void
+ear_data(void *arg, const uint8_t *data, size_t len)
+{
+	assert_int_equal(buf_put(&((struct ear *)arg)->heard, data, len), 0);
+}
+
+static void
+ear_closed(void *arg, const char *reason, const char *text)
+{
+	((struct ear *)arg)->closed++;
+}
+
+/* A connection that rests, with bytes waiting for it, outlives the making of another one: libcurl
+ * ends what it takes for idle connections of more than a second then. */
+static void
+test_neighbours(void **state)
+{
+	static const struct transport_handler h = {
+	    .open = ear_open, .data = ear_data, .closed = ear_closed};
+	static const char request[] = "GET / HTTP/1.1\r\nSec-WebSocket-Key: "
+				      "dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+	struct world *w = WORLD(SERVE);
+	const struct transport_ops *ops = &transport_curl;
+	struct ear a = {.heard = BUF_INIT}, b = {.heard = BUF_INIT};
+	struct transport *ta = ops->connect(w->nd.engine, &h, &a), *tb;
+	int64_t end;
+
+	assert_non_null(ta);
+	ops->pause(ta, 1); /* the session tickets of the server stay where they are */
+	UNTIL(w, a.open);
+	end = clock_mono_ms() + 2500;
+	UNTIL(w, clock_mono_ms() > end);
+	tb = ops->connect(w->nd.engine, &h, &b);
+	assert_non_null(tb);
+	UNTIL(w, b.open);
+	ops->close(tb);
+	assert_int_equal(buf_put_str(ops->room(ta, sizeof(request)), request), 0);
+	ops->flush(ta);
+	ops->pause(ta, 0);
+	UNTIL(w, a.closed || a.heard.len > 20);
+	assert_int_equal(a.closed, 0);
+	assert_memory_equal(a.heard.data, "HTTP/1.1 101 ", 13);
+	ops->close(ta);
+	buf_clear(&a.heard);
+	buf_clear(&b.heard);
+	atomic_store(&w->server.most, 1); /* these were two on purpose */
+	world_free(w);
+}
+
 int
 main(void)
 {
@@ -888,6 +950,7 @@ main(void)
 	    cmocka_unit_test(test_large_waits),
 	    cmocka_unit_test(test_back_pressure),
 	    cmocka_unit_test(test_overflow),
+	    cmocka_unit_test(test_neighbours),
 	};
 	int r;
 
