@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 
-from harness import BUILD, Failure, UIDS, UNCONFINED, World, check, equal, main, program, test, wait_until
+from harness import BUILD, UIDS, UNCONFINED, WRAP, World, check, equal, main, program, test, wait_until
 
 DUMMY = os.path.join(BUILD, "dummy")
 
@@ -46,7 +46,8 @@ def starts_and_stops():
         for role in ("keyd", "netd", "stored"):
             ward.log.wait(role + r"\[\d+\]: info: GO with 0 bytes")
         pids = ward.pids()
-        equal(sorted(pids), ["apid", "keyd", "netd", "stored", "ward"], "processes")
+        if not WRAP:  # a wrapper's processes have its name
+            equal(sorted(pids), ["apid", "keyd", "netd", "stored", "ward"], "processes")
         equal(ward.stop(), 0, "exit status")
         check(gone(pids.values()), "processes are left")
 
@@ -67,6 +68,8 @@ def misbehaving_children():
 @test
 def killed_children():
     """whichever child is killed from outside, the log names it and the others end"""
+    if WRAP:
+        return
     with World(sim=False) as w:
         for role in ("keyd", "netd", "stored", "apid"):
             ward = ward_with(w, "good" + role).start()

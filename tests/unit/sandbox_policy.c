@@ -115,6 +115,14 @@ lint_finds_faults(void **state)
 
 /* ------------------------------------------------------------------ the filter itself */
 
+/* libseccomp asks the kernel; some tools that run tests do not pass that on. */
+static void
+needs_seccomp(void)
+{
+	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, NULL) == -1 && errno == ENOSYS)
+		skip();
+}
+
 struct program {
 	struct sock_filter ins[PROGRAM_MAX];
 	size_t n;
@@ -293,6 +301,7 @@ filter_is_the_table(void **state)
 	size_t i;
 	int r, k;
 
+	needs_seccomp();
 	for (r = 0; r < ROLE_COUNT; r++) {
 		const struct policy *p = policy_of((enum ward_role)r);
 
@@ -326,6 +335,7 @@ other_entries_die(void **state)
 	size_t i;
 	int r;
 
+	needs_seccomp();
 	for (r = 0; r < ROLE_COUNT; r++) {
 		program_of((enum ward_role)r, &prog);
 		for (i = 0; i < sizeof(archs) / sizeof(archs[0]); i++) {
@@ -453,6 +463,7 @@ spot_checks(void **state)
 	size_t i;
 	uint32_t got;
 
+	needs_seccomp();
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		program_of(t[i].role, &prog);
 		d.nr = seccomp_syscall_resolve_name(t[i].call);
