@@ -36,7 +36,8 @@ account_asked(struct account *a, struct account *who)
 	for (size_t i = 0; i < a->naskers; i++)
 		if (a->askers[i] == who)
 			return;
-	if ((more = realloc(a->askers, (a->naskers + 1) * sizeof(*more))) == NULL)
+	if ((more = realloc(a->askers, (a->naskers + 1) * sizeof(struct account *))) ==
+	    NULL) /* NOLINT(bugprone-sizeof-expression) */
 		fatal("askers");
 	a->askers = more;
 	a->askers[a->naskers++] = who;
@@ -213,6 +214,7 @@ account_free_all(void)
 	while ((a = TAILQ_FIRST(&accounts)) != NULL) {
 		phone_free(a->phone);
 		while ((d = TAILQ_FIRST(&a->devices)) != NULL)
+			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): off the list */
 			account_device_remove(d);
 		for (size_t i = 0; i < a->nblocklist; i++)
 			free(a->blocklist[i]);

@@ -84,7 +84,7 @@ crypt_hkdf(const void *salt, size_t saltlen, const void *ikm, size_t ikmlen, con
     size_t infolen, uint8_t *out, size_t outlen)
 {
 	static const uint8_t zero[32];
-	uint8_t prk[32], t[32], block[32 + 128 + 1];
+	uint8_t prk[32], t[32] = {0}, block[32 + 128 + 1];
 	size_t tlen = 0, done = 0;
 	uint8_t i = 0;
 
@@ -302,7 +302,8 @@ crypt_b64(const void *data, size_t len)
 
 	if (out == NULL)
 		fatal("base64");
-	return sodium_bin2base64(out, n, data, len, sodium_base64_VARIANT_ORIGINAL);
+	sodium_bin2base64(out, n, data, len, sodium_base64_VARIANT_ORIGINAL);
+	return out;
 }
 
 int

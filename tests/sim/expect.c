@@ -18,7 +18,7 @@ struct watch {
 	int64_t began_ms, last_ms;
 	char *last; /* the newest that matched, as text */
 };
-static TAILQ_HEAD(, watch) watches = TAILQ_HEAD_INITIALIZER(watches);
+static TAILQ_HEAD(watches, watch) watches = TAILQ_HEAD_INITIALIZER(watches);
 static int next_id = 1;
 
 static struct watch *
@@ -154,6 +154,7 @@ expect_fini(void)
 	struct watch *w;
 
 	while ((w = TAILQ_FIRST(&watches)) != NULL) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
 		if (w->waiter != NULL) {
 			w->once = 1;
 			answer(w);

@@ -56,7 +56,7 @@ struct fault {
 	int limited;
 	unsigned seen, done;
 };
-static TAILQ_HEAD(, fault) armed = TAILQ_HEAD_INITIALIZER(armed);
+static TAILQ_HEAD(faults, fault) armed = TAILQ_HEAD_INITIALIZER(armed);
 static int next_id = 1;
 
 static void
@@ -140,7 +140,6 @@ faults_arm(const json_t *o, const char **why)
 	const char *action = json_string_value(json_object_get(o, "action"));
 	struct fault *f = calloc(1, sizeof(*f));
 	unsigned code = 500;
-	int n;
 
 	if (f == NULL)
 		fatal("fault");
@@ -158,7 +157,7 @@ faults_arm(const json_t *o, const char **why)
 	f->count = 1;
 	if (number(o, "ms", 86400000, &f->ms) < 0 || number(o, "code", 999, &code) < 0 ||
 	    number(o, "after", 1000000000, &f->after) < 0 ||
-	    (n = number(o, "count", 1000000000, &f->count)) < 0)
+	    number(o, "count", 1000000000, &f->count) < 0)
 		goto bad;
 	f->limited = f->count != 0; /* count 0: always */
 	f->code = (int)code;

@@ -33,7 +33,8 @@ map_new(void)
 {
 	struct map *m = calloc(1, sizeof(*m));
 
-	if (m == NULL || (m->slots = calloc(64, sizeof(*m->slots))) == NULL)
+	if (m == NULL || (m->slots = calloc(64, sizeof(struct item *))) ==
+			     NULL) /* NOLINT(bugprone-sizeof-expression) */
 		fatal("map");
 	m->nslots = 64;
 	return m;
@@ -67,7 +68,8 @@ static void
 grow(struct map *m)
 {
 	size_t n = m->nslots * 4;
-	struct item **slots = calloc(n, sizeof(*slots)), *it, *next;
+	struct item **slots = calloc(n, sizeof(struct item *)), *it,
+		    *next; /* NOLINT(bugprone-sizeof-expression) */
 
 	if (slots == NULL)
 		fatal("map");
@@ -105,7 +107,7 @@ map_put(struct map *m, const char *key, const void *value, size_t len)
 		*p = it;
 		m->count++;
 	}
-	if (it->cap < len + 1) {
+	if (it->value == NULL || it->cap < len + 1) {
 		if ((it->value = realloc(it->value, len + 1)) == NULL)
 			fatal("map");
 		it->cap = len + 1;

@@ -54,7 +54,8 @@ hash_message(const struct node *n, const struct node *participants)
 	const struct node *enc;
 
 	for (size_t i = 0; i < participants->nchildren; i++)
-		if ((enc = node_child(participants->children[i], "enc")) != NULL && enc->nbytes >= 32)
+		if ((enc = node_child(participants->children[i], "enc")) != NULL &&
+		    enc->nbytes >= 32)
 			h = hash_bytes(h, enc->bytes + enc->nbytes - 32, 32);
 	return h == 0 ? 1 : h;
 }

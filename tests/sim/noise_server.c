@@ -160,16 +160,20 @@ noise_cert_chain(const struct noise_identity *id, int forgery, int64_t now, stru
 		crypt_keypair(other_priv, other_pub);
 	memcpy(mid_pub, id->mid_pub, 32);
 	memcpy(leaf_pub, forgery == NOISE_LEAF_KEY ? other_pub : id->static_pub, 32);
-	md.has_serial = md.has_issuer_serial = md.has_key = md.has_not_before = md.has_not_after = 1;
-	ld.has_serial = ld.has_issuer_serial = ld.has_key = ld.has_not_before = ld.has_not_after = 1;
+	md.has_serial = md.has_issuer_serial = md.has_key = md.has_not_before = md.has_not_after =
+	    1;
+	ld.has_serial = ld.has_issuer_serial = ld.has_key = ld.has_not_before = ld.has_not_after =
+	    1;
 	md.serial = id->mid_serial;
 	md.issuer_serial = forgery == NOISE_MID_ISSUER ? 7 : 0;
 	md.key = (ProtobufCBinaryData){32, mid_pub};
 	ld.serial = id->leaf_serial;
 	ld.issuer_serial = forgery == NOISE_LEAF_ISSUER ? 9 : id->mid_serial;
 	ld.key = (ProtobufCBinaryData){32, leaf_pub};
-	ld.not_before = md.not_before = (uint64_t)(id->not_before != 0 ? id->not_before : now - 86400);
-	ld.not_after = md.not_after = (uint64_t)(id->not_after != 0 ? id->not_after : now + 30 * 86400);
+	ld.not_before = md.not_before =
+	    (uint64_t)(id->not_before != 0 ? id->not_before : now - 86400);
+	ld.not_after = md.not_after =
+	    (uint64_t)(id->not_after != 0 ? id->not_after : now + 30 * 86400);
 	if (forgery == NOISE_EXPIRED)
 		ld.not_after = md.not_after = (uint64_t)(now - 3600);
 	if (forgery == NOISE_NOT_YET)

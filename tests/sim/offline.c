@@ -52,6 +52,7 @@ void
 offline_clear(struct device *d)
 {
 	while (!TAILQ_EMPTY(&d->queue))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
 		drop(d, TAILQ_FIRST(&d->queue));
 }
 

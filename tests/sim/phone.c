@@ -30,7 +30,7 @@ phone_new(struct device *self)
 	records_init(&p->receipts, KEPT);
 	p->retries = map_new();
 	/* epoch 1 of device 0 */
-	memcpy(p->sync_key_id, "\0\0\0\0\0\1", 6);
+	p->sync_key_id[5] = 1;
 	rng_bytes(p->sync_key, sizeof(p->sync_key));
 	phone_signal_public(p->signal, &self->keys);
 	return p;

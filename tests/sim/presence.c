@@ -13,12 +13,13 @@
 
 struct subscription {
 	TAILQ_ENTRY(subscription) link;
-	struct device *who;
+	struct device *who; /* NULL: over, to be swept up */
 	struct account *whom;
 	int lid; /* in the addressing that was asked */
 };
-static TAILQ_HEAD(, subscription) all = TAILQ_HEAD_INITIALIZER(all);
+static TAILQ_HEAD(subscriptions, subscription) all = TAILQ_HEAD_INITIALIZER(all);
 static unsigned count;
+static int sweep_due;
 
 static int
 is_available(const struct account *a)
@@ -51,7 +52,7 @@ tell_all(const struct account *a)
 	struct subscription *s;
 
 	TAILQ_FOREACH(s, &all, link)
-	if (s->whom == a)
+	if (s->who != NULL && s->whom == a)
 		tell(s);
 }
 
@@ -102,20 +103,37 @@ presence_in(struct origin *o, const struct node *n)
 		tell_all(a);
 }
 
-void
-presence_gone(struct device *d)
+/* A connection can end while its subscriptions are being told something. */
+static void
+sweep(void *arg)
 {
 	struct subscription *s, *next;
-	int was = d->available;
 
-	d->available = 0;
+	(void)arg;
+	sweep_due = 0;
 	for (s = TAILQ_FIRST(&all); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
-		if (s->who != d)
+		if (s->who != NULL)
 			continue;
 		TAILQ_REMOVE(&all, s, link);
 		free(s);
 		count--;
+	}
+}
+
+void
+presence_gone(struct device *d)
+{
+	struct subscription *s;
+	int was = d->available;
+
+	d->available = 0;
+	TAILQ_FOREACH(s, &all, link)
+	if (s->who == d)
+		s->who = NULL;
+	if (!sweep_due) {
+		sweep_due = 1;
+		loop_defer(sweep, NULL);
 	}
 	if (was && !is_available(d->account))
 		tell_all(d->account);

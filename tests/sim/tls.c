@@ -39,7 +39,7 @@ make_cert(EVP_PKEY *key, const char *cn, X509 *issuer, EVP_PKEY *issuer_key)
 		return NULL;
 	name = X509_get_subject_name(cert);
 	ok = X509_set_version(cert, 2) &&
-	     ASN1_INTEGER_set(X509_get_serialNumber(cert), (long)(1 + rng_below(0x7ffffffe))) &&
+	     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1 + (long)rng_below(0x7ffffffe)) &&
 	     X509_gmtime_adj(X509_getm_notBefore(cert), -86400) != NULL &&
 	     X509_gmtime_adj(X509_getm_notAfter(cert), 90L * 86400) != NULL &&
 	     X509_set_pubkey(cert, key) &&

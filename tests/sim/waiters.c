@@ -28,7 +28,7 @@ struct waiter {
 	int64_t deadline_ms;
 	struct http_request *req;
 };
-static TAILQ_HEAD(, waiter) waiters = TAILQ_HEAD_INITIALIZER(waiters);
+static TAILQ_HEAD(waiters, waiter) waiters = TAILQ_HEAD_INITIALIZER(waiters);
 static int ticking;
 
 static int

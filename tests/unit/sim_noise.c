@@ -236,6 +236,207 @@ test_forgeries(void **state)
 	assert_int_equal(noise_forgery_parse("nonsense"), -1);
 }
 
+/* --- a client that resumes with IK, written here from protocol page 01, 4.6 --- */
+
+struct client {
+	uint8_t h[32], ck[32], k[32], e_priv[32], e_pub[32], s_priv[32], s_pub[32];
+	uint32_t n;
+};
+
+static void
+c_hash(struct client *c, const void *data, size_t len)
+{
+	uint8_t both[2048];
+
+	assert_true(len <= sizeof(both) - 32);
+	memcpy(both, c->h, 32);
+	memcpy(both + 32, data, len);
+	crypt_sha256(both, 32 + len, c->h);
+}
+
+static void
+c_start(struct client *c, const char *name)
+{
+	if (strlen(name) > 32)
+		crypt_sha256(name, strlen(name), c->h);
+	else {
+		memset(c->h, 0, 32);
+		memcpy(c->h, name, strlen(name));
+	}
+	memcpy(c->ck, c->h, 32);
+	memcpy(c->k, c->h, 32);
+	c->n = 0;
+	c_hash(c, "WA\6\3", 4);
+}
+
+static void
+c_dh(struct client *c, const uint8_t priv[32], const uint8_t pub[32])
+{
+	uint8_t shared[32], out[64];
+
+	assert_int_equal(crypt_x25519(shared, priv, pub), 0);
+	crypt_hkdf(c->ck, 32, shared, 32, NULL, 0, out, 64);
+	memcpy(c->ck, out, 32);
+	memcpy(c->k, out + 32, 32);
+	c->n = 0;
+}
+
+static void
+c_seal(struct client *c, const void *data, size_t len, uint8_t *out)
+{
+	uint8_t iv[12] = {0};
+
+	iv[11] = (uint8_t)c->n++;
+	crypt_gcm_seal(c->k, iv, c->h, 32, data, len, out);
+	c_hash(c, out, len + TAG_LEN);
+}
+
+static int
+c_open(struct client *c, const ProtobufCBinaryData *in, uint8_t *out)
+{
+	uint8_t iv[12] = {0};
+
+	iv[11] = (uint8_t)c->n++;
+	if (crypt_gcm_open(c->k, iv, c->h, 32, in->data, in->len, out) != 0)
+		return -1;
+	c_hash(c, in->data, in->len);
+	return 0;
+}
+
+/* ClientHello{ephemeral, static, payload}, packed. */
+static uint8_t *
+ik_hello(struct client *c, const uint8_t rs[32], size_t *len)
+{
+	Wa6__HandshakeMessage m = WA6__HANDSHAKE_MESSAGE__INIT;
+	Wa6__HandshakeMessage__ClientHello ch = WA6__HANDSHAKE_MESSAGE__CLIENT_HELLO__INIT;
+	uint8_t enc_s[48], enc_pl[7 + TAG_LEN];
+
+	crypt_keypair(c->e_priv, c->e_pub);
+	crypt_keypair(c->s_priv, c->s_pub);
+	c_start(c, "Noise_IK_25519_AESGCM_SHA256");
+	c_hash(c, rs, 32);
+	c_hash(c, c->e_pub, 32);
+	c_dh(c, c->e_priv, rs);
+	c_seal(c, c->s_pub, 32, enc_s);
+	c_dh(c, c->s_priv, rs);
+	c_seal(c, "payload", 7, enc_pl);
+	ch.has_ephemeral = ch.has_static_ = ch.has_payload = 1;
+	ch.ephemeral = (ProtobufCBinaryData){32, c->e_pub};
+	ch.static_ = (ProtobufCBinaryData){sizeof(enc_s), enc_s};
+	ch.payload = (ProtobufCBinaryData){sizeof(enc_pl), enc_pl};
+	m.client_hello = &ch;
+	return pb_pack(&m.base, len);
+}
+
+static void
+c_keys(const struct client *c, uint8_t tx[32], uint8_t rx[32])
+{
+	uint8_t out[64];
+
+	crypt_hkdf(c->ck, 32, NULL, 0, NULL, 0, out, 64);
+	memcpy(tx, out, 32);
+	memcpy(rx, out + 32, 32);
+}
+
+static void
+test_ik(void **state)
+{
+	struct noise_identity id;
+	struct buf hello = BUF_INIT, payload = BUF_INIT;
+	struct pb_arena *a = pb_arena_new(65536);
+	Wa6__HandshakeMessage *m;
+	uint8_t e_priv[32], e_pub[32], tx[32], rx[32], stx[32], srx[32], cert[1024], *in;
+	struct client c;
+	struct noise s;
+	size_t len;
+
+	(void)state;
+	noise_identity_new(&id);
+	in = ik_hello(&c, id.static_pub, &len);
+	crypt_keypair(e_priv, e_pub);
+	assert_int_equal(
+	    noise_hello(&s, &id, e_priv, in, len, NOISE_HONEST, 1800000000, &hello, &payload), 1);
+	assert_int_equal(payload.len, 7);
+	assert_memory_equal(payload.data, "payload", 7);
+	assert_memory_equal(s.rs, c.s_pub, 32);
+	m = pb_unpack(
+	    &wa6__handshake_message__descriptor, hello.data, hello.len, a, PB_STRICT, NULL);
+	assert_non_null(m);
+	assert_false(m->server_hello->has_static_);
+	c_hash(&c, m->server_hello->ephemeral.data, 32);
+	c_dh(&c, c.e_priv, m->server_hello->ephemeral.data);
+	c_dh(&c, c.s_priv, m->server_hello->ephemeral.data);
+	assert_int_equal(c_open(&c, &m->server_hello->payload, cert), 0);
+	c_keys(&c, tx, rx);
+	noise_split(&s, srx, stx);
+	assert_memory_equal(tx, srx, 32);
+	assert_memory_equal(rx, stx, 32);
+	free(in);
+	pb_arena_free(a);
+	buf_clear(&hello);
+	buf_clear(&payload);
+}
+
+/* A client with a stale key, and one that is refused on purpose, go on with the fallback. */
+static void
+ik_falls_back(int forgery, int stale)
+{
+	struct noise_identity id, old;
+	struct buf hello = BUF_INIT, payload = BUF_INIT;
+	struct pb_arena *a = pb_arena_new(65536);
+	Wa6__HandshakeMessage *m, out = WA6__HANDSHAKE_MESSAGE__INIT;
+	Wa6__HandshakeMessage__ClientFinish cf = WA6__HANDSHAKE_MESSAGE__CLIENT_FINISH__INIT;
+	uint8_t e_priv[32], e_pub[32], rs[32], cert[1024], enc_s[48], enc_pl[5 + TAG_LEN], *in,
+	    *finish;
+	struct client c;
+	struct noise s;
+	size_t len;
+
+	noise_identity_new(&id);
+	noise_identity_new(&old);
+	in = ik_hello(&c, stale ? old.static_pub : id.static_pub, &len);
+	crypt_keypair(e_priv, e_pub);
+	assert_int_equal(
+	    noise_hello(&s, &id, e_priv, in, len, forgery, 1800000000, &hello, &payload), 0);
+	m = pb_unpack(
+	    &wa6__handshake_message__descriptor, hello.data, hello.len, a, PB_STRICT, NULL);
+	assert_non_null(m);
+	assert_true(m->server_hello->has_static_);
+	c_start(&c, "Noise_XXfallback_25519_AESGCM_SHA256");
+	c_hash(&c, c.e_pub, 32);
+	c_hash(&c, m->server_hello->ephemeral.data, 32);
+	c_dh(&c, c.e_priv, m->server_hello->ephemeral.data);
+	assert_int_equal(c_open(&c, &m->server_hello->static_, rs), 0);
+	assert_memory_equal(rs, id.static_pub, 32);
+	c_dh(&c, c.e_priv, rs);
+	assert_int_equal(c_open(&c, &m->server_hello->payload, cert), 0);
+	c_seal(&c, c.s_pub, 32, enc_s);
+	c_dh(&c, c.s_priv, m->server_hello->ephemeral.data);
+	c_seal(&c, "login", 5, enc_pl);
+	cf.has_static_ = cf.has_payload = 1;
+	cf.static_ = (ProtobufCBinaryData){sizeof(enc_s), enc_s};
+	cf.payload = (ProtobufCBinaryData){sizeof(enc_pl), enc_pl};
+	out.client_finish = &cf;
+	finish = pb_pack(&out.base, &len);
+	assert_int_equal(noise_finish(&s, finish, len, &payload), 0);
+	assert_int_equal(payload.len, 5);
+	assert_memory_equal(payload.data, "login", 5);
+	assert_memory_equal(s.rs, c.s_pub, 32);
+	free(in);
+	free(finish);
+	pb_arena_free(a);
+	buf_clear(&hello);
+	buf_clear(&payload);
+}
+
+static void
+test_fallback(void **state)
+{
+	(void)state;
+	ik_falls_back(NOISE_IK_REFUSED, 0);
+	ik_falls_back(NOISE_HONEST, 1);
+}
+
 static int
 setup(void **state)
 {
@@ -261,6 +462,8 @@ main(void)
 	    cmocka_unit_test(test_finish_wrong),
 	    cmocka_unit_test(test_hello_malformed),
 	    cmocka_unit_test(test_forgeries),
+	    cmocka_unit_test(test_ik),
+	    cmocka_unit_test(test_fallback),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
