@@ -164,7 +164,7 @@ static void
 every_point(int rc, int error, int stays, const char *kind)
 {
 	char committed[UNITS + 1] = "", what[64];
-	int at, points = 0, failed = 0, step = getenv("WARD_SLOW") != NULL ? 7 : 1;
+	int at, points = 0, failed = 0, step = getenv("WARD_SLOW") != NULL ? 4 : 1;
 
 	for (at = 1;; at += step) {
 		struct fault f = {.rc = rc, .error = error, .at = at, .stays = stays};

@@ -213,6 +213,35 @@ test_chain_fails_and_others_go_on(void **state)
 	rig_free(g);
 }
 
+/* What the failed one had written already goes, and only that, though both share a transaction. */
+static void
+test_failed_unit_leaves_nothing(void **state)
+{
+	struct rig *g = rig_open(1);
+	struct rig_reply r1, r2;
+	Stored__Stats stats;
+
+	rig_unit_open(g, "a", 1);
+	rig_unit_open(g, "a", 2);
+	rig_stage(g, "a", 1, "first", 1, "x");
+	rig_stage(g, "a", 1, "second", 7, "bad");
+	rig_stage(g, "a", 2, "other", 1, "good");
+	rig_settle(g);
+	rig_commit(g, "a", 1, 2, "{}", "key", &r1);
+	rig_commit(g, "a", 2, 1, "{}", "key", &r2);
+	RIG_UNTIL(g, r1.came && r2.came);
+	assert_string_equal(rig_result(&r1)->reason, "version");
+	assert_true(rig_result(&r2)->committed);
+	assert_int_not_equal(rig_result(&r2)->seqs[0], 0); /* its key was not taken */
+	rig_reply_clear(&r1);
+	rig_reply_clear(&r2);
+	rig_stats(g, &stats);
+	assert_int_equal(stats.transactions, 1);
+	assert_int_equal(rig_record(g, "a", "first", NULL, 0), 0);
+	assert_int_equal(rig_record(g, "a", "other", NULL, 0), 1);
+	rig_free(g);
+}
+
 static void
 test_abort(void **state)
 {
@@ -505,6 +534,7 @@ main(void)
 	    T(test_group_shares_a_sync),
 	    T(test_versions),
 	    T(test_chain_fails_and_others_go_on),
+	    T(test_failed_unit_leaves_nothing),
 	    T(test_abort),
 	    T(test_deadlines),
 	    T(test_more_stages_than_apid_knows),
