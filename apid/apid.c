@@ -64,6 +64,7 @@ main(int argc, char **argv)
 {
 	struct child child;
 	struct service service = {0};
+	int status;
 
 	child_boot(&child, ROLE_APID, argc, argv);
 	warm_up();
@@ -81,5 +82,9 @@ main(int argc, char **argv)
 	channels_open(&service, &child, APID_FD_KEYD, APID_FD_NETD, APID_FD_STORED,
 	    child_channel_broken, child_channel_closed);
 	child_ready(&child);
-	return child_run(&child);
+	status = child_run(&child);
+	engine_free(&service);
+	flow_set_free(service.flows);
+	free(service.sandbox_report);
+	return status;
 }

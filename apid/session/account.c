@@ -19,6 +19,7 @@
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/state.h"
+#include "apid/session/unlink.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -56,6 +57,7 @@ account_free(struct account *a)
 {
 	if (a == NULL)
 		return;
+	unlink_free(a);
 	sender_free(a->sender);
 	outbox_free(a->outbox);
 	receipts_free(a->receipts);

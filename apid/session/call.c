@@ -138,14 +138,21 @@ call_cancel_client(struct service *s, const void *client)
 void
 call_cancel_all(struct service *s)
 {
+	struct call *c;
+
+	TAILQ_FOREACH (c, &calls, link)
+		if (c->svc == s)
+			c->fn = NULL;
+}
+
+void
+call_free_all(struct service *s)
+{
 	struct call *c, *next;
 
 	for (c = TAILQ_FIRST(&calls); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (c->svc == s) {
-			c->fn = NULL;
-			if (c->ended)
-				call_drop(c);
-		}
+		if (c->svc == s)
+			call_drop(c);
 	}
 }

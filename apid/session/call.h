@@ -15,5 +15,7 @@ void call_failf(struct call *c, int code, const char *reason, int retryable, con
 struct api_error api_error_make(int code, const char *reason, int retryable, const char *message);
 void call_cancel_client(struct service *s, const void *client);
 void call_cancel_all(struct service *s);
+/* When nobody holds one any more. */
+void call_free_all(struct service *s);
 
 #endif

@@ -11,8 +11,10 @@
 #include "apid/message/outbox.h"
 #include "apid/message/recv.h"
 #include "apid/message/send.h"
+#include "apid/channels.h"
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
+#include "apid/session/iq.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
 #include "common/clock.h"
@@ -307,6 +309,25 @@ engine_stop(struct service *s)
 	evtimer_del(s->engine->keyd_poll);
 	evtimer_del(s->engine->settle);
 	call_cancel_all(s);
+}
+
+void
+engine_free(struct service *s)
+{
+	s->stopping = 1;
+	for (size_t i = 0; i < s->naccounts; i++)
+		iq_fail_all(s->accounts[i]);
+	channels_close(s);
+	for (size_t i = 0; i < s->naccounts; i++)
+		account_free(s->accounts[i]);
+	call_free_all(s);
+	free(s->accounts);
+	s->accounts = NULL;
+	s->naccounts = 0;
+	event_free(s->engine->keyd_poll);
+	event_free(s->engine->settle);
+	free(s->engine);
+	s->engine = NULL;
 }
 
 void

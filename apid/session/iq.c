@@ -188,6 +188,13 @@ iq_disconnected(struct account *a)
 	}
 }
 
+void
+iq_fail_all(struct account *a)
+{
+	while (!TAILQ_EMPTY(&a->iq->pending))
+		iq_fail(TAILQ_FIRST(&a->iq->pending), "disconnected");
+}
+
 size_t
 iq_pending(const struct account *a)
 {

@@ -34,6 +34,8 @@ struct node *iq_new(const char *type, const char *xmlns);
 int iq_answered(struct account *a, const struct node *n);
 /* The connection is gone: all pending requests fail with "disconnected". */
 void iq_disconnected(struct account *a);
+/* At the end: also those whose failure waits for the loop. */
+void iq_fail_all(struct account *a);
 size_t iq_pending(const struct account *a);
 
 #endif

@@ -168,6 +168,17 @@ unlink_erase(struct account *a, enum account_state state, const char *reason, un
 	erase(a, state, reason, code, user_action, by, on_connect, NULL);
 }
 
+void
+unlink_free(struct account *a)
+{
+	if (a->erasing == NULL)
+		return;
+	unit_detach(a->erasing->unit);
+	event_free(a->erasing->retry);
+	free(a->erasing);
+	a->erasing = NULL;
+}
+
 /* ------------------------------------------------------------------ by us */
 
 static void

@@ -11,4 +11,6 @@
 void unlink_erase(struct account *a, enum account_state state, const char *reason, unsigned code,
     const char *user_action, const char *by, int on_connect);
 
+void unlink_free(struct account *a);
+
 #endif
