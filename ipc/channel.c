@@ -253,6 +253,12 @@ channel_resume(struct channel *ch)
 	later(ch);
 }
 
+const char *
+channel_name(const struct channel *ch)
+{
+	return ch->name;
+}
+
 int
 channel_full(const struct channel *ch)
 {

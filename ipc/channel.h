@@ -61,6 +61,7 @@ void channel_free(struct channel *ch);
 
 void channel_set_state(struct channel *ch, unsigned state_bit); /* exactly one bit */
 unsigned channel_state(const struct channel *ch);
+const char *channel_name(const struct channel *ch); /* as configured */
 
 /* Stop and go on reading (back-pressure towards the peer); nests by count. */
 void channel_pause(struct channel *ch);
