@@ -37,6 +37,7 @@ struct child_control {
 	struct sandbox_state state;
 	struct buf libraries;
 	struct event *event;
+	char closed[64]; /* the channel that a peer closed first; "" = none */
 	uint8_t packet[CONTROL_PACKET_MAX];
 	int went, stopping, status;
 };
@@ -129,7 +130,8 @@ warm_up(struct child *c)
 	if (getrandom(draw, sizeof(draw), 0) != (ssize_t)sizeof(draw))
 		fatal("getrandom");
 	tzset();
-	/* glibc before 2.37 asks once for the size of memory (sysinfo) when it sorts more than 1 KiB */
+	/* glibc before 2.37 asks once for the size of memory (sysinfo) when it sorts more than 1
+	 * KiB */
 	qsort(big, sizeof(big) / sizeof(big[0]), sizeof(big[0]), compare_bytes);
 	if (c->role != ROLE_NETD)
 		return;
@@ -201,6 +203,8 @@ child_confine(struct child *c)
 	fatalx("a build with sanitizers cannot be confined: set developer_unconfined = yes");
 #endif
 	sandbox_enter(&ctl->params, &ctl->state);
+	if (ctl->state.landlock_abi == 0)
+		log_warnx("this kernel has no Landlock: files and ports are held by seccomp alone");
 	log_debug("confined: %u system calls, Landlock ABI %d", ctl->state.calls,
 	    ctl->state.landlock_abi);
 }
@@ -297,11 +301,13 @@ child_channel_broken(struct channel *ch, void *child, const char *why)
 {
 	struct child *c = child;
 
+	if (!c->control->stopping)
+		on_control(FD_CONTROL, EV_READ, c); /* STOP may be there, not yet read */
 	if (c->control->stopping) {
-		log_info("channel ended while stopping: %s", why);
+		log_info("%s: ended while stopping: %s", channel_name(ch), why);
 		return;
 	}
-	child_incident(c, "a peer broke the contract: %s", why);
+	child_incident(c, "%s: the peer broke the contract: %s", channel_name(ch), why);
 }
 
 /* A peer that closed while neither we nor it were told to stop. */
@@ -311,7 +317,7 @@ on_closed_for_long(evutil_socket_t fd, short what, void *arg)
 	struct child *c = arg;
 
 	if (!c->control->stopping)
-		child_incident(c, "a peer closed its channel");
+		child_incident(c, "%s: the peer closed its channel", c->control->closed);
 }
 
 void
@@ -320,11 +326,12 @@ child_channel_closed(struct channel *ch, void *child)
 	struct child *c = child;
 	const struct timeval grace = {CLOSED_GRACE_S, 0};
 
-	if (c->control->stopping)
+	if (c->control->stopping || c->control->closed[0] != '\0')
 		return;
+	(void)snprintf(c->control->closed, sizeof(c->control->closed), "%s", channel_name(ch));
 	/* Either the peer has died, and the parent, who knows how, ends us; or the service is
 	 * stopping and the peer had its STOP before us. Both come within moments: only after them
 	 * is it an incident. */
 	if (event_base_once(c->base, -1, EV_TIMEOUT, on_closed_for_long, c, &grace) == -1)
-		child_incident(c, "a peer closed its channel");
+		child_incident(c, "%s: the peer closed its channel", c->control->closed);
 }

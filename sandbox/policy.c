@@ -107,7 +107,6 @@ static const struct policy_call base[] = {
     {"futex", ALLOW, {PLUS(1, FUTEX_WAIT_BITSET, FUTEX_PLAIN)}, "locks with a deadline, join"},
     {"futex", ALLOW, {PLUS(1, FUTEX_WAKE_BITSET, FUTEX_PLAIN)}, "locks with a deadline"},
 
-    {"sysinfo", ALLOW, ANY, "glibc 2.36: qsort asks how much memory there is"},
     {"getrandom", ALLOW, ANY, "entropy"},
     {"getpid", ALLOW, ANY, "OpenSSL at each random draw, log lines"},
     {"gettid", ALLOW, ANY, "abort"},

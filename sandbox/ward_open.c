@@ -218,4 +218,9 @@ ward_open_ca(struct ward *w)
 		fatal("CA bundle %s (network.ca_file names another)", path);
 	if (fstat(w->ca, &st) == -1 || !S_ISREG(st.st_mode))
 		fatalx("CA bundle %s: must be a file", path);
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & S_IWOTH) != 0)
+		fatalx(
+		    "CA bundle %s: must belong to root or to the user who starts ward, and not be "
+		    "writable by everybody",
+		    path);
 }
