@@ -155,7 +155,7 @@ conn_bury(struct conn *c)
 	event_del(c->timer);
 	TAILQ_REMOVE(&conns, c, link);
 	TAILQ_INSERT_TAIL(&dead, c, link);
-	loop_defer(reap, NULL);
+	loop_defer(reap, NULL, NULL);
 }
 
 /* The model lets go of it; from here on it only drains. */

@@ -106,7 +106,7 @@ put_frame_faulty(struct conn *c, uint8_t *frame, size_t len, enum frame_fault fa
 		break;
 	case FRAME_JOIN:
 		evbuffer_add(c->joined, frame, len);
-		loop_after(REORDER_MS, unjoin_later, (void *)(uintptr_t)c->id);
+		loop_after(REORDER_MS, unjoin_later, (void *)(uintptr_t)c->id, NULL);
 		return;
 	default:
 		break;
@@ -165,6 +165,15 @@ struct held {
 };
 
 static void
+held_free(void *arg)
+{
+	struct held *h = arg;
+
+	node_free(h->n);
+	free(h);
+}
+
+static void
 release(void *arg)
 {
 	struct held *h = arg;
@@ -176,8 +185,7 @@ release(void *arg)
 		else
 			conn_send_now(c, h->n, h->frame);
 	}
-	node_free(h->n);
-	free(h);
+	held_free(h);
 }
 
 void
@@ -191,7 +199,7 @@ conn_hold(struct conn *c, const struct node *n, int in, unsigned ms, enum frame_
 	h->n = nodes_copy(n);
 	h->in = in;
 	h->frame = frame;
-	loop_after(ms, release, h);
+	loop_after(ms, release, h, held_free);
 }
 
 static void
@@ -256,7 +264,7 @@ unhold_both(void *arg)
 void
 conn_unhold_later(struct conn *c)
 {
-	loop_after(REORDER_MS, unhold_both, (void *)(uintptr_t)c->id);
+	loop_after(REORDER_MS, unhold_both, (void *)(uintptr_t)c->id, NULL);
 }
 
 /* The faults of one outgoing stanza. */

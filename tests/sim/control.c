@@ -372,7 +372,7 @@ static json_t *
 cmd_shutdown(struct call *c)
 {
 	(void)c;
-	loop_after(50, stop, NULL);
+	loop_after(50, stop, NULL, NULL);
 	return json_object();
 }
 

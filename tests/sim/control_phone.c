@@ -55,8 +55,10 @@ struct burst {
 };
 
 static void
-burst_free(struct burst *b)
+burst_free(void *arg)
 {
+	struct burst *b = arg;
+
 	free(b->text);
 	free(b->ids);
 	free(b);
@@ -82,9 +84,9 @@ burst_turn(void *arg)
 	if (b->done == b->n)
 		burst_free(b);
 	else if (b->gap_ms > 0)
-		loop_after(b->gap_ms, burst_turn, b);
+		loop_after(b->gap_ms, burst_turn, b, burst_free);
 	else
-		loop_after(0, burst_turn, b);
+		loop_after(0, burst_turn, b, burst_free);
 }
 
 static json_t *

@@ -11,6 +11,7 @@ struct later {
 	TAILQ_ENTRY(later) link;
 	void (*fn)(void *);
 	void *arg;
+	void (*drop)(void *);
 	struct event *timer;
 };
 TAILQ_HEAD(laters, later);
@@ -68,13 +69,13 @@ loop_fini(void)
 {
 	struct later *l;
 
-	while ((l = TAILQ_FIRST(&deferred)) != NULL) {
-		TAILQ_REMOVE(&deferred, l, link);
-		free(l);
-	}
+	TAILQ_CONCAT(&timed, &deferred, link);
 	while ((l = TAILQ_FIRST(&timed)) != NULL) {
 		TAILQ_REMOVE(&timed, l, link);
-		event_free(l->timer);
+		if (l->timer != NULL)
+			event_free(l->timer);
+		if (l->drop != NULL)
+			l->drop(l->arg);
 		free(l);
 	}
 	if (kick != NULL)
@@ -110,7 +111,7 @@ loop_advance(int64_t seconds)
 }
 
 void
-loop_defer(void (*fn)(void *), void *arg)
+loop_defer(void (*fn)(void *), void *arg, void (*drop)(void *))
 {
 	struct later *l;
 
@@ -118,12 +119,13 @@ loop_defer(void (*fn)(void *), void *arg)
 		fatal("later");
 	l->fn = fn;
 	l->arg = arg;
+	l->drop = drop;
 	TAILQ_INSERT_TAIL(&deferred, l, link);
 	event_active(kick, EV_TIMEOUT, 0);
 }
 
 void
-loop_after(unsigned ms, void (*fn)(void *), void *arg)
+loop_after(unsigned ms, void (*fn)(void *), void *arg, void (*drop)(void *))
 {
 	struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000};
 	struct later *l;
@@ -132,6 +134,7 @@ loop_after(unsigned ms, void (*fn)(void *), void *arg)
 		fatal("later");
 	l->fn = fn;
 	l->arg = arg;
+	l->drop = drop;
 	if ((l->timer = evtimer_new(base, run_timed, l)) == NULL)
 		fatal("timer");
 	TAILQ_INSERT_TAIL(&timed, l, link);

@@ -14,9 +14,9 @@ int64_t loop_now_ms(void); /* the service's idea of the time */
 int64_t loop_now(void);    /* the same in seconds */
 void loop_advance(int64_t seconds);
 
-/* Call fn once, after what runs now, in order; or after a delay. Both die with the loop: fn is then
- * never called, so `arg` must not be the only owner of anything but memory. */
-void loop_defer(void (*fn)(void *), void *arg);
-void loop_after(unsigned ms, void (*fn)(void *), void *arg);
+/* Call fn once, after what runs now, in order; or after a delay. If the loop ends first, drop (may
+ * be NULL) gets the argument instead, to free it. */
+void loop_defer(void (*fn)(void *), void *arg, void (*drop)(void *));
+void loop_after(unsigned ms, void (*fn)(void *), void *arg, void (*drop)(void *));
 
 #endif

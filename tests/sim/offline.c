@@ -175,7 +175,7 @@ offline_pump(struct device *d)
 
 	if (d->id == 0) {
 		if (phone_is_on(d->account->phone) && phone_pump_due(d->account->phone))
-			loop_defer(run_phone, d->account->phone);
+			loop_defer(run_phone, d->account->phone, NULL);
 		return;
 	}
 	while ((e = d->unsent) != NULL && d->phase >= DEVICE_BACKLOG && conn_has_room(d->conn)) {

@@ -443,7 +443,7 @@ signed_in(struct conn *c, struct registration *r, const struct node *iq)
 	add_device(r, &identity);
 	buf_clear(&identity);
 	login_stream_error(c, 515, NULL);
-	loop_after(5000, close_later, (void *)(uintptr_t)conn_id(c));
+	loop_after(5000, close_later, (void *)(uintptr_t)conn_id(c), NULL);
 }
 
 /* --- pairing by code --- */

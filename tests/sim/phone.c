@@ -84,8 +84,24 @@ phone_settings(struct phone *p)
 void
 phone_settings_changed(struct phone *p)
 {
-	if (p->set.on)
-		offline_pump(p->self);
+	struct device *d;
+
+	if (!p->set.on)
+		return;
+	offline_pump(p->self);
+	TAILQ_FOREACH(d, &p->account->devices, link)
+	if (d->id != 0 && d->phase >= DEVICE_BACKLOG)
+		phone_new_companion(p, d);
+}
+
+void
+phone_new_companion(struct phone *p, struct device *d)
+{
+	if (d->provisioned || !p->set.on)
+		return;
+	d->provisioned = 1;
+	if (p->set.provision)
+		phone_provision(p, d);
 }
 
 void

@@ -23,8 +23,10 @@ void phone_make_prekey(struct phone *p, struct prekey *out);
 void phone_forget_device(struct phone *p, unsigned id);
 /* Signs the list of the account's devices as it is and uploads it. */
 void phone_sign_list(struct phone *p);
-/* A companion is active for the first time: key share, history, app state. */
-void phone_provision(struct phone *p, struct device *d);
+/* A companion is active: the first time it gets key share, history, app state (at the latest when
+ * the phone is on again). */
+void phone_new_companion(struct phone *p, struct device *d);
+void phone_provision(struct phone *p, struct device *d); /* the same, whenever */
 
 /* --- what its user does (control.c) --- */
 struct phone_settings {

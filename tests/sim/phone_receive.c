@@ -189,14 +189,22 @@ struct echo {
 };
 
 static void
+echo_free(void *arg)
+{
+	struct echo *e = arg;
+
+	free(e->text);
+	free(e);
+}
+
+static void
 echo_now(void *arg)
 {
 	struct echo *e = arg;
 	char id[32];
 
 	phone_send_text(e->p, &e->chat, e->text, id);
-	free(e->text);
-	free(e);
+	echo_free(e);
 }
 
 static void
@@ -214,9 +222,9 @@ echo(struct phone *p, const struct content *c)
 	e->p = p;
 	e->chat = c->chat;
 	if (p->set.echo_ms > 0)
-		loop_after(p->set.echo_ms, echo_now, e);
+		loop_after(p->set.echo_ms, echo_now, e, echo_free);
 	else
-		loop_defer(echo_now, e);
+		loop_defer(echo_now, e, echo_free);
 }
 
 static void

@@ -226,8 +226,6 @@ upload_push_name(struct phone *p)
 void
 phone_provision(struct phone *p, struct device *d)
 {
-	if (!p->set.provision)
-		return;
 	upload_push_name(p);
 	phone_share_keys(p, d);
 	send_history(p, d);

@@ -133,7 +133,7 @@ presence_gone(struct device *d)
 		s->who = NULL;
 	if (!sweep_due) {
 		sweep_due = 1;
-		loop_defer(sweep, NULL);
+		loop_defer(sweep, NULL, NULL);
 	}
 	if (was && !is_available(d->account))
 		tell_all(d->account);

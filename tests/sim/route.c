@@ -177,6 +177,15 @@ struct late {
 };
 
 static void
+late_free(void *arg)
+{
+	struct late *l = arg;
+
+	node_free(l->n);
+	free(l);
+}
+
+static void
 late_phone(void *arg)
 {
 	struct late *l = arg;
@@ -184,8 +193,7 @@ late_phone(void *arg)
 
 	dispatch(&o, l->n);
 	node_free(o.answer);
-	node_free(l->n);
-	free(l);
+	late_free(l);
 }
 
 /* Faults on what a phone sends. 1 = it is not to be handled now (n is taken). */
@@ -201,7 +209,7 @@ phone_faulty(struct origin *o, struct node *n, const struct verdict *v)
 			fatal("delayed stanza");
 		l->phone = o->dev;
 		l->n = n;
-		loop_after(v->delay_ms, late_phone, l);
+		loop_after(v->delay_ms, late_phone, l, late_free);
 		return 1;
 	}
 	if (v->error != 0)

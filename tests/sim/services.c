@@ -15,10 +15,7 @@ void
 services_became_active(struct device *d)
 {
 	offline_active(d);
-	if (!d->provisioned) {
-		d->provisioned = 1;
-		phone_provision(d->account->phone, d);
-	}
+	phone_new_companion(d->account->phone, d);
 }
 
 void

@@ -65,7 +65,7 @@ put_head(const struct party *p, const char *what)
 		fprintf(file, "- %s ", what);
 	if (!flush_due) {
 		flush_due = 1;
-		loop_after(200, flush_later, NULL);
+		loop_after(200, flush_later, NULL, NULL);
 	}
 }
 

@@ -78,7 +78,7 @@ tick(void *arg)
 	}
 	if (!TAILQ_EMPTY(&waiters) && !ticking) {
 		ticking = 1;
-		loop_after(TICK_MS, tick, NULL);
+		loop_after(TICK_MS, tick, NULL, NULL);
 	}
 }
 
@@ -131,7 +131,7 @@ waiters_wait(struct call *c)
 	TAILQ_INSERT_TAIL(&waiters, w, link);
 	if (!ticking) {
 		ticking = 1;
-		loop_defer(tick, NULL);
+		loop_defer(tick, NULL, NULL);
 	}
 	return NULL;
 bad:
