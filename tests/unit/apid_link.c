@@ -1,0 +1,376 @@
+/* Links: pairing, logins, and each way in which a connection can end. */
+#include "tests/unit/apid_engine_rig.h"
+
+#include "apid/session/pair_code.h"
+#include "apid/session/state.h"
+
+static char steps[16][64]; /* account.link: "qr qr:ref" */
+static size_t nsteps;
+
+static void
+transient(void *arg, const char *account, const char *type, const json_t *body)
+{
+	const char *text = json_string_value(json_object_get(body, "text"));
+
+	assert_string_equal(type, "account.link");
+	assert_true(nsteps < 16);
+	snprintf(steps[nsteps++], sizeof(steps[0]), "%s %s",
+	    json_string_value(json_object_get(body, "step")), text != NULL ? text : "");
+}
+
+static void
+begin_link(void)
+{
+	rig.linked = 0;
+	nsteps = 0;
+	rig_start();
+	rig.svc.hooks.event_transient = transient;
+	account_link(rig.a, &rig, "qr", NULL, NULL, rig_done, NULL);
+	rig_until(rig.answers == 1 && rig.ups == 1);
+	assert_non_null(json_object_get(rig.result, "link_id"));
+	assert_int_equal(rig.a->state, ACCOUNT_LINKING);
+	rig.conn++;
+	rig_link(NETD__LINK_STATE__STATE__OPEN, NULL);
+}
+
+static void
+pair_device(void)
+{
+	struct node *iq = node_new("iq"), *p = node_child_new(iq, "pair-device");
+
+	node_set_server(iq, "from", JID_PN);
+	node_set(iq, "type", "set");
+	node_set(iq, "id", "P1");
+	node_set(iq, "xmlns", "md");
+	node_add_bytes(p, "ref", "ref1", 4);
+	node_add_bytes(p, "ref", "bad,ref", 7);
+	node_add_bytes(p, "ref", "ref2", 4);
+	rig_in(iq);
+}
+
+static void
+pair_success(const char *jid)
+{
+	struct node *iq = node_new("iq"), *p = node_child_new(iq, "pair-success");
+	struct node *dev = node_new("device");
+
+	node_set_server(iq, "from", JID_PN);
+	node_set(iq, "type", "set");
+	node_set(iq, "id", "P2");
+	node_set(iq, "xmlns", "md");
+	node_add_bytes(p, "device-identity", "container", 9);
+	node_set(dev, "jid", jid);
+	node_set(dev, "lid", RIG_OWN_LID);
+	node_add(p, dev);
+	node_set(node_child_new(p, "platform"), "name", "android");
+	rig_in(iq);
+}
+
+static void
+qr_to_online(void **state)
+{
+	const struct node *sign;
+	struct node *n;
+
+	begin_link();
+	pair_device();
+	rig_until(nsteps == 1);
+	assert_string_equal(steps[0], "qr qr:ref1");
+	assert_int_equal(rig_sent("iq", "P1", "result"), 1);
+	n = node_new("notification"); /* the same ref, drawn again, then acked */
+	node_set(n, "type", "companion_reg_refresh");
+	node_set(n, "id", "N1");
+	node_set_server(n, "from", JID_PN);
+	node_add(n, node_new("pair-device-rotate-qr"));
+	rig_in(n);
+	rig_until(nsteps == 2);
+	assert_string_equal(steps[1], "qr qr:ref1");
+	rig_until(rig_sent("ack", "N1", "companion_reg_refresh") == 1);
+	rig.hold_commits = 1;
+	pair_success(RIG_OWN_PN);
+	rig_until(rig.nheld == 1);
+	rig_settle();
+	assert_int_equal(rig_sent("iq", "P2", NULL), 0); /* durable before it is signed */
+	rig_release();
+	rig_until(rig_sent("iq", "P2", "result") == 1);
+	sign = node_child(node_child(rig_last("iq"), "pair-device-sign"), "device-identity");
+	assert_string_equal(node_get(sign, "key-index"), "5");
+	assert_int_equal(rig_events("account.linked"), 1);
+	n = node_new("stream:error");
+	node_set(n, "code", "515");
+	rig_in(n);
+	rig_until(rig.restarts == 1);
+	assert_int_equal(rig.delay_ms, 0);
+	rig_connect();
+	rig_until(rig.prekeys_made == 812); /* none are at the service yet */
+	rig_until(rig.has_prekeys);
+	rig_offline_end();
+}
+
+static void
+other_account(void **state)
+{
+	begin_link();
+	snprintf(rig.a->rec.account_user, sizeof(rig.a->rec.account_user), "%s", "15559999999");
+	pair_device();
+	rig_until(nsteps == 1);
+	pair_success(RIG_OWN_PN);
+	rig_until(rig_sent("iq", "P2", "error") == 1);
+	rig_until(rig_events("account.link_failed") == 1);
+	assert_string_equal(json_string_value(json_object_get(
+				rig_event("account.link_failed")->body, "reason")),
+	    "account_mismatch");
+	assert_int_equal(rig.a->state, ACCOUNT_UNLINKED);
+}
+
+static void
+link_again_and_cancel(void **state)
+{
+	begin_link();
+	account_link(rig.a, &rig, "qr", NULL, NULL, rig_done, NULL);
+	rig_until(rig.answers == 2);
+	assert_int_equal(rig.err.code, -9);
+	account_link(rig.a, &rig, "code", "+1", NULL, rig_done, NULL);
+	rig_until(rig.answers == 3);
+	account_link_cancel(rig.a, &rig, rig_done, NULL);
+	rig_until(rig.answers == 4 && rig.downs == 1);
+	assert_non_null(rig.result);
+	assert_int_equal(rig.a->state, ACCOUNT_UNLINKED);
+	assert_int_equal(rig_events("account.link_failed"), 1);
+}
+
+static void
+phones(void **state)
+{
+	static const struct {
+		const char *text, *digits;
+	} rows[] = {{"+49 (151) 123-4567", "491511234567"}, {"15551234567", "15551234567"},
+	    {"+0155512345", NULL}, {"123456", NULL}, {"12345a7", NULL}, {"", NULL},
+	    {"123456789012345678901", NULL}};
+	char buf[32];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(pair_code_phone(rows[i].text, buf), rows[i].digits == NULL ? -1 : 0);
+		if (rows[i].digits != NULL)
+			assert_string_equal(buf, rows[i].digits);
+	}
+}
+
+/* ------------------------------------------------------------------ ends of a connection */
+
+struct end {
+	const char *tag, *attr, *value, *conflict;
+	enum account_state to;
+	const char *reason, *saved;
+	int restarted, stopped, erased;
+};
+
+static const struct end ends[] = {
+    {"failure", "reason", "401", NULL, ACCOUNT_LOGGED_OUT, "logged_out", "logged_out", 0, 1, 1},
+    {"failure", "reason", "402", NULL, ACCOUNT_RESTRICTED, "temp_banned", "restricted", 0, 1, 0},
+    {"failure", "reason", "405", NULL, ACCOUNT_OUTDATED, "client_outdated", "outdated", 0, 1, 0},
+    {"failure", "reason", "406", NULL, ACCOUNT_BANNED, "banned", "banned", 0, 1, 1},
+    {"failure", "reason", "999", NULL, ACCOUNT_STOPPED, "failure_999", "stopped", 0, 1, 0},
+    {"failure", "reason", "503", NULL, ACCOUNT_BACKOFF, "unavailable", "backoff", 0, 0, 0},
+    {"stream:error", "code", "515", NULL, ACCOUNT_CONNECTING, "restart_required", "connecting", 1, 0, 0},
+    {"stream:error", "code", "429", NULL, ACCOUNT_BACKOFF, "rate_limited", "backoff", 1, 0, 0},
+    {"stream:error", "code", "401", "device_removed", ACCOUNT_LOGGED_OUT, "device_removed",
+	"logged_out", 0, 1, 1},
+    {"stream:error", "code", "409", "replaced", ACCOUNT_REPLACED, "replaced", "replaced", 0, 1, 0},
+    {"stream:error", "code", "500", NULL, ACCOUNT_BACKOFF, "server_error", "backoff", 0, 0, 0},
+};
+
+static void
+how_it_ends(void **state)
+{
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		const struct end *e = &ends[i];
+		struct node *n = node_new(e->tag);
+		size_t ups;
+
+		rig_setup(NULL);
+		rig_online();
+		node_set(n, e->attr, e->value);
+		if (e->conflict != NULL)
+			node_set(node_child_new(n, "conflict"), "type", e->conflict);
+		rig_in(n);
+		rig_until(rig.a->state == e->to && strcmp(rig.a->reason, e->reason) == 0);
+		rig_until(strcmp(rig.state, e->saved) == 0);
+		assert_int_equal(rig.restarts, e->restarted);
+		assert_int_equal(rig.downs, e->stopped);
+		assert_int_equal(rig.generation, e->erased ? 2 : 1);
+		assert_int_equal(rig_events("account.unlinked"), e->erased);
+		/* a restart of the process comes back to it */
+		ups = rig.ups;
+		rig_crash();
+		rig_start();
+		rig_settle();
+		if (e->stopped) {
+			assert_int_equal(rig.a->state, e->to);
+			assert_int_equal(rig.ups, ups);
+		} else {
+			assert_int_equal(rig.ups, ups + 1);
+		}
+		rig_teardown(NULL);
+	}
+}
+
+/* 515 after 515: the fourth within a minute waits. */
+static void
+no_storm(void **state)
+{
+	rig_online();
+	for (int i = 1; i <= 6; i++) {
+		struct node *n = node_new("stream:error");
+
+		node_set(n, "code", "515");
+		rig_in(n);
+		rig_until((int)rig.restarts == i);
+		assert_int_equal(rig.delay_ms > 0, i > 4);
+		rig_connect();
+	}
+}
+
+static void
+closed_and_back(void **state)
+{
+	rig_online();
+	rig_link(NETD__LINK_STATE__STATE__CLOSED, "dns");
+	rig_until(rig.a->state == ACCOUNT_BACKOFF);
+	assert_string_equal(rig.a->reason, "dns");
+	rig_link(NETD__LINK_STATE__STATE__CONNECTING, NULL);
+	rig_until(rig.a->state == ACCOUNT_CONNECTING);
+	rig_connect();
+	rig_offline_end();
+	assert_int_equal(rig.ups, 3); /* the wish, and a new payload after each login */
+}
+
+static void
+pause_and_resume(void **state)
+{
+	rig_online();
+	account_pause(rig.a, &rig, rig_done, NULL);
+	rig_until(rig.answers == 1 && rig.downs == 1);
+	assert_int_equal(rig.a->state, ACCOUNT_STOPPED);
+	account_reconnect(rig.a, &rig, rig_done, NULL);
+	rig_until(rig.answers == 2);
+	assert_int_equal(rig.err.code, -1);
+	account_resume(rig.a, &rig, rig_done, NULL);
+	rig_until(rig.answers == 3);
+	assert_int_equal(rig.a->state, ACCOUNT_CONNECTING);
+}
+
+static void
+unlink_by_us(void **state)
+{
+	rig_online();
+	account_unlink(rig.a, &rig, rig_done, NULL);
+	rig_until(rig.answers == 1);
+	assert_non_null(rig.result);
+	assert_int_equal(rig.a->state, ACCOUNT_UNLINKED);
+	assert_int_equal(rig.generation, 2);
+	assert_string_equal(
+	    json_string_value(json_object_get(rig_event("account.unlinked")->body, "by")), "self");
+	rig_send(RIG_BOB_LID, "k", "x", SEND_WAIT_QUEUED, 1000);
+	rig_until(rig.answers == 2);
+	assert_int_equal(rig.err.code, -7);
+}
+
+/* An erase that the store does not take is tried again; meanwhile nothing connects. */
+static void
+erase_is_tried_again(void **state)
+{
+	struct node *n = node_new("failure");
+
+	rig_online();
+	snprintf(rig.fail_with_event, sizeof(rig.fail_with_event), "account.unlinked");
+	node_set(n, "reason", "401");
+	rig_in(n);
+	rig_until(rig.a->state == ACCOUNT_LOGGED_OUT);
+	assert_int_equal(rig_events("account.unlinked"), 1);
+	assert_int_equal(rig.ups, 2);
+}
+
+static void
+server_ping_and_unknown_iq(void **state)
+{
+	struct node *n;
+
+	rig_online();
+	n = node_new("iq");
+	node_set(n, "id", "ping1");
+	node_set_server(n, "from", JID_PN);
+	node_set(n, "type", "get");
+	node_set(n, "xmlns", "urn:xmpp:ping");
+	rig_in(n);
+	rig_until(rig_sent("iq", "ping1", "result") == 1);
+	n = node_new("iq");
+	node_set(n, "id", "what1");
+	node_set(n, "type", "get");
+	node_set(n, "xmlns", "what:ever");
+	rig_in(n);
+	rig_until(rig_events("server.notice") == 1);
+	assert_int_equal(rig_sent("iq", "what1", NULL), 0);
+	n = node_new("iq"); /* an answer that nobody waits for */
+	node_set(n, "id", "0.0-99");
+	node_set(n, "type", "result");
+	rig_in(n);
+	rig_until(rig.a->n.late_iqs == 1);
+}
+
+/* The service says that prekeys are low: written down, acked, and 812 are offered. */
+static void
+prekeys_low(void **state)
+{
+	struct node *n = node_new("notification"), *c = node_new("count");
+
+	rig_online();
+	node_set(n, "type", "encrypt");
+	node_set(n, "id", "N1");
+	node_set_server(n, "from", JID_PN);
+	node_set(c, "value", "3");
+	node_add(n, c);
+	rig_in(n);
+	rig_until(rig_sent("ack", "N1", "encrypt") == 1);
+	rig_until(rig.prekeys_made == 812 && rig.has_prekeys);
+}
+
+static void
+device_notification(void **state)
+{
+	struct node *n = node_new("notification");
+
+	rig_online();
+	rig.list_drops = 0;
+	node_set(n, "type", "devices");
+	node_set(n, "id", "N1");
+	node_set(n, "from", RIG_BOB_PN);
+	node_set(n, "lid", RIG_BOB_LID);
+	node_add(n, node_new("add"));
+	rig_in(n);
+	rig_until(rig_sent("ack", "N1", "devices") == 1);
+	assert_int_equal(rig.list_drops, 2);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+	    T(qr_to_online),
+	    T(other_account),
+	    T(link_again_and_cancel),
+	    cmocka_unit_test(phones),
+	    cmocka_unit_test(how_it_ends),
+	    T(no_storm),
+	    T(closed_and_back),
+	    T(pause_and_resume),
+	    T(unlink_by_us),
+	    T(erase_is_tried_again),
+	    T(server_ping_and_unknown_iq),
+	    T(prekeys_low),
+	    T(device_notification),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

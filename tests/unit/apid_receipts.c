@@ -1,0 +1,238 @@
+/* Receipts: collected while the backlog is delivered; those that come, and requests for a resend. */
+#include "tests/unit/apid_engine_rig.h"
+
+#include "apid/message/receipts.h"
+
+static void
+backlog_message(const char *id, const char *from)
+{
+	struct node *n = rig_message(id, "x");
+	struct jid j;
+
+	assert_int_equal(jid_parse(from, &j), 0);
+	node_set_jid(n, "from", &j);
+	node_set(n, "sender_pn", NULL);
+	node_set(n, "offline", "1");
+	rig_in(n);
+}
+
+/* One stanza for all messages of a device; another for another device; flushed at the end. */
+static void
+aggregation(void **state)
+{
+	const struct node *n;
+	char id[16];
+
+	rig_start();
+	rig_connect();
+	for (int i = 0; i < 5; i++) {
+		snprintf(id, sizeof(id), "M%d", i);
+		backlog_message(id, i == 3 ? "100000000000002@lid" : "100000000000002:5@lid");
+	}
+	rig_until(receipts_collected(rig.a) == 5);
+	assert_int_equal(rig_sent("receipt", NULL, NULL), 0);
+	rig_offline_end();
+	rig_until(rig_sent("receipt", NULL, "inactive") == 2);
+	n = rig_last("receipt");
+	assert_string_equal(node_get(n, "id"), "M3");
+	assert_null(node_child(n, "list"));
+	for (size_t i = 0; i < rig.nout; i++)
+		if (node_is(rig.out[i], "receipt") && node_child(rig.out[i], "list") != NULL)
+			n = rig.out[i];
+	assert_string_equal(node_get(n, "id"), "M0");
+	assert_string_equal(node_get(n, "to"), "100000000000002:5@lid");
+	assert_non_null(node_get(n, "t"));
+	assert_int_equal(node_child(n, "list")->nchildren, 3);
+	assert_string_equal(node_get(node_child(n, "list")->children[2], "id"), "M4");
+	assert_int_equal(receipts_collected(rig.a), 0);
+	assert_string_equal(rig_event("message.received")->origin, "offline");
+}
+
+/* A stanza holds 256 ids at most. */
+static void
+aggregation_bound(void **state)
+{
+	struct envelope e = {0};
+	const struct node *n;
+
+	rig_start();
+	rig_connect();
+	assert_int_equal(jid_parse("100000000000002:5@lid", &e.from), 0);
+	for (int i = 0; i < 300; i++) {
+		snprintf(e.id, sizeof(e.id), "M%d", i);
+		receipts_owe(rig.a, &e);
+	}
+	rig_until(rig_sent("receipt", NULL, NULL) == 1);
+	n = rig_last("receipt");
+	assert_int_equal(node_child(n, "list")->nchildren, 255);
+	assert_int_equal(receipts_collected(rig.a), 44);
+	rig_until(rig_sent("receipt", NULL, NULL) == 2); /* also when no end of the backlog comes */
+	assert_int_equal(node_child(rig_last("receipt"), "list")->nchildren, 43);
+}
+
+/* What was collected and not sent is not sent on the next connection: those messages come again. */
+static void
+forgotten_with_the_connection(void **state)
+{
+	struct envelope e = {.id = "M1"};
+
+	rig_start();
+	rig_connect();
+	assert_int_equal(jid_parse("100000000000002:5@lid", &e.from), 0);
+	receipts_owe(rig.a, &e);
+	assert_int_equal(receipts_collected(rig.a), 1);
+	rig_lose();
+	assert_int_equal(receipts_collected(rig.a), 0);
+	rig_connect();
+	rig_offline_end();
+	rig_settle();
+	assert_int_equal(rig_sent("receipt", NULL, NULL), 0);
+}
+
+static void
+types(void **state)
+{
+	static const struct {
+		struct envelope e;
+		const char *type;
+	} rows[] = {
+	    {{.kind = ENVELOPE_DIRECT}, "inactive"},
+	    {{.kind = ENVELOPE_GROUP}, "inactive"},
+	    {{.kind = ENVELOPE_STATUS}, ""},
+	    {{.kind = ENVELOPE_CHANNEL}, NULL},
+	    {{.kind = ENVELOPE_DIRECT, .peer = 1, .from_me = 1}, "peer_msg"},
+	    {{.kind = ENVELOPE_DIRECT, .from_me = 1, .has_recipient = 1}, "sender"},
+	    {{.kind = ENVELOPE_DIRECT, .from_me = 1}, NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *t = receipts_type(&rows[i].e);
+
+		if (rows[i].type == NULL)
+			assert_null(t);
+		else
+			assert_string_equal(t, rows[i].type);
+	}
+}
+
+static void
+receipt_in(const char *id, const char *from, const char *type, const char *more)
+{
+	struct node *n = node_new("receipt");
+
+	node_set(n, "id", id);
+	node_set(n, "from", from);
+	node_set(n, "type", type);
+	node_set(n, "t", "1700000005");
+	if (more != NULL)
+		node_set(node_child_new(node_child_new(n, "list"), "item"), "id", more);
+	rig_in(n);
+}
+
+static void
+incoming(void **state)
+{
+	rig_online();
+	receipt_in("R1", RIG_BOB_LID, "read", "R2");
+	rig_until(rig_sent("ack", "R1", "read") == 1);
+	assert_int_equal(rig.receipts, 2);
+	assert_int_equal(rig_events("message.status"), 2);
+	receipt_in("R1", RIG_BOB_LID, "read", "R2"); /* again: told once */
+	rig_until(rig_sent("ack", "R1", "read") == 2);
+	assert_int_equal(rig_events("message.status"), 2);
+
+	receipt_in("R3", "100000000000009@lid", NULL, NULL); /* from our own phone: says nothing */
+	rig_until(rig_sent("ack", "R3", NULL) == 1);
+	receipt_in("R4", "100000000000009@lid", "sender", NULL);
+	rig_until(rig_sent("ack", "R4", NULL) == 1);
+	assert_int_equal(rig_events("message.status"), 2);
+	receipt_in("R5", "100000000000009@lid", "read", NULL); /* read on our own phone */
+	rig_until(rig_sent("ack", "R5", NULL) == 1);
+	assert_int_equal(rig_events("message.read"), 1);
+	receipt_in("R6", RIG_BOB_LID, "view", NULL); /* of a kind that is kept raw */
+	rig_until(rig_sent("ack", "R6", NULL) == 1);
+	assert_int_equal(rig_events("server.notice"), 1);
+}
+
+static void
+incoming_not_durable(void **state)
+{
+	rig_online();
+	snprintf(rig.fail_commit, sizeof(rig.fail_commit), "io");
+	receipt_in("R1", RIG_BOB_LID, "read", NULL);
+	rig_until(rig.restarts == 1);
+	assert_int_equal(rig_sent("ack", "R1", NULL), 0);
+}
+
+/* A device could not read our message: it gets it again, alone, with the id of old. */
+static void
+resend(void **state)
+{
+	static const struct {
+		const char *from, *count;
+		int with_keys, answered;
+		size_t bundles;
+	} rows[] = {
+	    {"100000000000002:5@lid", "1", 0, 1, 0}, /* the session will do */
+	    {"100000000000002:5@lid", "2", 0, 1, 1}, /* fresh keys of the service */
+	    {"100000000000002:5@lid", "2", 1, 1, 1}, /* keys that came with it */
+	    {"100000000000002:5@lid", "5", 0, 0, 0}, /* asked too often */
+	    {"100000000000077:5@lid", "1", 0, 0, 0}, /* not addressed */
+	    {"100000000000009@lid", "1", 0, 1, 0},   /* our own phone */
+	};
+	uint8_t reg[4] = {0, 0, 0, 9}, id3[3] = {0, 0, 7}, pub[32] = {5}, sig[64] = {6};
+	char id[32];
+
+	rig_online();
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_QUEUED, 5000);
+	rig_until(rig_sent("message", NULL, NULL) == 1);
+	snprintf(id, sizeof(id), "%s", node_get(rig_last("message"), "id"));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct node *n = node_new("receipt"), *r = node_child_new(n, "retry"), *k;
+		size_t before = rig_sent("message", id, NULL), acks = rig_sent("ack", id, "retry");
+		struct jid j;
+
+		rig.bundles = 0;
+		assert_int_equal(jid_parse(rows[i].from, &j), 0);
+		node_set(n, "id", id);
+		node_set_jid(n, "from", &j);
+		node_set(n, "type", "retry");
+		node_set(r, "id", id);
+		node_set(r, "count", rows[i].count);
+		node_add_bytes(n, "registration", reg, 4);
+		if (rows[i].with_keys) {
+			k = node_child_new(n, "keys");
+			node_add_bytes(k, "identity", pub, 32);
+			r = node_child_new(k, "skey");
+			node_add_bytes(r, "id", id3, 3);
+			node_add_bytes(r, "value", pub, 32);
+			node_add_bytes(r, "signature", sig, 64);
+		}
+		rig_in(n);
+		rig_until(rig_sent("ack", id, "retry") == acks + 1);
+		assert_int_equal(rig_sent("message", id, NULL) - before, rows[i].answered);
+		assert_int_equal(rig.bundles, rows[i].bundles);
+		if (!rows[i].answered)
+			continue;
+		assert_string_equal(node_get(rig_last("message"), "to"), rows[i].from);
+		assert_string_equal(
+		    node_get(node_child(rig_last("message"), "enc"), "count"), rows[i].count);
+	}
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+	    T(aggregation),
+	    T(aggregation_bound),
+	    T(forgotten_with_the_connection),
+	    cmocka_unit_test(types),
+	    T(incoming),
+	    T(incoming_not_durable),
+	    T(resend),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
