@@ -47,7 +47,7 @@ int
 pairing_forge(const char *what)
 {
 	static const char *const known[] = {
-	    "none", "hmac", "signature", "no_lid", "garbage", "twice"};
+	    "none", "hmac", "no_lid", "garbage", "twice"};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(what, known[i]) == 0) {

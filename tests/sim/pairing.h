@@ -23,7 +23,7 @@ const char *pairing_push_name(struct conn *c);
 /* Ask every unpaired client for a fresh QR (03, 3.3). rotate: the other child. How many got it. */
 unsigned pairing_refresh(int rotate);
 
-/* What goes wrong on purpose with the next pair-success: "none", "hmac", "signature", "no_lid",
+/* What goes wrong on purpose with the next pair-success: "none", "hmac", "no_lid",
  * "garbage", "twice". 0, or -1. */
 int pairing_forge(const char *what);
 
