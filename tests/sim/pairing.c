@@ -46,8 +46,7 @@ static char forge[16] = "none";
 int
 pairing_forge(const char *what)
 {
-	static const char *const known[] = {
-	    "none", "hmac", "no_lid", "garbage", "twice"};
+	static const char *const known[] = {"none", "hmac", "no_lid", "garbage", "twice"};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(what, known[i]) == 0) {
