@@ -40,7 +40,8 @@ index_list(uint32_t current, uint32_t *valid, size_t n, size_t *len)
 static struct node *
 user_node(const char *devices, uint32_t current, uint32_t *valid, size_t nvalid)
 {
-	struct node *user = node_new("user"), *d = node_new("devices"), *list = node_new("device-list");
+	struct node *user = node_new("user"), *d = node_new("devices"),
+		    *list = node_new("device-list");
 	char text[128], *save = NULL;
 	size_t len;
 	uint8_t *kl;
@@ -165,7 +166,8 @@ static void
 from_the_store(void **state)
 {
 	Stored__DeviceList s = STORED__DEVICE_LIST__INIT;
-	Stored__Device d[2] = {STORED__DEVICE__INIT, STORED__DEVICE__INIT}, *ptr[2] = {&d[0], &d[1]};
+	Stored__Device d[2] = {STORED__DEVICE__INIT, STORED__DEVICE__INIT},
+		       *ptr[2] = {&d[0], &d[1]};
 	char user[] = "15550001111@s.whatsapp.net";
 	struct device_list l;
 

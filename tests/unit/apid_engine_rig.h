@@ -1,5 +1,6 @@
-/* The engine of apid between three peers that are played here: keyd, netd and stored, over socket pairs
- * in the same loop. Each does the least that its contract asks for, and what a test wants it to. */
+/* The engine of apid between three peers that are played here: keyd, netd and stored, over socket
+ * pairs in the same loop. Each does the least that its contract asks for, and what a test wants it
+ * to. */
 #ifndef WARD_TEST_ENGINE_RIG_H
 #define WARD_TEST_ENGINE_RIG_H
 
@@ -61,10 +62,10 @@ struct rig {
 	int broken;
 
 	/* stored */
-	int hold_commits;        /* commits wait in `held` until rig_release */
+	int hold_commits; /* commits wait in `held` until rig_release */
 	struct message *held[RIG_MAX];
 	size_t nheld;
-	char fail_commit[32];    /* the next commit fails with this code */
+	char fail_commit[32];     /* the next commit fails with this code */
 	char fail_with_event[48]; /* the next commit with an event of this type fails with "io" */
 	struct rig_event events[RIG_MAX];
 	size_t nevents;
@@ -100,8 +101,7 @@ static struct rig rig;
 
 /* ------------------------------------------------------------------ running the loop */
 
-static void __attribute__((unused))
-rig_turn(void)
+static void __attribute__((unused)) rig_turn(void)
 {
 	event_base_loop(rig.base, EVLOOP_NONBLOCK);
 }
@@ -126,8 +126,7 @@ rig_late(evutil_socket_t fd, short what, void *arg)
 	} while (0)
 
 /* Let everything that is on its way arrive: as many rounds as the longest chain of answers. */
-static void __attribute__((unused))
-rig_settle(void)
+static void __attribute__((unused)) rig_settle(void)
 {
 	for (int i = 0; i < 400; i++)
 		event_base_loop(rig.base, EVLOOP_NONBLOCK);
@@ -240,7 +239,8 @@ rig_apply(const Stored__Write *w)
 		rig.has_prekeys = w->device->server_has_prekeys;
 	if (w->device_list_drop != NULL) {
 		rig.list_drops++;
-		snprintf(rig.list_dropped, sizeof(rig.list_dropped), "%s", w->device_list_drop->user);
+		snprintf(
+		    rig.list_dropped, sizeof(rig.list_dropped), "%s", w->device_list_drop->user);
 	}
 	rig.list_puts += w->device_list != NULL;
 	rig.receipts += w->receipt != NULL;
@@ -313,8 +313,7 @@ rig_on_commit(struct message *m, void *owner)
 }
 
 /* Commit what was held back, in order. */
-static void __attribute__((unused))
-rig_release(void)
+static void __attribute__((unused)) rig_release(void)
 {
 	rig.hold_commits = 0;
 	for (size_t i = 0; i < rig.nheld; i++) {
@@ -369,9 +368,9 @@ rig_on_lookup(struct message *msg, void *owner)
 	bob.lid = lid;
 	for (size_t i = 0; i < m->n_jids; i++) {
 		stored__peer__init(&peers[i]);
-		if (rig.know_lid && (strcmp(m->jids[i], RIG_BOB_PN) == 0 ||
-					strcmp(m->jids[i], RIG_BOB_LID) == 0 ||
-					strcmp(m->jids[i], id) == 0))
+		if (rig.know_lid &&
+		    (strcmp(m->jids[i], RIG_BOB_PN) == 0 || strcmp(m->jids[i], RIG_BOB_LID) == 0 ||
+			strcmp(m->jids[i], id) == 0))
 			peers[i].contact = &bob;
 		ptr[i] = &peers[i];
 	}
@@ -425,8 +424,9 @@ static int
 rig_on_outbox_find(struct message *msg, void *owner)
 {
 	const Stored__OutboxFind *m = (const Stored__OutboxFind *)msg->pb;
-	const struct rig_row *found = m->message_id != NULL ? rig_row(m->message_id)
-							    : rig_row_by_key(m->uid, m->idempotency_key);
+	const struct rig_row *found = m->message_id != NULL
+					  ? rig_row(m->message_id)
+					  : rig_row_by_key(m->uid, m->idempotency_key);
 	Stored__OutboxRows r = STORED__OUTBOX_ROWS__INIT;
 	Stored__OutboxRow row, *ptr[1] = {&row};
 	Stored__OutboxPut put;
@@ -702,8 +702,7 @@ rig_in(struct node *n)
 	node_free(n);
 }
 
-static void __attribute__((unused))
-rig_in_bytes(const void *bytes, size_t len)
+static void __attribute__((unused)) rig_in_bytes(const void *bytes, size_t len)
 {
 	Netd__Stanza m = NETD__STANZA__INIT;
 	char name[] = "a";
@@ -754,9 +753,8 @@ rig_usync(const struct node *iq)
 		assert_int_equal(node_get_jid(asked->children[i], "jid", &j), 0);
 		node_set_jid(user, "jid", &j);
 		snprintf(ids, sizeof(ids), "%s",
-		    strstr(who, "00022") != NULL || strstr(who, "000002") != NULL
-			? rig.bob_devices
-			: "0");
+		    strstr(who, "00022") != NULL || strstr(who, "000002") != NULL ? rig.bob_devices
+										  : "0");
 		for (char *p = strtok_r(ids, ",", &save); p != NULL; p = strtok_r(NULL, ",", &save))
 			node_set(node_child_new(dl, "device"), "id", p);
 		node_add(d, dl);
@@ -938,16 +936,14 @@ rig_end_service(void)
 	event_base_free(rig.base);
 }
 
-static void __attribute__((unused))
-rig_out_clear(void)
+static void __attribute__((unused)) rig_out_clear(void)
 {
 	for (size_t i = 0; i < rig.nout; i++)
 		node_free(rig.out[i]);
 	rig.nout = 0;
 }
 
-static int __attribute__((unused))
-rig_setup(void **state)
+static int __attribute__((unused)) rig_setup(void **state)
 {
 	static const char text[] = "[log]\nlevel = err\n[account a]\n";
 	char err[200];
@@ -967,8 +963,7 @@ rig_setup(void **state)
 	return 0;
 }
 
-static int __attribute__((unused))
-rig_teardown(void **state)
+static int __attribute__((unused)) rig_teardown(void **state)
 {
 	rig_end_service();
 	rig_out_clear();
@@ -1003,16 +998,14 @@ rig_store_ready(void)
 	channel_notify(rig.stored, STORED__TYPE__STORE_STATE, &st.base);
 }
 
-static void __attribute__((unused))
-rig_start(void)
+static void __attribute__((unused)) rig_start(void)
 {
 	engine_start(&rig.svc);
 	rig_store_ready();
 	rig_until(rig.a->opened);
 }
 
-static void __attribute__((unused))
-rig_connect(void)
+static void __attribute__((unused)) rig_connect(void)
 {
 	struct node *n;
 
@@ -1025,8 +1018,7 @@ rig_connect(void)
 	rig_until(rig.a->state == ACCOUNT_SYNCING);
 }
 
-static void __attribute__((unused))
-rig_offline_end(void)
+static void __attribute__((unused)) rig_offline_end(void)
 {
 	struct node *n = node_new("ib");
 
@@ -1036,8 +1028,7 @@ rig_offline_end(void)
 	rig_until(rig.a->state == ACCOUNT_ONLINE);
 }
 
-static void __attribute__((unused))
-rig_online(void)
+static void __attribute__((unused)) rig_online(void)
 {
 	rig_start();
 	rig_connect();
@@ -1046,16 +1037,14 @@ rig_online(void)
 }
 
 /* The connection is lost. */
-static void __attribute__((unused))
-rig_lose(void)
+static void __attribute__((unused)) rig_lose(void)
 {
 	rig_link(NETD__LINK_STATE__STATE__CLOSED, "peer_closed");
 	rig_until(rig.a->conn == 0);
 }
 
 /* The process is killed and started again: what stored has is what remains. */
-static void __attribute__((unused))
-rig_crash(void)
+static void __attribute__((unused)) rig_crash(void)
 {
 	rig_end_service();
 	rig_begin_service();
@@ -1087,16 +1076,16 @@ rig_message(const char *id, const char *text)
 }
 
 /* How many stanzas with this tag, and (if not NULL) this id and type, went out. */
-static size_t __attribute__((unused))
-rig_sent(const char *tag, const char *id, const char *type)
+static size_t __attribute__((unused)) rig_sent(const char *tag, const char *id, const char *type)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < rig.nout; i++) {
 		const char *t = node_get(rig.out[i], "type"), *d = node_get(rig.out[i], "id");
 
-		n += node_is(rig.out[i], tag) && (id == NULL || (d != NULL && strcmp(d, id) == 0)) &&
-		    (type == NULL || (t != NULL && strcmp(t, type) == 0));
+		n += node_is(rig.out[i], tag) &&
+		     (id == NULL || (d != NULL && strcmp(d, id) == 0)) &&
+		     (type == NULL || (t != NULL && strcmp(t, type) == 0));
 	}
 	return n;
 }
@@ -1110,8 +1099,7 @@ rig_last(const char *tag)
 	return NULL;
 }
 
-static size_t __attribute__((unused))
-rig_events(const char *type)
+static size_t __attribute__((unused)) rig_events(const char *type)
 {
 	size_t n = 0;
 
@@ -1143,8 +1131,8 @@ rig_done(void *arg, const json_t *result, const struct api_error *err)
 	}
 }
 
-static void __attribute__((unused))
-rig_send(const char *to, const char *key, const char *text, enum send_wait wait, unsigned timeout_ms)
+static void __attribute__((unused)) rig_send(
+    const char *to, const char *key, const char *text, enum send_wait wait, unsigned timeout_ms)
 {
 	struct send_request rq = {.to = to,
 	    .idempotency_key = key,
@@ -1157,8 +1145,7 @@ rig_send(const char *to, const char *key, const char *text, enum send_wait wait,
 	message_send(rig.a, &rig, &rq, rig_done, NULL);
 }
 
-static void __attribute__((unused))
-rig_ack(const char *id, const char *error)
+static void __attribute__((unused)) rig_ack(const char *id, const char *error)
 {
 	struct node *n = node_new("ack");
 

@@ -117,8 +117,8 @@ other_account(void **state)
 	pair_success(RIG_OWN_PN);
 	rig_until(rig_sent("iq", "P2", "error") == 1);
 	rig_until(rig_events("account.link_failed") == 1);
-	assert_string_equal(json_string_value(json_object_get(
-				rig_event("account.link_failed")->body, "reason")),
+	assert_string_equal(
+	    json_string_value(json_object_get(rig_event("account.link_failed")->body, "reason")),
 	    "account_mismatch");
 	assert_int_equal(rig.a->state, ACCOUNT_UNLINKED);
 }
@@ -150,7 +150,8 @@ phones(void **state)
 	char buf[32];
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_int_equal(pair_code_phone(rows[i].text, buf), rows[i].digits == NULL ? -1 : 0);
+		assert_int_equal(
+		    pair_code_phone(rows[i].text, buf), rows[i].digits == NULL ? -1 : 0);
 		if (rows[i].digits != NULL)
 			assert_string_equal(buf, rows[i].digits);
 	}
@@ -172,7 +173,8 @@ static const struct end ends[] = {
     {"failure", "reason", "406", NULL, ACCOUNT_BANNED, "banned", "banned", 0, 1, 1},
     {"failure", "reason", "999", NULL, ACCOUNT_STOPPED, "failure_999", "stopped", 0, 1, 0},
     {"failure", "reason", "503", NULL, ACCOUNT_BACKOFF, "unavailable", "backoff", 0, 0, 0},
-    {"stream:error", "code", "515", NULL, ACCOUNT_CONNECTING, "restart_required", "connecting", 1, 0, 0},
+    {"stream:error", "code", "515", NULL, ACCOUNT_CONNECTING, "restart_required", "connecting", 1,
+	0, 0},
     {"stream:error", "code", "429", NULL, ACCOUNT_BACKOFF, "rate_limited", "backoff", 1, 0, 0},
     {"stream:error", "code", "401", "device_removed", ACCOUNT_LOGGED_OUT, "device_removed",
 	"logged_out", 0, 1, 1},

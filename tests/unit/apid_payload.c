@@ -74,10 +74,10 @@ registration(void **state)
 	size_t len;
 	uint8_t *p;
 
-	from_hex(d.identity_pub, 32,
-	    "4d27bcee3135c4944b28d27dd809b07be10c35160d20131caa7e85575498d07c");
-	from_hex(d.skey_pub, 32,
-	    "0233f006ef4bed144ea0a5bb46c7067c7c2acec5f8cc811f3df59fdcd5ac7614");
+	from_hex(
+	    d.identity_pub, 32, "4d27bcee3135c4944b28d27dd809b07be10c35160d20131caa7e85575498d07c");
+	from_hex(
+	    d.skey_pub, 32, "0233f006ef4bed144ea0a5bb46c7067c7c2acec5f8cc811f3df59fdcd5ac7614");
 	from_hex(d.skey_sig, 64,
 	    "c02b37b0f7e2a59220b5f6d95b7a1749d38e4cf79fb52a73f95bd653f9bf5b2e"
 	    "2d984f62e43d671a7036f6224b7f6246f4901b447852222872365e7752fcc482");

@@ -1,4 +1,5 @@
-/* Receipts: collected while the backlog is delivered; those that come, and requests for a resend. */
+/* Receipts: collected while the backlog is delivered; those that come, and requests for a resend.
+ */
 #include "tests/unit/apid_engine_rig.h"
 
 #include "apid/message/receipts.h"

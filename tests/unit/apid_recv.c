@@ -16,7 +16,8 @@ one_message(void **state)
 	assert_string_equal(json_string_value(json_object_get(m, "message_id")), ID);
 	assert_string_equal(
 	    json_string_value(json_object_get(json_object_get(m, "content"), "text")), "hello");
-	assert_string_equal(json_string_value(json_object_get(json_object_get(m, "sender"), "phone")),
+	assert_string_equal(
+	    json_string_value(json_object_get(json_object_get(m, "sender"), "phone")),
 	    "+15550002222");
 	assert_string_equal(json_string_value(json_object_get(m, "raw_b64")), "CgVoZWxsbw==");
 	assert_int_equal(rig_sent("ack", ID, NULL), 0); /* the receipt takes it off the queue */

@@ -1,4 +1,5 @@
-/* Outgoing messages between the three peers: durable before sent, once, in order, whatever fails. */
+/* Outgoing messages between the three peers: durable before sent, once, in order, whatever fails.
+ */
 #include "tests/unit/apid_engine_rig.h"
 
 static const char *
@@ -79,7 +80,8 @@ sessions_are_built(void **state)
 	rig_until(messages() == 1);
 	n = rig_last("message");
 	assert_string_equal(
-	    node_get(node_child(node_child(n, "participants")->children[0], "enc"), "type"), "pkmsg");
+	    node_get(node_child(node_child(n, "participants")->children[0], "enc"), "type"),
+	    "pkmsg");
 	assert_non_null(node_child(n, "device-identity"));
 	assert_int_equal(rig.bundles, 2);
 }
@@ -123,7 +125,8 @@ idempotent(void **state)
 	assert_string_equal(message_id(), id);
 	assert_string_equal(status(), "server");
 	assert_int_equal(messages(), 1);
-	rig_send(RIG_BOB_LID, "k1", "other", SEND_WAIT_SERVER, 5000); /* the key of another message */
+	rig_send(
+	    RIG_BOB_LID, "k1", "other", SEND_WAIT_SERVER, 5000); /* the key of another message */
 	rig_until(rig.answers == 4);
 	assert_int_equal(rig.err.code, -9);
 	assert_string_equal(rig.err_reason, "key_reused");
@@ -182,7 +185,8 @@ ack_lost_then_restart(void **state)
 	assert_int_equal(rig_sent("message", id, NULL), 2);
 }
 
-/* Offline: the intent is durable, the client hears "queued" or has to ask again; it goes out in order. */
+/* Offline: the intent is durable, the client hears "queued" or has to ask again; it goes out in
+ * order. */
 static void
 offline(void **state)
 {

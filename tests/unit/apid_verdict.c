@@ -23,8 +23,10 @@ failures(void **state)
 	} rows[] = {
 	    {"400", NULL, NULL, VERDICT_STOP, ACCOUNT_STOPPED, "failure_generic", "operator", 0, 0},
 	    {"401", NULL, NULL, VERDICT_ERASE, ACCOUNT_LOGGED_OUT, "logged_out", "relink", 0, 0},
-	    {"402", "101", "3600", VERDICT_STOP, ACCOUNT_RESTRICTED, "temp_banned", "wait", 3601000, 101},
-	    {"402", NULL, NULL, VERDICT_STOP, ACCOUNT_RESTRICTED, "temp_banned", "wait", 3601000, 0},
+	    {"402", "101", "3600", VERDICT_STOP, ACCOUNT_RESTRICTED, "temp_banned", "wait", 3601000,
+		101},
+	    {"402", NULL, NULL, VERDICT_STOP, ACCOUNT_RESTRICTED, "temp_banned", "wait", 3601000,
+		0},
 	    {"402", "x", "-1", VERDICT_STOP, ACCOUNT_RESTRICTED, "temp_banned", "wait", 3601000, 0},
 	    {"403", NULL, NULL, VERDICT_ERASE, ACCOUNT_LOGGED_OUT, "locked", "open_phone", 0, 0},
 	    {"405", NULL, NULL, VERDICT_STOP, ACCOUNT_OUTDATED, "client_outdated", "upgrade", 0, 0},
@@ -41,7 +43,8 @@ failures(void **state)
 	    {"503", NULL, NULL, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "unavailable", "none", 0, 0},
 	    {"777", NULL, NULL, VERDICT_STOP, ACCOUNT_STOPPED, "failure_777", "operator", 0, 0},
 	    {NULL, NULL, NULL, VERDICT_STOP, ACCOUNT_STOPPED, "failure_unknown", "operator", 0, 0},
-	    {"junk", NULL, NULL, VERDICT_STOP, ACCOUNT_STOPPED, "failure_unknown", "operator", 0, 0},
+	    {"junk", NULL, NULL, VERDICT_STOP, ACCOUNT_STOPPED, "failure_unknown", "operator", 0,
+		0},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -73,7 +76,8 @@ stream_errors(void **state)
 	} rows[] = {
 	    {"515", NULL, NULL, VERDICT_RESTART, ACCOUNT_CONNECTING, "restart_required"},
 	    {"516", NULL, NULL, VERDICT_ERASE, ACCOUNT_LOGGED_OUT, "forced_logout"},
-	    {"401", "conflict", "device_removed", VERDICT_ERASE, ACCOUNT_LOGGED_OUT, "device_removed"},
+	    {"401", "conflict", "device_removed", VERDICT_ERASE, ACCOUNT_LOGGED_OUT,
+		"device_removed"},
 	    {"409", "conflict", "replaced", VERDICT_STOP, ACCOUNT_REPLACED, "replaced"},
 	    {NULL, "conflict", "replaced", VERDICT_STOP, ACCOUNT_REPLACED, "replaced"},
 	    {"440", "conflict", "replaced", VERDICT_STOP, ACCOUNT_REPLACED, "replaced"},
@@ -111,8 +115,8 @@ stream_errors(void **state)
 static void
 rate_limits(void **state)
 {
-	static const unsigned steps[][2] = {{0, 30000}, {1, 60000}, {9, 300000}, {29, 900000},
-	    {1000, 900000}};
+	static const unsigned steps[][2] = {
+	    {0, 30000}, {1, 60000}, {9, 300000}, {29, 900000}, {1000, 900000}};
 	struct node *n = node_new("stream:error");
 	struct verdict v;
 
