@@ -73,6 +73,8 @@ apply_write(
 		return b->device_list_put(db, w->device_list);
 	if (w->device_list_drop != NULL)
 		return b->device_list_drop(db, w->device_list_drop->user);
+	if (w->mark != NULL)
+		return b->event_mark(db, w->mark, s->wall());
 	return b->outbox_receipt(db, w->receipt);
 }
 

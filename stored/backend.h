@@ -176,10 +176,12 @@ struct store_backend {
 
 	/* --- account: event log
 	 * ------------------------------------------------------------------- */
-	/* seq: larger than any before. *kept = 0 when its dedup key was there (nothing written
-	 * then). */
+	/* seq: larger than any before. *kept = 0 when its dedup key, or one of its `unless` keys,
+	 * was there (nothing written then). */
 	enum store_status (*event_append)(struct store_db *db, uint64_t seq, int64_t now_ms,
 	    const Stored__EventAppend *e, int *kept);
+	/* Note a dedup key without an event; known already is fine. */
+	enum store_status (*event_mark)(struct store_db *db, const char *key, int64_t now_ms);
 	/* The largest seq that it holds (0 = none). */
 	enum store_status (*event_last)(struct store_db *db, uint64_t *seq);
 	/* Walk upwards from after_seq. One walk at a time a database; step gives *e NULL at the

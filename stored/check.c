@@ -108,6 +108,7 @@ check_event(const Stored__EventAppend *e)
 {
 	static const char *const origins[] = {
 	    "live", "offline", "history", "self", "recovered", NULL};
+	size_t i;
 
 	if (!text(e->type, 1, 64) || !of_chars(e->type, "._"))
 		return "event: type";
@@ -117,6 +118,12 @@ check_event(const Stored__EventAppend *e)
 		return "event: body is no JSON object or too big";
 	if (e->dedup != NULL && !text(e->dedup, 1, 512))
 		return "event: dedup key";
+	if (e->n_unless > 4)
+		return "event: too many keys";
+	for (i = 0; i < e->n_unless; i++) {
+		if (!text(e->unless[i], 1, 512))
+			return "event: key";
+	}
 	return NULL;
 }
 
@@ -212,7 +219,8 @@ check_write(const Stored__Write *w)
 {
 	int n = (w->event != NULL) + (w->outbox_put != NULL) + (w->outbox_update != NULL) +
 		(w->device != NULL) + (w->device_reset != NULL) + (w->contact != NULL) +
-		(w->device_list != NULL) + (w->device_list_drop != NULL) + (w->receipt != NULL);
+		(w->device_list != NULL) + (w->device_list_drop != NULL) + (w->receipt != NULL) +
+		(w->mark != NULL);
 
 	if (n != 1)
 		return "write: exactly one field must be set";
@@ -231,6 +239,8 @@ check_write(const Stored__Write *w)
 	if (w->device_list_drop != NULL)
 		return text(w->device_list_drop->user, 1, JID_TEXT_MAX) ? NULL
 									: "device list: user";
+	if (w->mark != NULL)
+		return text(w->mark, 1, 512) ? NULL : "mark: key";
 	return w->receipt != NULL ? check_receipt(w->receipt) : NULL;
 }
 

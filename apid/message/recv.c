@@ -21,11 +21,12 @@
 #include "common/log.h"
 #include "ipc/frame.h"
 
-#define ENCS_MAX       16u
-#define NACK_PARSING   487
-#define NACK_PROTOBUF  491
-#define NACK_UNHANDLED 500
-#define KEYD_DEADLINE  30000u
+#define ENCS_MAX              16u
+#define NACK_PARSING          487
+#define NACK_PROTOBUF         491
+#define NACK_UNHANDLED        500
+#define RETRY_INVALID_MESSAGE 4 /* 12.1 */
+#define KEYD_DEADLINE         30000u
 
 enum answer {
 	ANSWER_RECEIPT,
@@ -68,6 +69,7 @@ struct recv {
 	unsigned attempt, retry_code;
 	int hist_sync;   /* a receipt of that type too */
 	int counted_new; /* a message event was added */
+	int repeated;    /* all counters were used before: is it known? */
 };
 
 struct recv_lane {
@@ -216,6 +218,22 @@ lane_pump(struct recv_lane *l)
 
 /* ------------------------------------------------------------------ committing */
 
+/* A second copy is answered as the first. Another message under a used counter can be had only from
+ * its sender: Signal has thrown the key away (04, 10.8). */
+static void
+recv_repeated(struct recv *r, const struct unit_result *u)
+{
+	if (u->nseqs == 0 || u->seqs[u->nseqs - 1] == 0) {
+		r->a->n.duplicates++;
+		return;
+	}
+	r->a->n.undecryptable++;
+	r->answer = ANSWER_RETRY;
+	r->attempt = retry_next(r->a, &r->e, r->enc_count);
+	if (r->attempt > 0)
+		r->retry = retry_receipt(r->a, &r->e, r->attempt, RETRY_INVALID_MESSAGE, NULL);
+}
+
 static void
 recv_committed(const struct unit_result *u, void *arg)
 {
@@ -232,6 +250,8 @@ recv_committed(const struct unit_result *u, void *arg)
 	}
 	if (r->counted_new)
 		r->a->n.received++;
+	if (r->repeated)
+		recv_repeated(r, u);
 	recv_done(r);
 }
 
@@ -318,6 +338,8 @@ recv_plaintext(struct recv *r, const ProtobufCBinaryData *padded)
 		r->hist_sync = 1;
 	if (kind == RECV_EVENT_MESSAGE)
 		r->counted_new = 1;
+	else
+		recv_event_mark(r->unit, &r->e, &r->sender, &r->chat);
 	pb_arena_free(arena);
 	return 0;
 }
@@ -396,8 +418,10 @@ recv_results(struct recv *r, const Keyd__DecryptReply *m)
 	else if (bad != NULL)
 		recv_nack(r, bad->reason, bad->nack);
 	else {
-		if (done == 0 && dup > 0)
-			r->a->n.duplicates++;
+		if (done == 0 && dup > 0) {
+			r->repeated = 1;
+			recv_event_repeated(r->unit, &r->e, &r->sender, &r->chat, r->n);
+		}
 		/* a group's shared enc beside a readable one is asked for once more, pairwise */
 		if (r->others > 0 && done > 0 && !r->counted_new)
 			recv_undecryptable(r, "no_sender_key", 1);

@@ -225,6 +225,45 @@ recv_event_undecryptable(struct unit *u, struct account *a, const struct envelop
 	unit_event(u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, key);
 }
 
+/* The keys by which a message is known: m, it is an event; h, it was dealt with; u, it was not
+ * read. */
+static void
+event_keys(const struct envelope *e, const struct person *sender, const struct person *chat,
+    const char *kinds, char keys[][256])
+{
+	char chat_id[STABLE_ID_LEN + 1], buf[JID_TEXT_MAX];
+	const char *by = sender_key(e, sender, buf);
+
+	contacts_chat_id(&e->chat, e->kind == ENVELOPE_DIRECT ? chat : NULL, chat_id);
+	for (size_t i = 0; kinds[i] != '\0'; i++)
+		recv_event_key(keys[i], kinds[i], chat_id, by, e->id);
+}
+
+void
+recv_event_repeated(struct unit *u, const struct envelope *e, const struct person *sender,
+    const struct person *chat, const struct node *stanza)
+{
+	char keys[3][256];
+	const char *unless[2] = {keys[0], keys[1]};
+	json_t *o = placeholder(e, sender, chat, "counter_reused");
+
+	json_object_set_new(o, "hidden", json_boolean(is_hidden(stanza)));
+	json_object_set_new(o, "attempt", json_integer(1));
+	event_keys(e, sender, chat, "mhu", keys);
+	unit_event_unless(
+	    u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, keys[2], unless, 2);
+}
+
+void
+recv_event_mark(struct unit *u, const struct envelope *e, const struct person *sender,
+    const struct person *chat)
+{
+	char key[1][256];
+
+	event_keys(e, sender, chat, "h", key);
+	unit_mark(u, key[0]);
+}
+
 void
 recv_event_unavailable(struct unit *u, struct account *a, const struct envelope *e,
     const struct person *sender, const struct person *chat, const struct node *unavailable)

@@ -21,6 +21,14 @@ enum recv_event_kind recv_event_message(struct unit *u, struct account *a, const
 void recv_event_undecryptable(struct unit *u, struct account *a, const struct envelope *e,
     const struct person *sender, const struct person *chat, const struct node *stanza,
     const char *reason, unsigned attempt);
+/* Signal says that this counter was used before. Either the stanza came twice, and its event or
+ * mark is there: nothing is added (seq 0); or the sender used a counter twice: told as
+ * undecryptable. */
+void recv_event_repeated(struct unit *u, const struct envelope *e, const struct person *sender,
+    const struct person *chat, const struct node *stanza);
+/* Dealt with, without an event of its own: a second copy is known by this. */
+void recv_event_mark(struct unit *u, const struct envelope *e, const struct person *sender,
+    const struct person *chat);
 void recv_event_unavailable(struct unit *u, struct account *a, const struct envelope *e,
     const struct person *sender, const struct person *chat, const struct node *unavailable);
 void recv_event_identity(

@@ -157,9 +157,25 @@ write_new(struct unit *u)
 	if (w == NULL || (w->field = take_copy(u, from, sizeof(*(from)))) == NULL)                 \
 	return
 
+static void
+take_unless(struct unit *u, Stored__EventAppend *e, const char *const *keys, size_t n)
+{
+	if (n == 0 || (e->unless = take(u, n * sizeof(*e->unless))) == NULL)
+		return;
+	for (e->n_unless = 0; e->n_unless < n; e->n_unless++)
+		e->unless[e->n_unless] = take_text(u, keys[e->n_unless]);
+}
+
 void
 unit_event(struct unit *u, const char *type, const char *origin, int64_t time_ms, json_t *body,
     const char *dedup)
+{
+	unit_event_unless(u, type, origin, time_ms, body, dedup, NULL, 0);
+}
+
+void
+unit_event_unless(struct unit *u, const char *type, const char *origin, int64_t time_ms,
+    json_t *body, const char *dedup, const char *const *unless, size_t n)
 {
 	Stored__EventAppend ev = STORED__EVENT_APPEND__INIT;
 	char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
@@ -180,6 +196,7 @@ unit_event(struct unit *u, const char *type, const char *origin, int64_t time_ms
 			w->event->body.data = take_copy(u, text, len);
 			w->event->body.len = len;
 			w->event->dedup = take_text(u, dedup);
+			take_unless(u, w->event, unless, n);
 			u->nevents++;
 		}
 	}
@@ -187,6 +204,15 @@ unit_event(struct unit *u, const char *type, const char *origin, int64_t time_ms
 		sodium_memzero(text, len);
 		free(text);
 	}
+}
+
+void
+unit_mark(struct unit *u, const char *key)
+{
+	Stored__Write *w = write_new(u);
+
+	if (w != NULL)
+		w->mark = take_text(u, key);
 }
 
 void

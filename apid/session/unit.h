@@ -29,6 +29,11 @@ void unit_staged(struct unit *u, uint32_t stages);
 #define UNIT_BODY_MAX (256u * 1024)
 void unit_event(struct unit *u, const char *type, const char *origin, int64_t time_ms,
     json_t *body /* stolen */, const char *dedup /* or NULL */);
+/* The same, but dropped (seq 0) also if one of the keys is known. */
+void unit_event_unless(struct unit *u, const char *type, const char *origin, int64_t time_ms,
+    json_t *body /* stolen */, const char *dedup, const char *const *unless, size_t n);
+/* Note a key without an event. */
+void unit_mark(struct unit *u, const char *key);
 void unit_outbox_put(struct unit *u, const Stored__OutboxPut *put);
 void unit_outbox_update(struct unit *u, const Stored__OutboxUpdate *update);
 void unit_device(struct unit *u, const Stored__DeviceRecord *r);

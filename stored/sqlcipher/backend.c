@@ -27,6 +27,7 @@ const struct store_backend store_sqlcipher = {
     .device_list_put = devices_put,
     .device_list_drop = devices_drop,
     .event_append = events_append,
+    .event_mark = events_mark,
     .event_last = events_last,
     .events_walk = events_walk,
     .events_step = events_step,

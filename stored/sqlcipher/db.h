@@ -106,6 +106,7 @@ enum store_status devices_drop_all(struct store_db *);
 enum store_status devices_get(
     struct store_db *, const char *user, struct region *, Stored__DeviceList **out);
 
+enum store_status events_mark(struct store_db *db, const char *key, int64_t now_ms);
 enum store_status events_append(
     struct store_db *, uint64_t seq, int64_t now_ms, const Stored__EventAppend *, int *kept);
 enum store_status events_last(struct store_db *, uint64_t *seq);

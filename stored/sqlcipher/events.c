@@ -24,6 +24,29 @@ note_key(struct store_db *db, const char *key, uint64_t seq, int64_t now_ms, int
 }
 
 enum store_status
+events_mark(struct store_db *db, const char *key, int64_t now_ms)
+{
+	int noted;
+
+	return note_key(db, key, 0, now_ms, &noted);
+}
+
+static enum store_status
+known_key(struct store_db *db, const char *key, int *known)
+{
+	static struct sql q = SQL("SELECT 1 FROM event_key WHERE key = ?1");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+
+	if (s == NULL)
+		return st;
+	db_bind_text(s, 1, key);
+	st = db_step(db, s, known);
+	db_done(s);
+	return st;
+}
+
+enum store_status
 events_append(
     struct store_db *db, uint64_t seq, int64_t now_ms, const Stored__EventAppend *e, int *kept)
 {
@@ -31,7 +54,15 @@ events_append(
 				  " VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
 	enum store_status st;
 	sqlite3_stmt *s;
+	int known = 0;
+	size_t i;
 
+	for (i = 0; i < e->n_unless; i++) {
+		if ((st = known_key(db, e->unless[i], &known)) != STORE_OK || known) {
+			*kept = 0;
+			return st;
+		}
+	}
 	*kept = 1;
 	if (e->dedup != NULL) {
 		st = note_key(db, e->dedup, seq, now_ms, kept);

@@ -79,6 +79,9 @@ class Baileys:
         with self.cond:
             return [e for e in self.events if e.get("event") == kind]
 
+    def inbox(self):
+        return [e for e in self.of("message") if not e["fromMe"] and e.get("text")]
+
     def stop(self):
         if self.proc and self.proc.poll() is None:
             self.tell(cmd="stop")
@@ -87,6 +90,16 @@ class Baileys:
             except subprocess.TimeoutExpired:
                 self.proc.kill()
                 self.proc.wait()
+
+
+def listen(ward, name):
+    """Two clients: one gets what came in, the other what became of what went out."""
+    c, status = ward.client(), ward.client()
+    c.call("events.subscribe", consumer="in" + name, window=1024,
+           **{"from": "earliest", "filter": {"types": ["message.received", "message.undecryptable"]}})
+    status.call("events.subscribe", consumer="status" + name, window=1024,
+                **{"from": "earliest", "filter": {"types": ["message.status"]}})
+    return c, status
 
 
 @test
@@ -105,48 +118,49 @@ def baileys_hundred_each_way():
             qr = b.wait(lambda e: e.get("event") == "qr")
             w.sim.scan("carol", qr["qr"])
             b.wait(lambda e: e.get("event") == "open")
-            c = ward.client()
-            c.call("events.subscribe", consumer="t", window=1024, **{"from": "earliest"})
+            c, status = listen(ward, "1")
             carol = w.sim.account("carol")
-            half, sent, answered = COUNT // 2, [], 0
+            phone_jid = state["jid"].split(":")[0].split("@")[0] + "@s.whatsapp.net"
+            half, sent = COUNT // 2, []
             texts = lambda cl: [e["event"]["body"]["message"]["content"].get("text") for e in list(cl.events)
                                 if e.get("event", {}).get("type") == "message.received"]
 
+            # Turn by turn: Baileys 7.0.0-rc14 now and then uses a message counter twice when it encrypts
+            # and decrypts for the same peer at once, and such a message has to be asked for again.
             def both(first, last):
                 for i in range(first, last):
-                    b.tell(cmd="send", to=state["jid"].split(":")[0].split("@")[0] + "@s.whatsapp.net", text="to ward %d" % i)
                     sent.append(c.call("message.send", account="alice", to="+" + carol["pn"],
                                        text="to baileys %d" % i, idempotency_key="i%d" % i)["message_id"])
+                    wait_until(lambda: len(b.inbox()) > i, 30, lambda: "text %d at Baileys" % i)
+                    b.tell(cmd="send", to=phone_jid, text="to ward %d" % i)
+                    wait_until(lambda: len(texts(c)) > i, 30, lambda: "text %d at ward, errors %r" % (i, b.of("error")))
 
             both(0, half)
-            wait_until(lambda: len(texts(c)) >= half and len(b.of("message")) >= half, 60,
-                       "first half: %d in, %d out" % (len(texts(c)), len(b.of("message"))))
+            receipts = lambda: {r["id"] for r in b.of("receipt")}
+            wait_until(lambda: len(receipts()) >= half, 60, lambda: "receipts at Baileys: %d" % len(receipts()))
             ward.stop()
             ward.start()
-            c = ward.client()
-            c.call("events.subscribe", consumer="t2", window=1024, **{"from": "earliest"})
+            c, status = listen(ward, "2")
             wait_until(lambda: c.call("account.state", account="alice")["state"] == "online", 30, "online again")
             mark = len(b.events)
             b.stop()
             b.start()
             b.wait(lambda e: e.get("event") == "open", start=mark)
             both(half, COUNT)
-            wait_until(lambda: len(texts(c)) >= COUNT and len(b.of("message")) >= COUNT, 60,
-                       "second half: %d in, %d out" % (len(texts(c)), len(b.of("message"))))
             equal(texts(c), ["to ward %d" % i for i in range(COUNT)], "texts at ward")
-            equal([m["text"] for m in b.of("message")], ["to baileys %d" % i for i in range(COUNT)], "texts at Baileys")
-            equal([m["id"] for m in b.of("message")], sent, "ids at Baileys")
+            equal([m["text"] for m in b.inbox()], ["to baileys %d" % i for i in range(COUNT)], "texts at Baileys")
+            equal([m["id"] for m in b.inbox()], sent, "ids at Baileys")
 
             def delivered():
-                got = {e["event"]["body"]["message_id"] for e in list(c.events)
+                got = {e["event"]["body"]["message_id"] for e in list(status.events)
                        if e.get("event", {}).get("type") == "message.status"
                        and e["event"]["body"]["status"] == "delivered"}
                 return got >= set(sent)
             wait_until(delivered, 60, "a delivery receipt for each of ours")
-            wait_until(lambda: len({r["id"] for r in b.of("receipt")}) >= COUNT, 60, "receipts at Baileys: %d" %
-                       len({r["id"] for r in b.of("receipt")}))
-            kinds = w.sim.cmd("stats").get("enc_kinds", {})
-            print("     %d texts each way; enc nodes routed: %s" % (COUNT, kinds))
+            wait_until(lambda: len(receipts()) >= COUNT, 60, lambda: "receipts at Baileys: %d" % len(receipts()))
+            kinds = [m["kind"] for m in b.inbox()]
+            equal((kinds[0], set(kinds[1:])), ("pkmsg", {"msg"}), "kinds at Baileys")
+            print("     %d texts each way, at Baileys %d pkmsg and %d msg" % (COUNT, kinds.count("pkmsg"), kinds.count("msg")))
             check(not [e for e in c.events if e.get("event", {}).get("type") == "message.undecryptable"], "undecryptable")
         finally:
             b.stop()

@@ -13,7 +13,8 @@ import { Agent } from 'node:https'
 import { createInterface } from 'node:readline'
 import makeWASocket, * as baileys from 'baileys'
 
-const { DisconnectReason, generateMessageIDV2, useMultiFileAuthState, WA_CERT_DETAILS } = baileys
+const { DisconnectReason, generateMessageIDV2, makeCacheableSignalKeyStore, useMultiFileAuthState, WA_CERT_DETAILS } =
+	baileys
 const debug = process.env.DRIVER_DEBUG !== undefined
 // stdout is for events only; a library of the package prints there
 console.log = console.info = console.debug = (...args) => debug && console.error(...args)
@@ -58,7 +59,7 @@ async function connect() {
 		? new Agent({ ca: options.ca ? readFileSync(options.ca) : undefined })
 		: undefined
 	const s = makeWASocket({
-		auth: state,
+		auth: { creds: state.creds, keys: makeCacheableSignalKeyStore(state.keys, logger) },
 		logger,
 		waWebSocketUrl: options.url,
 		agent,
