@@ -84,13 +84,13 @@ def main():
             ack()
 
         # many at once: rates
-        f0, have, began = metric(c, "ward_fsyncs_total"), received(sub), time.perf_counter()
+        f0, have, began = metric(c, "ward_store_fsyncs_total"), received(sub), time.perf_counter()
         w.sim.cmd("phone.send", account="bob", to="alice", text="burst", count=COUNT)
         while ack() < have + COUNT:
             with sub.cond:
                 sub.cond.wait(0.05)
         t_in = time.perf_counter() - began
-        f1 = metric(c, "ward_fsyncs_total")
+        f1 = metric(c, "ward_store_fsyncs_total")
         loaded = pss(ward.pids())
         began, flight, sent = time.perf_counter(), [], 0
         while sent < COUNT or flight:
@@ -102,7 +102,7 @@ def main():
             if "error" in m:
                 raise SystemExit("bench: %r" % m)
         t_out = time.perf_counter() - began
-        f2 = metric(c, "ward_fsyncs_total")
+        f2 = metric(c, "ward_store_fsyncs_total")
         wait_until(lambda: len(w.sim.inbox("bob")) >= COUNT + SINGLES, 60, "all at the phone")
 
         print("disk: %.0f fdatasync/s (the limit of one durable message an fsync)" % disk)

@@ -45,14 +45,14 @@ def program(name):
 
 
 def wait_until(fn, seconds, text):
-    """Poll a condition for which there is no event to wait on (files, /proc)."""
+    """Poll a condition for which there is no event to wait on (files, /proc). text may be a function."""
     end = time.monotonic() + seconds * SLOW
     while True:
         value = fn()
         if value:
             return value
         if time.monotonic() > end:
-            raise Failure("timed out: " + text)
+            raise Failure("timed out: " + (text() if callable(text) else text))
         time.sleep(0.02)
 
 

@@ -24,7 +24,7 @@ def texts(client):
 
 def wait_texts(client, count, seconds=60):
     return wait_until(lambda: (lambda t: t if len(t) >= count else None)(texts(client)), seconds,
-                      "%d messages, have %d" % (count, len(texts(client))))
+                      lambda: "%d messages, have %d" % (count, len(texts(client))))
 
 
 @test

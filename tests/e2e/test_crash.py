@@ -148,7 +148,7 @@ def killed_thirty_times():
         points = sorted(rng.sample(range(1, max(MESSAGES - 20, KILLS + 2)), KILLS))
         killed = {r: 0 for r in ROLES}
         for point in points:
-            wait_until(lambda: progress() >= point, 120, "progress to %d, is %d (in %d, out %d)" % (
+            wait_until(lambda: progress() >= point, 120, lambda: "progress to %d, is %d (in %d, out %d)" % (
                 point, progress(), len(archiver.new), len(sender.ids)))
 
             def strike():
@@ -163,7 +163,7 @@ def killed_thirty_times():
             killed[wait_until(strike, 30, "a process to kill")] += 1
         feeder.join(180)
         sender.join(180)
-        wait_until(lambda: len(archiver.new) >= half, 120, "all %d in, have %d" % (half, len(archiver.new)))
+        wait_until(lambda: len(archiver.new) >= half, 120, lambda: "all %d in, have %d" % (half, len(archiver.new)))
         box = w.sim.wait_inbox("bob", half, 120)
         stats = w.sim.cmd("stats")
         supervisor.stop()
