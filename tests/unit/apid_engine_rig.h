@@ -69,6 +69,8 @@ struct rig {
 	char fail_with_event[48]; /* the next commit with an event of this type fails with "io" */
 	struct rig_event events[RIG_MAX];
 	size_t nevents;
+	char marks[RIG_MAX][300]; /* keys without an event */
+	size_t nmarks;
 	struct rig_row rows[RIG_MAX];
 	size_t nrows;
 	size_t commits, aborts, opens, receipts, list_drops, list_puts;
@@ -170,13 +172,25 @@ rig_has_event(const char *dedup)
 	return 0;
 }
 
+static int
+rig_knows(const char *key)
+{
+	for (size_t i = 0; i < rig.nmarks; i++)
+		if (strcmp(rig.marks[i], key) == 0)
+			return 1;
+	return rig_has_event(key);
+}
+
 static uint64_t
 rig_apply_event(const Stored__EventAppend *e)
 {
 	struct rig_event *v = &rig.events[rig.nevents];
 
-	if (e->dedup != NULL && rig_has_event(e->dedup))
+	if (e->dedup != NULL && rig_knows(e->dedup))
 		return 0;
+	for (size_t i = 0; i < e->n_unless; i++)
+		if (rig_knows(e->unless[i]))
+			return 0;
 	assert_true(rig.nevents < RIG_MAX);
 	snprintf(v->type, sizeof(v->type), "%s", e->type);
 	snprintf(v->origin, sizeof(v->origin), "%s", e->origin);
@@ -243,6 +257,10 @@ rig_apply(const Stored__Write *w)
 		    rig.list_dropped, sizeof(rig.list_dropped), "%s", w->device_list_drop->user);
 	}
 	rig.list_puts += w->device_list != NULL;
+	if (w->mark != NULL) {
+		assert_true(rig.nmarks < RIG_MAX);
+		snprintf(rig.marks[rig.nmarks++], sizeof(rig.marks[0]), "%s", w->mark);
+	}
 	rig.receipts += w->receipt != NULL;
 }
 

@@ -1,7 +1,8 @@
 /* Incoming messages between the three peers: durable before answered, once, in order. */
 #include "tests/unit/apid_engine_rig.h"
 
-#define ID "3EB0C767D82B0A7D7B5F12"
+#define ID  "3EB0C767D82B0A7D7B5F12"
+#define ID2 "3EB0C767D82B0A7D7B5F13" /* how often a message was asked for is kept by its id */
 
 static void
 one_message(void **state)
@@ -77,6 +78,20 @@ duplicate(void **state)
 	rig_until(rig_sent("receipt", ID, NULL) == 2);
 	assert_int_equal(rig_events("message.received"), 1);
 	assert_int_equal(rig_events("message.undecryptable"), 0);
+}
+
+/* The counter was used before, but this message is not known: its sender must send it again. */
+static void
+counter_used_twice(void **state)
+{
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE;
+	rig_in(rig_message(ID, "hello"));
+	rig_until(rig_sent("ack", ID, NULL) == 1);
+	assert_int_equal(rig_sent("receipt", ID, "retry"), 1);
+	assert_string_equal(
+	    json_string_value(json_object_get(rig_event("message.undecryptable")->body, "reason")),
+	    "counter_reused");
 }
 
 /* A resend of a message that was read (another ciphertext, the same id) is not shown twice. */
@@ -206,9 +221,9 @@ retries_end(void **state)
 	rig_online();
 	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC;
 	for (size_t i = 1; i <= 6; i++) {
-		rig_in(rig_message(ID, "x"));
-		rig_until(rig_sent("ack", ID, NULL) == i);
-		assert_int_equal(rig_sent("receipt", ID, "retry"), i < 4 ? i : 4);
+		rig_in(rig_message(ID2, "x"));
+		rig_until(rig_sent("ack", ID2, NULL) == i);
+		assert_int_equal(rig_sent("receipt", ID2, "retry"), i < 4 ? i : 4);
 		assert_int_equal(rig.retry_keys, i < 2 ? 0 : i < 4 ? i - 1 : 3);
 	}
 	assert_int_equal(rig_events("message.undecryptable"), 1);
@@ -321,6 +336,7 @@ main(void)
 	    T(durable_before_answered),
 	    T(commit_fails),
 	    T(duplicate),
+	    T(counter_used_twice),
 	    T(same_id_twice),
 	    T(duplicate_waits_for_the_first),
 	    T(disconnect_before_ack),
