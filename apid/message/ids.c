@@ -20,7 +20,7 @@ message_id_make(char out[23], uint64_t unix_s, const char *own_pn_user, const ui
 	crypto_hash_sha256_update(&st, (const uint8_t *)"@c.us", 5);
 	crypto_hash_sha256_update(&st, rnd, 16);
 	crypto_hash_sha256_final(&st, hash);
-	memcpy(out, "3EB0", 4);
+	(void)snprintf(out, 5, "3EB0");
 	for (int i = 0; i < 9; i++)
 		(void)snprintf(out + 4 + 2 * i, 3, "%02X", hash[i]);
 }

@@ -829,6 +829,7 @@ send_encrypt(struct send *s)
 {
 	Keyd__Encrypt m = KEYD__ENCRYPT__INIT;
 	Keyd__EncryptItem *items = calloc(s->ndev + 1, sizeof(*items));
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	Keyd__EncryptItem **ptr = calloc(s->ndev + 1, sizeof(*ptr));
 	Keyd__Address *addr = calloc(s->ndev + 1, sizeof(*addr));
 	struct bundle_pb *bundles = calloc(s->ndev + 1, sizeof(*bundles));

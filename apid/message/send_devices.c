@@ -186,6 +186,7 @@ send_sessions(struct send *s)
 	Keyd__Sessions m = KEYD__SESSIONS__INIT;
 	size_t n = 0;
 	Keyd__Address *addr = calloc(2 * s->ndev + 1, sizeof(*addr));
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	Keyd__Address **ptr = calloc(2 * s->ndev + 1, sizeof(*ptr));
 
 	if (addr == NULL || ptr == NULL)

@@ -21,7 +21,7 @@ struct call {
 	char reason[64], message[256], path[64];
 };
 
-static TAILQ_HEAD(, call) calls = TAILQ_HEAD_INITIALIZER(calls);
+static TAILQ_HEAD(call_list, call) calls = TAILQ_HEAD_INITIALIZER(calls);
 
 static void
 call_drop(struct call *c)

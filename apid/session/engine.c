@@ -108,6 +108,7 @@ engine_init(struct service *s)
 	if (e->keyd_poll == NULL || e->settle == NULL)
 		fatalx("engine: no event");
 	s->naccounts = config_account_count(s->config);
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	if ((s->accounts = calloc(s->naccounts + 1, sizeof(*s->accounts))) == NULL)
 		fatal("engine_init");
 	for (size_t i = 0; i < s->naccounts; i++) {

@@ -22,7 +22,7 @@ struct iq {
 
 struct iq_table {
 	struct account *a;
-	TAILQ_HEAD(, iq) pending;
+	TAILQ_HEAD(iq_list, iq) pending;
 	size_t n;
 	uint64_t last;
 };
@@ -54,6 +54,7 @@ iq_table_free(struct iq_table *t)
 	if (t == NULL)
 		return;
 	while (!TAILQ_EMPTY(&t->pending))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
 		iq_drop(TAILQ_FIRST(&t->pending));
 	free(t);
 }
@@ -171,6 +172,18 @@ iq_answered(struct account *a, const struct node *n)
 	return 1;
 }
 
+static struct iq *
+asked_until(struct iq_table *t, uint64_t last)
+{
+	struct iq *q;
+
+	TAILQ_FOREACH(q, &t->pending, link)
+	if (q->why == NULL &&
+	    q->handle <= last) /* NOLINT(clang-analyzer-unix.Malloc): off the list */
+		break;
+	return q;
+}
+
 void
 iq_disconnected(struct account *a)
 {
@@ -178,20 +191,15 @@ iq_disconnected(struct account *a)
 	struct iq *q;
 	uint64_t last = t->last; /* what is asked from inside an answer is for later */
 
-	for (;;) {
-		TAILQ_FOREACH(q, &t->pending, link)
-		if (q->why == NULL && q->handle <= last)
-			break;
-		if (q == NULL)
-			return;
+	while ((q = asked_until(t, last)) != NULL)
 		iq_fail(q, "disconnected");
-	}
 }
 
 void
 iq_fail_all(struct account *a)
 {
 	while (!TAILQ_EMPTY(&a->iq->pending))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
 		iq_fail(TAILQ_FIRST(&a->iq->pending), "disconnected");
 }
 

@@ -135,7 +135,10 @@ write_new(struct unit *u)
 	if (u->n == u->cap) {
 		size_t cap = u->cap == 0 ? 8 : u->cap * 2;
 		Stored__Write **more =
-		    cap > UNIT_WRITES_MAX ? NULL : reallocarray(u->writes, cap, sizeof(*more));
+		    cap > UNIT_WRITES_MAX
+			? NULL
+			: reallocarray(u->writes, cap,
+			      sizeof(u->writes[0])); /* NOLINT(bugprone-sizeof-expression) */
 
 		if (more == NULL) {
 			u->failed = 1;
@@ -280,6 +283,7 @@ unit_device_list(struct unit *u, const Stored__DeviceList *l)
 	w->device_list->phash = take_text(u, l->phash);
 	if (l->n_devices == 0)
 		return;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	w->device_list->devices = take(u, l->n_devices * sizeof(*l->devices));
 	for (size_t i = 0; w->device_list->devices != NULL && i < l->n_devices; i++)
 		w->device_list->devices[i] = take_copy(u, l->devices[i], sizeof(*l->devices[i]));
