@@ -117,6 +117,10 @@ async function connect() {
 				name: m.pushName ?? null,
 				undecryptable: m.messageStubType === 2
 			})
+			// a receipt that came while the package held its events back is merged into the message
+			if (m.key.fromMe && m.status >= 3) {
+				emit({ event: 'receipt', id: m.key.id, chat: m.key.remoteJid, status: STATUS[m.status] })
+			}
 		}
 	})
 	s.ev.on('messages.update', updates => {
