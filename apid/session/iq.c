@@ -172,15 +172,15 @@ iq_answered(struct account *a, const struct node *n)
 	return 1;
 }
 
+/* The oldest that waits for an answer and was asked before `last`. */
 static struct iq *
 asked_until(struct iq_table *t, uint64_t last)
 {
-	struct iq *q;
+	struct iq *q = TAILQ_FIRST(&t->pending);
 
-	TAILQ_FOREACH(q, &t->pending, link)
-	if (q->why == NULL &&
-	    q->handle <= last) /* NOLINT(clang-analyzer-unix.Malloc): off the list */
-		break;
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
+	while (q != NULL && (q->why != NULL || q->handle > last))
+		q = TAILQ_NEXT(q, link);
 	return q;
 }
 
