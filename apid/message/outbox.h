@@ -17,8 +17,6 @@ void outbox_free(struct outbox *o);
 /* Online: send what waits, in the order in which it came in. */
 void outbox_online(struct account *a);
 void outbox_disconnected(struct account *a);
-/* A sticky state: those who wait for an answer are told what there is to tell. */
-void outbox_state_changed(struct account *a);
 /* netd takes more again. */
 void outbox_drained(struct account *a);
 /* Another device: the window is forgotten (the rows belong to the old one). */
@@ -44,6 +42,12 @@ void outbox_row_left(struct account *a);
 /* <ack class=message>: 1 if it was for one of ours. */
 int outbox_ack(struct account *a, const struct node *n);
 
+size_t outbox_depth(const struct account *a); /* rows that wait or have no ack yet */
+
+/* ---- message/outbox_wait.c */
+struct waits *waits_new(struct account *a);
+void waits_free(struct waits *w);
+
 /* The call waits for a status of a message that is in the outbox; it is ended here. */
 void outbox_wait(struct account *a, struct call *c, const char *message_id, const char *to,
     enum send_wait want, const char *have, int64_t time_ms, int duplicate, unsigned timeout_ms);
@@ -51,6 +55,8 @@ void outbox_wait(struct account *a, struct call *c, const char *message_id, cons
 void outbox_status(struct account *a, const char *message_id, const char *status, int64_t time_ms,
     unsigned code, const char *reason);
 
+/* A sticky state: those who wait for an answer are told what there is to tell. */
+void outbox_state_changed(struct account *a);
 /* {message_id, status, time_ms, to, duplicate} */
 json_t *outbox_result(
     const char *message_id, const char *status, int64_t time_ms, const char *to, int duplicate);
@@ -59,6 +65,5 @@ const char *outbox_row_status(const Stored__OutboxRow *row);
 /* The error of a refused message, by the code of its ack. */
 struct api_error outbox_refused(unsigned code, const char *reason);
 const char *outbox_reason(unsigned code);
-size_t outbox_depth(const struct account *a);
 
 #endif

@@ -1,4 +1,4 @@
-/* One message on its way out: the beginning, the encryption and the end. */
+/* One message on its way out: the beginning, its turn, and the end. */
 #include "apid/message/send.h"
 
 #include <stdio.h>
@@ -9,7 +9,6 @@
 
 #include "apid/message/content.h"
 #include "apid/message/outbox.h"
-#include "apid/message/recv_event.h"
 #include "apid/message/send_impl.h"
 #include "apid/session/connect.h"
 #include "apid/session/stanza.h"
@@ -18,14 +17,8 @@
 #include "common/log.h"
 #include "ipc/frame.h"
 
-#define KEYD_DEADLINE 30000u
-#define EVENTS_BUDGET (4u * 1024 * 1024)
-
 static void send_end(struct flow *f, const char *outcome, const char *text);
-static void send_find(struct send *s);
 static void send_people(struct send *s);
-static void send_queue(struct send *s);
-static void lane_next(struct send *s);
 
 static const struct flow_kind send_kind = {"send", send_end};
 
@@ -148,7 +141,7 @@ send_end(struct flow *f, const char *outcome, const char *text)
 	a->sender->n--;
 	if (!stopping) {
 		send_build_done(s);
-		lane_next(s);
+		send_lane_next(s);
 	}
 	if (s->call_timer != NULL)
 		event_free(s->call_timer);
@@ -177,7 +170,7 @@ send_fail(struct send *s, const struct api_error *e, const char *reason)
 	flow_end(&s->f, NULL, NULL);
 }
 
-static void
+void
 send_fail_store(struct send *s, const char *code)
 {
 	struct api_error e = api_error_store(code);
@@ -226,8 +219,8 @@ call_arm(struct send *s, unsigned timeout_ms)
 }
 
 /* It is in the outbox: from here on the outbox answers the client. */
-static void
-call_hand_over(struct send *s, const char *id, const char *to, const char *have, int64_t time_ms,
+void
+send_hand_over(struct send *s, const char *id, const char *to, const char *have, int64_t time_ms,
     int duplicate)
 {
 	int64_t left = s->call_until_ms - clock_mono_ms();
@@ -387,7 +380,7 @@ send_known(struct send *s, const Stored__OutboxRow *row)
 		e = outbox_refused(row->code, row->reason);
 		call_fail(s->call, &e);
 	} else {
-		call_hand_over(s, row->put->message_id, row->put->chat, outbox_row_status(row),
+		send_hand_over(s, row->put->message_id, row->put->chat, outbox_row_status(row),
 		    row->has_server_ms ? row->server_ms : row->put->created_ms, 1);
 	}
 	s->call = NULL;
@@ -409,7 +402,7 @@ found(const struct reply *rp, void *arg)
 		send_people(s);
 }
 
-static void
+void
 send_find(struct send *s)
 {
 	Stored__OutboxFind m = STORED__OUTBOX_FIND__INIT;
@@ -460,8 +453,8 @@ lane_enter(struct send *s)
 }
 
 /* s has left its lane: the next of that chat begins. */
-static void
-lane_next(struct send *s)
+void
+send_lane_next(struct send *s)
 {
 	struct send *o;
 
@@ -562,332 +555,4 @@ send_row(struct account *a, const Stored__OutboxRow *row)
 	s->content_len = p->content.len;
 	send_people(s);
 	return 0;
-}
-
-/* ------------------------------------------------------------------ send_encrypt */
-
-void
-send_build_done(struct send *s)
-{
-	struct send *o;
-
-	if (!s->building)
-		return;
-	s->building = 0;
-	TAILQ_FOREACH(o, &s->a->sender->list, link)
-	if (o->wants_build) {
-		o->wants_build = 0;
-		send_sessions(o); /* look again: they may have been made */
-	}
-}
-
-static struct node *
-enc_node(const Keyd__EncryptResult *r)
-{
-	struct node *enc = node_new("enc");
-
-	node_set(enc, "v", "2");
-	node_set(enc, "type", r->has_pkmsg && r->pkmsg ? "pkmsg" : "msg");
-	return node_set_bytes(enc, r->ciphertext.data, r->ciphertext.len);
-}
-
-/* The stanza (page 04, 9.4), as bytes. -1: no device of the recipient could be encrypted for. */
-static int
-make_stanza(struct send *s, const Keyd__EncryptReply *m)
-{
-	struct node *n = node_new("message"), *parts = node_new("participants");
-	struct jid *sent = calloc(s->ndev + 1, sizeof(*sent));
-	int pkmsg = 0, to_self = account_is_own(s->a, &s->chat), r = -1;
-	size_t k = 0, theirs = 0, all = 0;
-	struct buf b = BUF_INIT;
-
-	node_set(n, "id", s->id);
-	node_set_jid(n, "to", &s->chat);
-	node_set(n, "type", "text");
-	for (size_t i = 0; i < s->ndev && sent != NULL; i++) {
-		struct node *to;
-
-		if (s->dev[i].skip || k >= m->n_results)
-			continue;
-		const Keyd__EncryptResult *e = m->results[k++];
-
-		if (e->outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE || !e->has_ciphertext)
-			continue;
-		to = node_new("to");
-		node_set_jid(to, "jid", &s->dev[i].jid);
-		node_add(to, enc_node(e));
-		node_add(parts, to);
-		pkmsg |= e->has_pkmsg && e->pkmsg;
-		theirs += !s->dev[i].own;
-		sent[all++] = s->dev[i].jid;
-	}
-	node_add(n, parts);
-	if (pkmsg)
-		node_add_bytes(
-		    n, "device-identity", s->a->dev.signed_identity, s->a->dev.signed_identity_len);
-	if (all > 0 && (theirs > 0 || to_self) && node_encode(n, &b) == 0 &&
-	    (s->stanza = malloc(b.len)) != NULL) {
-		memcpy(s->stanza, b.data, b.len);
-		s->stanza_len = b.len;
-		devices_phash(sent, all, s->phash);
-		r = 0;
-	}
-	buf_clear(&b);
-	node_free(n);
-	free(sent);
-	return r;
-}
-
-static void
-committed(const struct unit_result *r, void *arg)
-{
-	struct send *s = arg;
-	char chat[JID_TEXT_MAX];
-
-	s->unit = NULL;
-	if (s->wrote_peer)
-		contacts_written(s->a, &s->chat, r->ok);
-	if (s->wrote_own)
-		contacts_written(s->a, &s->a->dev.jid, r->ok);
-	s->wrote_peer = s->wrote_own = 0;
-	if (!r->ok && r->duplicate) { /* the same key came in twice */
-		send_find(s);
-		return;
-	}
-	if (!r->ok) {
-		send_fail_store(s, r->reason);
-		return;
-	}
-	(void)jid_format(&s->chat, chat);
-	call_hand_over(s, s->id, chat, "queued", s->created_ms, 0);
-	/* send_wire: only what is durable leaves */
-	if (s->queueing)
-		outbox_queued(s->a);
-	else
-		outbox_ready(s->a, s->id, chat, s->stanza, s->stanza_len, s->phash);
-	flow_end(&s->f, NULL, NULL);
-}
-
-/* message.sent with the first write of a message. */
-static void
-sent_event(struct send *s)
-{
-	struct pb_arena *arena = pb_arena_new(EVENTS_BUDGET);
-	const E2e__Message *m =
-	    arena == NULL ? NULL : content_parse(s->content, s->content_len, arena, NULL);
-	char key[256], chat_id[STABLE_ID_LEN + 1];
-	json_t *msg;
-
-	if (m != NULL) {
-		contacts_chat_id(&s->chat, &s->peer, chat_id);
-		recv_event_key(key, 'm', chat_id, "me", s->id);
-		msg = recv_event_body(s->a, s->id, &s->chat, &s->peer, NULL, 1, s->created_ms, m);
-		unit_event(s->unit, "message.sent", "live", s->created_ms,
-		    json_pack("{s:o, s:s}", "message", msg, "client_key", s->key), key);
-	}
-	pb_arena_free(arena);
-}
-
-static void
-put(struct send *s, Stored__OutboxState state)
-{
-	Stored__OutboxPut p = STORED__OUTBOX_PUT__INIT;
-	char chat[JID_TEXT_MAX];
-
-	p.message_id = s->id;
-	p.chat = (char *)(uintptr_t)jid_format(&s->chat, chat);
-	p.uid = s->uid;
-	p.idempotency_key = s->key;
-	p.params_hash.data = s->hash;
-	p.params_hash.len = sizeof(s->hash);
-	p.content.data = s->content;
-	p.content.len = s->content_len;
-	p.state = state;
-	p.has_stanza = s->stanza != NULL;
-	p.stanza.data = s->stanza;
-	p.stanza.len = s->stanza_len;
-	p.created_ms = s->created_ms;
-	p.has_was_online = 1;
-	p.was_online = state == STORED__OUTBOX_STATE__READY;
-	p.has_not_after_ms = s->not_after_ms > 0;
-	p.not_after_ms = s->not_after_ms;
-	unit_outbox_put(s->unit, &p);
-	sent_event(s);
-}
-
-static void
-commit(struct send *s)
-{
-	s->wrote_peer = contacts_write(s->a, &s->chat, s->unit);
-	s->wrote_own = contacts_write(s->a, &s->a->dev.jid, s->unit);
-	s->open = 0;
-	s->phase = SEND_RELEASED; /* units are applied in order, so the next may encrypt now */
-	unit_commit(s->unit, committed, s);
-	lane_next(s);
-}
-
-static void
-send_commit(struct send *s)
-{
-	Stored__OutboxUpdate up = STORED__OUTBOX_UPDATE__INIT;
-
-	flow_step(&s->f, "send_commit");
-	if (s->is_row) {
-		up.message_id = s->id;
-		up.has_state = 1;
-		up.state = STORED__OUTBOX_STATE__READY;
-		up.has_stanza = 1;
-		up.stanza.data = s->stanza;
-		up.stanza.len = s->stanza_len;
-		unit_outbox_update(s->unit, &up);
-	} else {
-		put(s, STORED__OUTBOX_STATE__READY);
-	}
-	commit(s);
-}
-
-static json_t *
-queued_body(const struct send *s)
-{
-	char chat_id[STABLE_ID_LEN + 1];
-
-	contacts_chat_id(&s->chat, &s->peer, chat_id);
-	return json_pack("{s:s, s:s, s:s, s:I}", "message_id", s->id, "chat", chat_id, "status",
-	    "queued", "time_ms", (json_int_t)s->created_ms);
-}
-
-/* The intent alone: it is encrypted when its turn comes. */
-static void
-send_queue(struct send *s)
-{
-	flow_step(&s->f, "send_queue");
-	s->queueing = 1;
-	free(s->stanza);
-	s->stanza = NULL;
-	if ((s->unit = unit_open(s->a)) == NULL) {
-		send_fail_store(s, "memory");
-		return;
-	}
-	s->open = 1;
-	put(s, STORED__OUTBOX_STATE__QUEUED);
-	unit_event(s->unit, "message.status", "live", s->created_ms, queued_body(s), NULL);
-	commit(s);
-}
-
-/* A session that was there is gone: make a new one, once. */
-static int
-lost_session(struct send *s, const Keyd__EncryptReply *m)
-{
-	size_t k = 0, lost = 0;
-
-	for (size_t i = 0; i < s->ndev; i++) {
-		if (s->dev[i].skip || k >= m->n_results)
-			continue;
-		if (m->results[k++]->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION &&
-		    !s->dev[i].has_bundle) {
-			s->dev[i].has_session = 0;
-			lost++;
-		}
-	}
-	return lost > 0;
-}
-
-static void
-encrypted(const struct reply *rp, void *arg)
-{
-	struct send *s = arg;
-	const Keyd__EncryptReply *m = (const Keyd__EncryptReply *)rp->pb;
-	struct api_error e;
-
-	s->ask = NULL;
-	if (!rp->ok) {
-		send_build_done(s);
-		send_fail_store(s, rp->code);
-		return;
-	}
-	if (lost_session(s, m) && !s->tried_again) {
-		s->tried_again = 1;
-		unit_abort(s->unit);
-		s->unit = NULL;
-		s->open = 0;
-		send_prekeys(s);
-		return;
-	}
-	unit_staged(s->unit, m->stages);
-	send_build_done(s);
-	if (make_stanza(s, m) == -1) {
-		e = api_error_make(
-		    -3, "server_error", 1, "no device of the recipient has usable keys");
-		send_fail(s, &e, "no_device");
-		return;
-	}
-	send_commit(s);
-}
-
-void
-send_encrypt(struct send *s)
-{
-	Keyd__Encrypt m = KEYD__ENCRYPT__INIT;
-	Keyd__EncryptItem *items = calloc(s->ndev + 1, sizeof(*items));
-	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
-	Keyd__EncryptItem **ptr = calloc(s->ndev + 1, sizeof(*ptr));
-	Keyd__Address *addr = calloc(s->ndev + 1, sizeof(*addr));
-	struct bundle_pb *bundles = calloc(s->ndev + 1, sizeof(*bundles));
-	ProtobufCBinaryData plain[2] = {{0}};
-	char chat[JID_TEXT_MAX];
-	uint8_t *copy;
-	size_t copy_len = 0, n = 0;
-
-	flow_step(&s->f, "send_encrypt");
-	if (items == NULL || ptr == NULL || addr == NULL || bundles == NULL)
-		fatal("send_encrypt");
-	for (size_t i = 0; i < s->ndev; i++) {
-		struct send_device *d = &s->dev[i];
-
-		if (d->skip)
-			continue;
-		keyd__address__init(&addr[n]);
-		addr[n].name = d->address;
-		addr[n].device = d->jid.device;
-		keyd__encrypt_item__init(&items[n]);
-		items[n].address = &addr[n];
-		items[n].plaintext = d->own;
-		if (d->has_bundle) {
-			bundle_fill(&d->bundle, &bundles[n]);
-			items[n].bundle = &bundles[n].bundle;
-		}
-		ptr[n] = &items[n];
-		n++;
-	}
-	copy =
-	    content_device_sent(s->content, s->content_len, jid_format(&s->chat, chat), &copy_len);
-	plain[0].data = content_pad(s->content, s->content_len, &plain[0].len);
-	plain[1].data = copy == NULL ? NULL : content_pad(copy, copy_len, &plain[1].len);
-	if (plain[0].data == NULL || plain[1].data == NULL || (s->unit = unit_open(s->a)) == NULL) {
-		send_build_done(s);
-		send_fail_store(s, "memory");
-	} else {
-		s->open = 1;
-		m.account = s->a->name;
-		m.unit = unit_id(s->unit);
-		m.n_plaintexts = 2;
-		m.plaintexts = plain;
-		m.n_items = n;
-		m.items = ptr;
-		s->ask = ask_keyd(s->a, KEYD__TYPE__ENCRYPT, &m.base, KEYD__TYPE__ENCRYPT_REPLY,
-		    &keyd__encrypt_reply__descriptor, FRAME_PAYLOAD_MAX, KEYD_DEADLINE, encrypted,
-		    s);
-	}
-	for (int i = 0; i < 2; i++) {
-		if (plain[i].data != NULL)
-			sodium_memzero(plain[i].data, plain[i].len);
-		free(plain[i].data);
-	}
-	if (copy != NULL)
-		sodium_memzero(copy, copy_len);
-	free(copy);
-	free(items);
-	free(ptr);
-	free(addr);
-	free(bundles);
 }

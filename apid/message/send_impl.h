@@ -96,10 +96,22 @@ void send_prekeys(struct send *s);
 void send_clear_devices(struct send *s);
 
 /* message/send.c */
-void send_encrypt(struct send *s);
-/* It cannot go on: it is queued (later), or fails with this error. */
+void send_find(struct send *s);
+/* It cannot go on: it is queued (later), or fails with this error; reason: a row has failed for
+ * good. */
 void send_later(struct send *s, const char *why);
 void send_fail(struct send *s, const struct api_error *e, const char *reason);
+void send_fail_store(struct send *s, const char *code);
+/* It is in the outbox: from here on the outbox answers the client. */
+void send_hand_over(struct send *s, const char *id, const char *to, const char *have,
+    int64_t time_ms, int duplicate);
+/* s has left its lane: the next of that chat begins. */
+void send_lane_next(struct send *s);
+
+/* message/send_commit.c */
+void send_encrypt(struct send *s);
+/* The intent alone: it is encrypted when its turn comes. */
+void send_queue(struct send *s);
 /* The right to build sessions is free again. */
 void send_build_done(struct send *s);
 

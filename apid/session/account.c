@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "apid/message/contacts.h"
 #include "apid/message/outbox.h"
 #include "apid/message/receipts.h"
@@ -49,6 +51,7 @@ account_new(struct service *s, const char *name, size_t index)
 	a->receipts = receipts_new(a);
 	a->outbox = outbox_new(a);
 	a->sender = sender_new(a);
+	a->waits = waits_new(a);
 	return a;
 }
 
@@ -59,6 +62,7 @@ account_free(struct account *a)
 		return;
 	unlink_free(a);
 	sender_free(a->sender);
+	waits_free(a->waits);
 	outbox_free(a->outbox);
 	receipts_free(a->receipts);
 	recv_lane_free(a->recv);
@@ -311,8 +315,9 @@ account_store_failed(struct account *a, const char *reason)
 	a->n.store_failures++;
 	if (log_allowed(&limit))
 		log_warnx("account %s: an incoming stanza could not be kept (%s): nothing is "
-			  "acknowledged, connecting anew in %u s",
-		    a->name, reason, delay / 1000);
+			  "acknowledged, connecting anew in %u s%s",
+		    a->name, reason, delay / 1000,
+		    strcmp(reason, "disk_full") == 0 ? ", or when there is room" : "");
 	if (a->conn == 0 || !a->link_wanted)
 		return; /* it is on its way already */
 	connect_restart(a, delay);
@@ -320,6 +325,13 @@ account_store_failed(struct account *a, const char *reason)
 		state_set(a, ACCOUNT_BACKOFF,
 		    strcmp(reason, "disk_full") == 0 ? "disk_full" : "store", 0, "operator",
 		    clock_wall_ms() + delay, 0);
+}
+
+void
+account_disk_again(struct account *a)
+{
+	if (a->link_wanted && a->state == ACCOUNT_BACKOFF && strcmp(a->reason, "disk_full") == 0)
+		connect_restart(a, 100 + randombytes_uniform(1000)); /* not all at once */
 }
 
 struct api_error

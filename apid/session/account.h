@@ -38,6 +38,7 @@ struct receipts;
 struct recv_lane;
 struct sender;
 struct state_log;
+struct waits;
 
 /* Public facts of the device, as keyd told them. */
 struct account_device {
@@ -111,6 +112,7 @@ struct account {
 	struct receipts *receipts;
 	struct outbox *outbox;
 	struct sender *sender;
+	struct waits *waits;
 
 	struct account_counters {
 		uint64_t stanzas_in, stanzas_out, undecodable, unknown;
@@ -139,6 +141,8 @@ int64_t account_server_time(const struct account *a);
 /* The store failed on an incoming stanza: nothing more is answered on this connection, and it is
  * made anew after a while so that the service delivers again. */
 void account_store_failed(struct account *a, const char *reason);
+/* There is room on the disk again: those that wait for it connect at once. */
+void account_disk_again(struct account *a);
 
 /* A unit failed or was refused: the error that a client gets for it. */
 struct api_error api_error_store(const char *reason);

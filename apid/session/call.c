@@ -140,9 +140,9 @@ call_cancel_all(struct service *s)
 {
 	struct call *c;
 
-	TAILQ_FOREACH (c, &calls, link)
-		if (c->svc == s)
-			c->fn = NULL;
+	TAILQ_FOREACH(c, &calls, link)
+	if (c->svc == s)
+		c->fn = NULL;
 }
 
 void

@@ -203,6 +203,7 @@ engine_store_state(struct service *s, const Stored__StoreState *st)
 	const char *why = st->service->ok               ? ""
 			  : st->service->reason != NULL ? st->service->reason
 							: "failed";
+	int room;
 
 	if (s->store_ready != st->service->ok)
 		e->store_since_ms = clock_wall_ms();
@@ -213,12 +214,15 @@ engine_store_state(struct service *s, const Stored__StoreState *st)
 		s->last_seq = st->last_seq;
 	if (st->disk_low && !s->disk_low)
 		log_warnx("the disk of the store is nearly full");
+	room = s->disk_low && !st->disk_low;
 	s->disk_low = st->disk_low;
 	for (size_t i = 0; i < st->n_accounts; i++) {
 		struct account *a = account_find(s, st->accounts[i]->account);
 
 		if (a != NULL)
 			account_store(a, st->accounts[i]);
+		if (a != NULL && room)
+			account_disk_again(a);
 	}
 	open_accounts(s);
 	settle(e);

@@ -9,7 +9,8 @@
 /* Before the channels: make the accounts of the config. */
 void engine_init(struct service *s);
 
-/* After engine_stop and the loop: whatever waits hears that it ends; closes the channels, frees all. */
+/* After engine_stop and the loop: whatever waits hears that it ends; closes the channels, frees
+ * all. */
 void engine_free(struct service *s);
 
 /* After engine_start: fn is called once, when keyd and the store are ready, when it is clear that

@@ -1,7 +1,7 @@
-/* Linking: the attempt of a client, QR codes, and pair-success.
+/* Linking: the attempt of a client and its QR codes.
  *
  *	account_link -> pair_device_ready -> (connection) pair_device -> qr_show … -> pair_success
- *	-> pair_verified -> pair_stored -> (515, login)
+ *	(session/pair_success.c)
  */
 #include "apid/session/pair.h"
 
@@ -11,65 +11,28 @@
 
 #include <sodium.h>
 
-#include "apid/message/contacts.h"
-#include "apid/message/outbox.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
 #include "apid/session/pair_code.h"
+#include "apid/session/pair_impl.h"
 #include "apid/session/payload.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
 #include "apid/session/unit.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/pb.h"
-#include "common/proto/companion.pb-c.h"
 
-#define REFS_MAX      16
-#define REF_MAX       512u
-#define QR_FIRST_MS   60000
-#define QR_NEXT_MS    20000
-#define CONTAINER_MAX 4096u
-#define CLOSES_MAX    5
-#define PROPS_BUDGET  16384u
-
-struct pair {
-	struct account *a;
-	int running;
-	char link_id[33];
-	int by_code;
-	char phone[32], own_code[9];
-	struct call *call; /* of account_link, until the attempt has begun */
-	/* QR */
-	uint8_t refs[REFS_MAX][REF_MAX];
-	size_t ref_len[REFS_MAX], nrefs, at;
-	int64_t expires_ms;
-	struct event *timer;
-	struct pair_code *code;
-	unsigned closes;
-	/* what is under way */
-	struct ask *ask;
-	struct unit *unit;
-	int open;             /* the unit is not committed yet */
-	struct node *pending; /* the stanza that is worked on: pair-success, a notification */
-	uint64_t conn;
-	struct pair_link {
-		char jid[JID_TEXT_MAX], lid[JID_TEXT_MAX], platform[32], biz[128];
-		int lid_migrated, first_time;
-		uint32_t key_index;
-		uint8_t *answer;
-		size_t answer_len;
-		struct account_device dev; /* taken over once it is durable */
-	} link;
-};
+#define QR_FIRST_MS 60000
+#define QR_NEXT_MS  20000
+#define CLOSES_MAX  5
 
 static void qr_show(struct pair *p);
 
 /* ------------------------------------------------------------------ telling */
 
-static void
-tell(struct pair *p, const char *step, const char *text, int64_t expires_ms, const char *error)
+void
+pair_tell(struct pair *p, const char *step, const char *text, int64_t expires_ms, const char *error)
 {
 	struct service *s = p->a->svc;
 	json_t *o = json_pack("{s:s, s:s}", "step", step, "link_id", p->link_id);
@@ -114,8 +77,8 @@ pair_new(struct account *a)
 	return p;
 }
 
-static void
-drop_work(struct pair *p)
+void
+pair_drop_work(struct pair *p)
 {
 	ask_cancel(p->ask);
 	p->ask = NULL;
@@ -132,8 +95,8 @@ drop_work(struct pair *p)
 	memset(&p->link, 0, sizeof(p->link));
 }
 
-static void
-drop_refs(struct pair *p)
+void
+pair_drop_refs(struct pair *p)
 {
 	evtimer_del(p->timer);
 	sodium_memzero(p->refs, sizeof(p->refs));
@@ -147,8 +110,8 @@ pair_free(struct pair *p)
 {
 	if (p == NULL)
 		return;
-	drop_work(p);
-	drop_refs(p);
+	pair_drop_work(p);
+	pair_drop_refs(p);
 	event_free(p->timer);
 	free(p);
 }
@@ -174,12 +137,12 @@ pair_failed(struct account *a, const char *reason)
 	if (!p->running)
 		return;
 	p->running = 0;
-	drop_work(p);
-	drop_refs(p);
+	pair_drop_work(p);
+	pair_drop_refs(p);
 	call_failf(p->call, -6, reason, 1, "the account could not be linked");
 	p->call = NULL;
 	connect_stop(a);
-	tell(p,
+	pair_tell(p,
 	    strcmp(reason, "qr_expired") == 0 || strcmp(reason, "code_expired") == 0 ? "expired"
 										     : "error",
 	    NULL, 0, reason);
@@ -376,9 +339,9 @@ pair_disconnected(struct account *a)
 
 	if (!p->running)
 		return;
-	drop_refs(p); /* refs and code end with their connection */
+	pair_drop_refs(p); /* refs and code end with their connection */
 	if (p->unit == NULL || p->open)
-		drop_work(p);
+		pair_drop_work(p);
 }
 
 void
@@ -400,7 +363,7 @@ qr_made(const struct reply *rp, void *arg)
 		pair_failed(p->a, "internal");
 		return;
 	}
-	tell(p, "qr", ((const Keyd__PairQrReply *)rp->pb)->text, p->expires_ms, NULL);
+	pair_tell(p, "qr", ((const Keyd__PairQrReply *)rp->pb)->text, p->expires_ms, NULL);
 }
 
 /* Draw the current ref (again). */
@@ -440,7 +403,7 @@ code_step(struct account *a, const char *step, const char *text, int64_t expires
 	struct pair *p = arg;
 
 	if (strcmp(step, "code") == 0)
-		tell(p, "code", text, expires_ms, NULL);
+		pair_tell(p, "code", text, expires_ms, NULL);
 	else
 		pair_failed(a, text);
 }
@@ -475,7 +438,7 @@ pair_device(struct account *a, const struct node *n, const struct node *dev)
 	answer_iq(a, n);
 	if (!p->running)
 		return;
-	drop_refs(p); /* a second one replaces the refs */
+	pair_drop_refs(p); /* a second one replaces the refs */
 	for (size_t i = 0; i < dev->nchildren && p->nrefs < REFS_MAX; i++) {
 		const struct node *c = dev->children[i];
 
@@ -531,8 +494,8 @@ refreshed(const struct reply *rp, void *arg)
 }
 
 /* What an ack needs of a stanza, kept until then. */
-static struct node *
-keep_head(const struct node *n)
+struct node *
+pair_keep_head(const struct node *n)
 {
 	struct node *k = node_new(n->tag);
 
@@ -563,7 +526,7 @@ refresh(struct account *a, const struct node *n)
 	}
 	p->open = 1;
 	node_free(p->pending);
-	p->pending = keep_head(n);
+	p->pending = pair_keep_head(n);
 	m.account = a->name;
 	m.unit = unit_id(p->unit);
 	p->ask = ask_keyd(a, KEYD__TYPE__PAIR_REFRESH, &m.base, KEYD__TYPE__STAGED,
@@ -587,230 +550,6 @@ pair_notification(struct account *a, const struct node *n, const char *type)
 	} else {
 		stanza_notice(a, n, type[0] != '\0' ? type : "notification", 1);
 	}
-}
-
-/* ------------------------------------------------------------------ pair-success */
-
-static void
-send_error(struct account *a, const struct node *n, unsigned code, const char *text)
-{
-	struct node *r = node_new("iq"), *e = node_new("error");
-
-	node_set_server(r, "to", JID_PN);
-	node_set(r, "type", "error");
-	node_set(r, "id", node_get(n, "id"));
-	node_setf(e, "code", "%u", code);
-	node_set(e, "text", text);
-	node_add(r, e);
-	(void)stanza_send(a, r);
-}
-
-static void
-pair_refused(struct pair *p, unsigned code, const char *text, const char *reason)
-{
-	send_error(p->a, p->pending, code, text);
-	pair_failed(p->a, reason);
-}
-
-static void
-send_sign(struct pair *p)
-{
-	struct node *r = node_new("iq"), *sign = node_new("pair-device-sign");
-	struct node *id = node_new("device-identity");
-
-	node_set_server(r, "to", JID_PN);
-	node_set(r, "type", "result");
-	node_set(r, "id", node_get(p->pending, "id"));
-	node_setf(id, "key-index", "%u", p->link.key_index);
-	node_set_bytes(id, p->link.answer, p->link.answer_len);
-	node_add(sign, id);
-	node_add(r, sign);
-	if (p->conn == p->a->conn)
-		(void)stanza_send(p->a, r); /* if it is lost, <failure reason=401> settles it */
-	else
-		node_free(r);
-}
-
-static void
-pair_stored(const struct unit_result *r, void *arg)
-{
-	struct pair *p = arg;
-	struct account *a = p->a;
-	struct pair_link *l = &p->link;
-
-	p->unit = NULL;
-	if (!r->ok) { /* no answer: the phone says that it did not work */
-		pair_failed(a, "store");
-		return;
-	}
-	free(a->dev.signed_identity);
-	a->dev = l->dev;
-	l->dev.signed_identity = NULL;
-	memset(&a->rec, 0, sizeof(a->rec));
-	a->rec.lid_migrated = l->lid_migrated;
-	a->rec.initial_sync_pending = 1;
-	a->rec.linked_ms = clock_wall_ms();
-	(void)snprintf(a->rec.platform, sizeof(a->rec.platform), "%s", l->platform);
-	(void)snprintf(a->rec.business_name, sizeof(a->rec.business_name), "%s", l->biz);
-	(void)snprintf(a->rec.account_user, sizeof(a->rec.account_user), "%s", a->dev.jid.user);
-	outbox_reset(a);
-	send_sign(p);
-	p->running = 0;
-	drop_refs(p);
-	drop_work(p);
-	tell(p, "done", NULL, 0, NULL);
-	log_notice("account %s: linked", a->name);
-	state_set(a, ACCOUNT_CONNECTING, "linked", 0, "none", 0, 0);
-	connect_refresh(a); /* the next handshake is a login; 515 comes */
-}
-
-static void
-fill_unit(struct pair *p)
-{
-	struct pair_link *l = &p->link;
-	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
-	json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "jid", l->jid, "platform", l->platform,
-	    "first_time", l->first_time, "link_id", p->link_id);
-	char state[] = "connecting";
-
-	if (l->lid[0] != '\0')
-		json_object_set_new(o, "lid", json_string(l->lid));
-	if (l->biz[0] != '\0')
-		json_object_set_new(o, "business_name", json_string(l->biz));
-	rec.jid = l->jid;
-	rec.lid = l->lid;
-	rec.platform = l->platform;
-	rec.business_name = l->biz;
-	rec.has_server_has_prekeys = 1;
-	rec.has_lid_migrated = 1;
-	rec.lid_migrated = l->lid_migrated;
-	rec.has_initial_sync_pending = rec.initial_sync_pending = 1;
-	rec.has_login_counter = 1;
-	rec.has_linked_ms = 1;
-	rec.linked_ms = clock_wall_ms();
-	rec.state = state;
-	unit_device_reset(p->unit);
-	unit_device(p->unit, &rec);
-	unit_event(p->unit, "account.linked", "live", clock_wall_ms(), o, NULL);
-}
-
-static void
-pair_verified(const struct reply *rp, void *arg)
-{
-	struct pair *p = arg;
-	const Keyd__PairSuccessReply *m = (const Keyd__PairSuccessReply *)rp->pb;
-	struct account_device old = p->a->dev;
-
-	p->ask = NULL;
-	if (!rp->ok || m->outcome == KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT) {
-		pair_refused(p, 500, "internal-error", rp->ok ? "adv_malformed" : "internal");
-		return;
-	}
-	if (m->outcome != KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED || m->device == NULL ||
-	    !m->has_answer) {
-		pair_refused(p, 401, "not-authorized",
-		    m->outcome == KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_HMAC
-			? "hmac_mismatch"
-			: "signature_mismatch");
-		return;
-	}
-	if ((p->link.answer = malloc(m->answer.len)) == NULL) {
-		pair_refused(p, 500, "internal-error", "internal");
-		return;
-	}
-	memcpy(p->link.answer, m->answer.data, m->answer.len);
-	p->link.answer_len = m->answer.len;
-	p->link.key_index = m->key_index;
-	memset(&p->a->dev, 0, sizeof(p->a->dev));
-	account_take_device(p->a, m->device);
-	p->link.dev = p->a->dev;
-	p->a->dev = old;
-	unit_staged(p->unit, m->stages);
-	fill_unit(p);
-	p->open = 0;
-	unit_commit(p->unit, pair_stored, p);
-}
-
-static int
-lid_migrated(const struct node *ps)
-{
-	struct pb_arena *arena;
-	const Companion__ClientPairingProps *props;
-	const uint8_t *data;
-	size_t len;
-	int yes = 0;
-
-	if (node_child_bytes(ps, "client-props", &data, &len) == -1 ||
-	    (arena = pb_arena_new(PROPS_BUDGET)) == NULL)
-		return 0;
-	props = pb_unpack(&companion__client_pairing_props__descriptor, data, len, arena, 0, NULL);
-	if (props != NULL)
-		yes = props->has_is_chat_db_lid_migrated && props->is_chat_db_lid_migrated;
-	pb_arena_free(arena);
-	return yes;
-}
-
-/* What the stanza says, checked; -1 if something that must be there is not. */
-static int
-read_success(struct pair *p, const struct node *ps, const uint8_t **box, size_t *len)
-{
-	const struct node *dev = node_child(ps, "device"), *c;
-	struct pair_link *l = &p->link;
-	struct jid jid, lid;
-	const char *name;
-
-	if (node_child_bytes(ps, "device-identity", box, len) == -1 || *len == 0 ||
-	    *len > CONTAINER_MAX || dev == NULL || node_get_jid(dev, "jid", &jid) == -1 ||
-	    !jid_is_pn(&jid) || jid.device == 0)
-		return -1;
-	(void)jid_format(&jid, l->jid);
-	if (node_get_jid(dev, "lid", &lid) == 0 && jid_is_lid(&lid))
-		(void)jid_format(&lid, l->lid);
-	if ((c = node_child(ps, "platform")) != NULL && (name = node_get(c, "name")) != NULL)
-		(void)snprintf(l->platform, sizeof(l->platform), "%s", name);
-	if ((c = node_child(ps, "biz")) != NULL && (name = node_get(c, "name")) != NULL)
-		(void)snprintf(l->biz, sizeof(l->biz), "%s", name);
-	l->lid_migrated = lid_migrated(ps);
-	l->first_time = p->a->rec.account_user[0] == '\0';
-	if (!l->first_time && strcmp(p->a->rec.account_user, jid.user) != 0)
-		return -2;
-	return 0;
-}
-
-static void
-pair_success(struct account *a, const struct node *n, const struct node *ps)
-{
-	struct pair *p = a->pair;
-	Keyd__PairSuccess m = KEYD__PAIR_SUCCESS__INIT;
-	const uint8_t *box;
-	size_t len;
-	int r;
-
-	if (!p->running || a->dev.linked || p->pending != NULL) {
-		log_notice("account %s: a pair-success that nobody waits for", a->name);
-		return;
-	}
-	drop_work(p);
-	p->pending = keep_head(n);
-	p->conn = a->conn;
-	if ((r = read_success(p, ps, &box, &len)) != 0) {
-		pair_refused(p, r == -2 ? 401 : 500, r == -2 ? "not-authorized" : "internal-error",
-		    r == -2 ? "account_mismatch" : "adv_malformed");
-		return;
-	}
-	if ((p->unit = unit_open(a)) == NULL) {
-		pair_refused(p, 500, "internal-error", "internal");
-		return;
-	}
-	p->open = 1;
-	m.account = a->name;
-	m.unit = unit_id(p->unit);
-	m.container.data = (uint8_t *)(uintptr_t)box;
-	m.container.len = len;
-	m.jid = p->link.jid;
-	m.lid = p->link.lid[0] != '\0' ? p->link.lid : NULL;
-	p->ask = ask_keyd(a, KEYD__TYPE__PAIR_SUCCESS, &m.base, KEYD__TYPE__PAIR_SUCCESS_REPLY,
-	    &keyd__pair_success_reply__descriptor, 65536, ASK_DEADLINE_MS, pair_verified, p);
 }
 
 int
