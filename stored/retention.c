@@ -3,7 +3,8 @@
  * The log is cut at one seq for all accounts. First the service's database learns the new beginning
  * of the log, then the events below it are deleted; readers go by the former, so a crash in between
  * shows nothing twice and nothing half. An event goes when all consumers have acked it and
- * keep_acked has passed, or by force when max_age has passed or max_bytes is exceeded. */
+ * keep_acked has passed, or by force when max_age has passed or max_bytes is exceeded. Nothing goes
+ * by its age while the wall clock is not to be believed. */
 #include "stored/retention.h"
 
 #include <stdlib.h>
@@ -92,7 +93,7 @@ acked_by_all(struct store *s, uint64_t *seq)
 	if (r != NULL)
 		st = s->backend->consumer_list(s->service, NULL, r, &list, &n);
 	for (i = 0; st == STORE_OK && i < n; i++) {
-		if (silent > 0 && s->wall() - list[i].last_ms > silent)
+		if (silent > 0 && !s->clock.held && s->wall() - list[i].last_ms > silent)
 			continue;
 		if (list[i].acked_seq < *seq)
 			*seq = list[i].acked_seq;
@@ -148,7 +149,7 @@ cut_where_due(struct store *s)
 	struct mark marks[STEP_ROWS + ACCOUNTS_MAX];
 	int64_t now = s->wall();
 	uint64_t acked, bytes, upto = 0;
-	int counted = tally_done(s, &bytes);
+	int counted = tally_done(s, &bytes), aged = !s->clock.held;
 	enum store_status st;
 	size_t i, n, gone;
 
@@ -158,8 +159,8 @@ cut_where_due(struct store *s)
 		const struct store_event_head *h = &marks[gone].head;
 		int64_t age = now - h->added_ms;
 
-		if (!(h->seq <= acked && age > s->options.keep_acked_ms) &&
-		    !(s->options.max_age_ms > 0 && age > s->options.max_age_ms) &&
+		if (!(aged && h->seq <= acked && age > s->options.keep_acked_ms) &&
+		    !(aged && s->options.max_age_ms > 0 && age > s->options.max_age_ms) &&
 		    !(counted && s->options.max_bytes > 0 &&
 			bytes > (uint64_t)s->options.max_bytes))
 			break;
@@ -237,7 +238,7 @@ sweep_next(struct store *s)
 	enum store_status st;
 	int done = 1;
 
-	if (s->naccounts == 0 || s->mono() < s->sweep_next_ms)
+	if (s->naccounts == 0 || s->clock.held || s->mono() < s->sweep_next_ms)
 		return;
 	a = &s->accounts[s->sweep_account];
 	if (a->opened.ok && (st = sweep(s, a, &done)) != STORE_OK) {
@@ -288,6 +289,7 @@ retention_step(struct store *s)
 
 	if (s->service == NULL)
 		return;
+	(void)wallclock_look(&s->clock, s->mono(), s->wall());
 	tally(s);
 	if (s->trim_done < s->log.trimmed_seq)
 		trim_all(s);

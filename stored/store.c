@@ -315,6 +315,26 @@ open_account(struct store *s, struct store_account *a, const uint8_t *key, int64
 	}
 }
 
+/* When the newest event of all accounts was added; 0 if none is there. */
+static int64_t
+newest_ms(struct store *s)
+{
+	struct store_event_head h;
+	int64_t newest = 0;
+	size_t i, n;
+
+	for (i = 0; i < s->naccounts; i++) {
+		struct store_account *a = &s->accounts[i];
+
+		if (!a->opened.ok || a->last_seq == 0)
+			continue;
+		if (s->backend->event_heads(a->db, a->last_seq - 1, &h, 1, &n) == STORE_OK &&
+		    n == 1 && h.added_ms > newest)
+			newest = h.added_ms;
+	}
+	return newest;
+}
+
 void
 store_unlock(struct store *s, const Stored__Unlock *keys)
 {
@@ -326,6 +346,7 @@ store_unlock(struct store *s, const Stored__Unlock *keys)
 		open_account(s, &s->accounts[i], key_of(keys, s->accounts[i].name), &budget);
 	s->unlocked = 1;
 	eventlog_start(s);
+	wallclock_start(&s->clock, s->mono(), s->wall(), newest_ms(s));
 	space_check(s, 1);
 	store_tell_state(s);
 }

@@ -12,6 +12,7 @@
 #include "ipc/channel.h"
 #include "ipc/stored.pb-c.h"
 #include "stored/backend.h"
+#include "stored/wallclock.h"
 
 TAILQ_HEAD(unit_list, unit);               /* stored/unit.h */
 TAILQ_HEAD(consumer_op_list, consumer_op); /* stored/consumer.h */
@@ -85,6 +86,7 @@ struct store {
 	int64_t space_checked_ms, chores_ms;
 	size_t sweep_account; /* whose turn it is in retention's sweeps */
 	int64_t sweep_next_ms;
+	struct wallclock clock; /* for retention */
 
 	/* counters since start */
 	uint64_t n_units, n_units_failed, n_transactions, n_events;

@@ -479,6 +479,66 @@ test_retention_by_force(void **state)
 	rig_free(g);
 }
 
+/* A wall clock that jumps lets nothing go, until it is back or has stood by it for a day. */
+static void
+test_retention_and_a_clock_that_jumps(void **state)
+{
+	const int64_t day = 86400000;
+	struct rig *g = open_with(1000, 60000, 0, day);
+	int i;
+
+	at(g, "slow", 1, EARLIEST, 0, 1);
+	rig_event(g, "a", "{}", "key");
+	rig_later(g, 2000);
+	rig_wall_shift += 400 * day; /* far ahead */
+	for (i = 0; i < 12; i++)
+		rig_later(g, 4000);
+	rig_later(g, 4000000);
+	rig_later(g, 2000);
+	expect_log(g, 1, 1);
+	assert_int_equal(rig_event(g, "a", "{}", "key"), 0); /* its key neither */
+	rig_wall_shift -= 400 * day;                         /* and back: its real age counts */
+	rig_later(g, 2000);
+	rig_later(g, 2000);
+	expect_log(g, 2, 0);
+	rig_free(g);
+
+	/* one that stays is believed after a day */
+	g = open_with(1000, 3 * day, 0, day);
+	at(g, "slow", 1, EARLIEST, 0, 0);
+	rig_event(g, "a", "{}", NULL);
+	rig_later(g, 2000);
+	rig_wall_shift += 10 * day;
+	rig_later(g, 2000);
+	rig_later(g, day - 10000);
+	rig_later(g, 2000);
+	expect_log(g, 2, 1);
+	rig_later(g, 10000);
+	rig_later(g, 2000);
+	expect_log(g, 3, 0);
+	rig_free(g);
+
+	/* backwards and forwards again */
+	g = open_with(day, 2 * day, 0, 0);
+	rig_later(g, 2000);
+	rig_wall_shift -= 30 * day;
+	rig_event(g, "a", "{}", NULL);
+	rig_later(g, 2000);
+	expect_log(g, 3, 1);
+	rig_free(g);
+
+	/* a start far from the newest event, as after a wrong clock */
+	rig_wall_shift += 30 * day;
+	g = open_with(1000, 60000, 0, 0);
+	rig_later(g, 2000);
+	rig_later(g, 2000);
+	expect_log(g, 3, 1);
+	rig_later(g, day);
+	rig_later(g, 2000);
+	expect_log(g, 4, 0);
+	rig_free(g);
+}
+
 /* A dedup key outlives its event, and goes after its own time. */
 static void
 test_dedup_keys_expire(void **state)
@@ -514,6 +574,7 @@ main(void)
 	    T(test_retention_waits_for_consumers),
 	    T(test_retention_without_consumers),
 	    T(test_retention_by_force),
+	    T(test_retention_and_a_clock_that_jumps),
 	    T(test_dedup_keys_expire),
 	};
 
