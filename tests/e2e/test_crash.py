@@ -165,7 +165,7 @@ def killed_thirty_times():
         sender.join(180)
         wait_until(lambda: len(archiver.new) >= half, 120, lambda: "all %d in, have %d" % (half, len(archiver.new)))
         box = w.sim.wait_inbox("bob", half, 120)
-        stats = w.sim.cmd("stats")
+        phones = w.sim.cmd("stats")["phones"]
         supervisor.stop()
         archiver.on = False
         lost_in = set(sent) - set(archiver.new)
@@ -176,10 +176,10 @@ def killed_thirty_times():
             ", ".join("%s %d" % kv for kv in killed.items()), supervisor.starts))
         print("lost in %d, lost out %d, twice as new in %d, twice out %d, undecryptable here %d, undecryptable "
               "at the phones %d" % (len(lost_in), len(lost_out), len(archiver.twice), twice_out,
-                                    len(archiver.bad), stats.get("decrypt_failures", 0)))
+                                    len(archiver.bad), phones["decrypt_failures"]))
         equal(sender.wrong, [], "answers to sends")
         equal((len(lost_in), len(lost_out), len(archiver.twice), twice_out, len(archiver.bad),
-               stats.get("decrypt_failures", 0)), (0, 0, 0, 0, 0, 0), "losses")
+               phones["decrypt_failures"]), (0, 0, 0, 0, 0, 0), "losses")
         equal(archiver.seqs, sorted(archiver.seqs), "order of seq")
         equal(sum(killed.values()), KILLS, "kills")
 

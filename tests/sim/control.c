@@ -290,11 +290,12 @@ cmd_stats(struct call *c)
 {
 	const struct conn_stats *k = &conn_stats;
 	const struct route_stats *r = &route_stats;
+	const struct phone_stats *p = &phone_stats;
 
 	(void)c;
 	return json_pack(
 	    "{s:I,s:I,s:{s:I,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I},"
-	    "s:{s:I,s:I,s:I}}",
+	    "s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I}}",
 	    "seed", (json_int_t)seed, "uptime_ms", (json_int_t)(loop_now_ms() - began_ms),
 	    "connections", "accepted", (json_int_t)k->accepted, "open", (int)k->open, "handshakes",
 	    (json_int_t)k->handshakes, "handshake_failures", (json_int_t)k->handshake_failures,
@@ -305,7 +306,10 @@ cmd_stats(struct call *c)
 	    (json_int_t)r->deliveries, "receipts", (json_int_t)r->receipts, "iqs",
 	    (json_int_t)r->iqs, "unknown", (json_int_t)r->unknown, "pairing", "registrations",
 	    (json_int_t)pairing_stats.registrations, "paired", (json_int_t)pairing_stats.paired,
-	    "refused", (json_int_t)pairing_stats.refused);
+	    "refused", (json_int_t)pairing_stats.refused, "phones", "read", (json_int_t)p->read,
+	    "duplicates", (json_int_t)p->duplicates, "decrypt_failures",
+	    (json_int_t)p->decrypt_failures, "retries_asked", (json_int_t)p->retries_asked,
+	    "given_up", (json_int_t)p->given_up, "resent", (json_int_t)p->resent);
 }
 
 static json_t *

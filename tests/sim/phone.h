@@ -63,6 +63,17 @@ size_t phone_read(struct phone *p, const char *const *ids, size_t n);
 /* Unlinks a companion. 0, or -1: there is none of that number. */
 int phone_unlink(struct phone *p, unsigned device);
 
+/* Since the start, of all phones. */
+struct phone_stats {
+	uint64_t read;            /* messages decrypted */
+	uint64_t duplicates;      /* messages that had been decrypted before */
+	uint64_t decrypt_failures; /* messages that could not be decrypted */
+	uint64_t retries_asked;   /* retry receipts that went out */
+	uint64_t given_up;        /* of those failures: not asked again */
+	uint64_t resent;          /* messages that were asked for again by companions */
+};
+extern struct phone_stats phone_stats;
+
 /* Records from number `after` on (0 = all kept), at most `limit`. */
 json_t *phone_inbox(const struct phone *p, uint64_t after, size_t limit);
 json_t *phone_receipts(const struct phone *p, uint64_t after, size_t limit);

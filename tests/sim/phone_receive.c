@@ -16,6 +16,8 @@
 #define MAX_RETRIES 4
 #define MAX_ASKED   100000
 
+struct phone_stats phone_stats;
+
 /* What one decrypted message is. */
 struct content {
 	struct jid from, chat;
@@ -175,7 +177,10 @@ ask_again(struct phone *p, const struct node *n, const struct node *enc, int rea
 		node_add_bytes(r, "registration", p->self->keys.registration, 4);
 		if (count >= 2 || reason == 1)
 			put_keys(p, r);
+		phone_stats.retries_asked++;
 		phone_send_node(p, r);
+	} else {
+		phone_stats.given_up++;
 	}
 	phone_answer(p, n);
 }
@@ -273,12 +278,15 @@ phone_message(struct phone *p, const struct node *n)
 	r = phone_signal_decrypt(
 	    p->signal, &name, nodes_attr(enc, "type"), enc->bytes, enc->nbytes, &plain);
 	if (r == 0) {
+		phone_stats.read++;
 		read_plain(p, n, enc, &plain);
 	} else if (r == PHONE_DUPLICATE) {
+		phone_stats.duplicates++;
 		c.own = account_of(&c.from) == p->account;
 		c.peer = strcmp(nodes_attr(n, "category"), "peer") == 0;
 		confirm(p, n, &c);
 	} else {
+		phone_stats.decrypt_failures++;
 		ask_again(p, n, enc, r);
 	}
 	buf_clear(&plain);

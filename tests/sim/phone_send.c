@@ -259,9 +259,11 @@ phone_resend(struct phone *p, const struct node *receipt)
 	node_set(n, "type", "text");
 	if (account_of(&from) == p->account)
 		node_set_jid(n, "recipient", &s->chat);
-	if (put_enc(p, n, &from, &message, (int)count) == 0)
+	if (put_enc(p, n, &from, &message, (int)count) == 0) {
+		phone_stats.resent++;
 		phone_send_node(p, n);
-	else
+	} else {
 		node_free(n);
+	}
 	buf_clear(&message);
 }
