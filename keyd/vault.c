@@ -10,9 +10,11 @@
 #include "keyd/counter.h"
 #include "keyd/vault.h"
 
-#define FORMAT     1
-#define NONCE      crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define BUCKETS    16384
+#define FORMAT      1
+#define NONCE       crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
+#define BUCKETS     16384
+#define VERSION_MAX INT64_MAX /* stored's word for a version is not sealed until the record opens  \
+			       */
 #define FLOOR_GONE UINT64_MAX /* deleted in this run: stored must not have it any more */
 
 struct entry {
@@ -28,6 +30,7 @@ struct entry {
 	int domain;
 	uint64_t version; /* of `sealed`; 0 = absent */
 	uint64_t floor;   /* newest version known to be committed; 0 = none seen */
+	uint64_t settled; /* order of the write that set `floor` */
 	uint8_t *sealed;
 	size_t len;
 	unsigned pins;    /* requests that use it */
@@ -42,6 +45,7 @@ struct write {
 	STAILQ_ENTRY(write) link;
 	struct entry *entry;
 	uint64_t version; /* or FLOOR_GONE */
+	uint64_t order;   /* of all writes */
 };
 
 struct unit {
@@ -56,6 +60,7 @@ struct vault {
 	struct entries cached; /* may be evicted; newest first */
 	struct entries ghosts; /* evicted, only the floor is kept; newest first */
 	size_t nghosts, bytes, max;
+	uint64_t order; /* of the last write */
 	uint8_t hash_key[crypto_shorthash_KEYBYTES];
 	struct {
 		const char *name;
@@ -364,7 +369,8 @@ vault_fill(struct vault *v, struct entry *e, uint64_t version, const void *seale
 		e->state = VAULT_FAILED;
 	} else if (version == 0)
 		set_content(v, e, VAULT_ABSENT, 0, NULL, 0);
-	else if (len == 0 || len > VAULT_SEALED_MAX || v->bytes + len > VAULT_HARD_MAX)
+	else if (len == 0 || len > VAULT_SEALED_MAX || v->bytes + len > VAULT_HARD_MAX ||
+		 version > VERSION_MAX)
 		e->state = VAULT_FAILED;
 	else
 		set_content(v, e, VAULT_HERE, version, sealed, len);
@@ -425,6 +431,7 @@ join(struct vault *v, struct entry *e, uint64_t id, uint64_t version)
 	w = alloc(sizeof(*w));
 	w->entry = e;
 	w->version = version;
+	w->order = ++v->order;
 	STAILQ_INSERT_TAIL(&u->writes, w, link);
 	unlist(v, e);
 	e->pending++;
@@ -468,6 +475,8 @@ poison(struct vault *v, struct entry *e)
 	struct write *w;
 
 	set_content(v, e, e->pending > 0 ? VAULT_BLOCKED : VAULT_UNKNOWN, 0, NULL, 0);
+	if (e->pending == 0)
+		return;
 	TAILQ_FOREACH(u, &v->accounts[e->account].units, link)
 	STAILQ_FOREACH(w, &u->writes, link)
 	if (w->entry == e)
@@ -486,10 +495,12 @@ finish(struct vault *v, unsigned account, struct unit *u, int committed)
 		STAILQ_REMOVE_HEAD(&u->writes, link);
 		e = w->entry;
 		e->pending--;
-		if (committed)
-			e->floor = w->version;
-		else
+		if (!committed)
 			poison(v, e);
+		else if (w->order > e->settled) { /* whatever order stored claims: never back */
+			e->floor = w->version;
+			e->settled = w->order;
+		}
 		if (e->state == VAULT_BLOCKED && e->pending == 0)
 			e->state = VAULT_UNKNOWN;
 		settle(v, e);

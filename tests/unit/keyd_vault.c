@@ -235,6 +235,62 @@ test_hostile_store(void **state)
 	vault_free(b.v);
 }
 
+/* A version that no record can have: accepted, it would wrap to 0 with the next write, and with it
+ * what was seen would be forgotten. */
+static void
+test_absurd_version(void **state)
+{
+	static const uint64_t versions[] = {UINT64_MAX, UINT64_MAX - 1, (uint64_t)INT64_MAX + 1};
+	struct bench b;
+	struct entry *e;
+	size_t i;
+
+	setup(&b, 0);
+	e = vault_pin(b.v, 0, 3, "a");
+	for (i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		give(&b, e, "a", versions[i], "x");
+		assert_int_equal(vault_state(e), VAULT_FAILED);
+		vault_retry(e);
+	}
+	give(&b, e, "a", INT64_MAX, "x");
+	assert_int_equal(vault_state(e), VAULT_HERE);
+	vault_unpin(b.v, e);
+	vault_free(b.v);
+}
+
+/* Two units on top of each other, said to be committed in the wrong order: the older version that
+ * stored could give then is refused all the same, and so is a record that was deleted. */
+static void
+test_order_of_commits(void **state)
+{
+	struct bench b;
+	struct entry *e;
+
+	setup(&b, 0);
+	e = vault_pin(b.v, 0, 3, "a");
+	give(&b, e, "a", 4, "four");
+	assert_int_equal(vault_put(b.v, e, 10, "five", 4), 0);
+	assert_int_equal(vault_put(b.v, e, 11, "six", 3), 0);
+	vault_unpin(b.v, e);
+	assert_int_equal(vault_unit_done(b.v, 0, 11, 1), 0);
+	assert_int_equal(vault_unit_done(b.v, 0, 10, 1), 0);
+	e = vault_pin(b.v, 0, 3, "a");
+	give(&b, e, "a", 5, "five");
+	assert_int_equal(vault_state(e), VAULT_FAILED);
+	vault_retry(e);
+	give(&b, e, "a", 6, "six");
+	assert_int_equal(vault_put(b.v, e, 12, "seven", 5), 0);
+	assert_int_equal(vault_delete(b.v, e, 13), 0);
+	vault_unpin(b.v, e);
+	assert_int_equal(vault_unit_done(b.v, 0, 13, 1), 0);
+	assert_int_equal(vault_unit_done(b.v, 0, 12, 1), 0);
+	e = vault_pin(b.v, 0, 3, "a");
+	give(&b, e, "a", 7, "seven");
+	assert_int_equal(vault_state(e), VAULT_FAILED);
+	vault_unpin(b.v, e);
+	vault_free(b.v);
+}
+
 static void
 test_failed_unit(void **state)
 {
@@ -533,6 +589,8 @@ main(void)
 	    cmocka_unit_test(test_seal_length_bound),
 	    cmocka_unit_test(test_entry_life),
 	    cmocka_unit_test(test_hostile_store),
+	    cmocka_unit_test(test_absurd_version),
+	    cmocka_unit_test(test_order_of_commits),
 	    cmocka_unit_test(test_failed_unit),
 	    cmocka_unit_test(test_late_answer),
 	    cmocka_unit_test(test_cache_bound),
