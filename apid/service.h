@@ -22,8 +22,10 @@ struct engine;  /* apid/session/engine.c */
 struct service_hooks {
 	/* A commit added durable events; the newest seq. Subscriptions read them from stored. */
 	void (*events_committed)(void *arg, uint64_t last_seq);
-	/* A transient event (account.link, presence …): to those who listen now. body is borrowed. */
-	void (*event_transient)(void *arg, const char *account, const char *type, const json_t *body);
+	/* A transient event (account.link, presence …): to those who listen now. body is borrowed.
+	 */
+	void (*event_transient)(
+	    void *arg, const char *account, const char *type, const json_t *body);
 };
 
 struct service {
@@ -37,8 +39,8 @@ struct service {
 	struct engine *engine; /* what the engine keeps for all accounts */
 	struct service_hooks hooks;
 	void *hooks_arg;
-	char boot_id[33];      /* hex, new at each start */
-	char *sandbox_report;  /* what the parent said with GO: "role.key=value" lines */
+	char boot_id[33];     /* hex, new at each start */
+	char *sandbox_report; /* what the parent said with GO: "role.key=value" lines */
 	/* store state, as stored said last */
 	int store_ready;
 	char log_id[33];
@@ -75,7 +77,8 @@ struct api_error {
 typedef void engine_done_fn(void *arg, const json_t *result, const struct api_error *err);
 
 /* client: who asked; all its engine calls in flight are cancelled with engine_cancel_client. The
- * callbacks of a cancelled call do not come any more. A send that is already in the outbox goes on. */
+ * callbacks of a cancelled call do not come any more. A send that is already in the outbox goes on.
+ */
 void account_link(struct account *a, const void *client, const char *method /* qr | code */,
     const char *phone /* for code */, const char *code /* own code or NULL */, engine_done_fn *fn,
     void *arg); /* result: {link_id}; steps follow as account.link events */
@@ -85,16 +88,20 @@ void account_pause(struct account *a, const void *client, engine_done_fn *fn, vo
 void account_resume(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 void account_reconnect(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 
-enum send_wait { SEND_WAIT_QUEUED, SEND_WAIT_SERVER, SEND_WAIT_DELIVERED };
+enum send_wait {
+	SEND_WAIT_QUEUED,
+	SEND_WAIT_SERVER,
+	SEND_WAIT_DELIVERED
+};
 struct send_request {
-	const char *to;               /* stable id, JID or +E.164 */
+	const char *to; /* stable id, JID or +E.164 */
 	const char *idempotency_key;
 	const char *text;
-	uint32_t uid;                 /* of the client */
+	uint32_t uid; /* of the client */
 	enum send_wait wait;
 	unsigned timeout_ms;
-	int64_t not_after_ms;         /* 0 = none: a queued message older than this is failed, not sent */
-	uint8_t params_hash[32];      /* over the canonical parameters without wait and timeout */
+	int64_t not_after_ms; /* 0 = none: a queued message older than this is failed, not sent */
+	uint8_t params_hash[32]; /* over the canonical parameters without wait and timeout */
 };
 /* Strings are copied. result: {message_id, status, time_ms, to, duplicate}. */
 void message_send(struct account *a, const void *client, const struct send_request *rq,
@@ -107,7 +114,8 @@ void chat_mark_read(struct account *a, const void *client, const char *chat,
 
 void engine_cancel_client(struct service *s, const void *client);
 
-/* Health checks of the engine, appended to an array of {name,status,reason,since_ms,user_action}. */
+/* Health checks of the engine, appended to an array of {name,status,reason,since_ms,user_action}.
+ */
 void engine_health(struct service *s, json_t *checks);
 /* Counters by name, added to an object (for server.metrics and bench). */
 void engine_counters(struct service *s, json_t *counters);

@@ -24,20 +24,21 @@ struct jid {
 	uint16_t integrator; /* interop only */
 };
 
-/* Parse the text form. 0, or -1 if it is no JID. c.us becomes s.whatsapp.net; an agent is dropped. */
+/* Parse the text form. 0, or -1 if it is no JID. c.us becomes s.whatsapp.net; an agent is dropped.
+ */
 int jid_parse(const char *text, struct jid *out);
 /* Make from parts; -1 if one is too long or holds forbidden characters. user may be "". */
 int jid_make(struct jid *out, const char *user, const char *server, unsigned device);
 /* Print to a buffer of JID_TEXT_MAX bytes; returns buf. */
 const char *jid_format(const struct jid *j, char *buf);
 
-struct jid jid_bare(const struct jid *j);                         /* device cleared */
-struct jid jid_device(const struct jid *j, unsigned device);     /* same user, that device */
-int jid_eq(const struct jid *a, const struct jid *b);            /* user, server, device */
-int jid_same_user(const struct jid *a, const struct jid *b);     /* bare JIDs equal */
-int jid_is_pn(const struct jid *j);                               /* a person by number */
-int jid_is_lid(const struct jid *j);                              /* a person by LID */
-int jid_is_server(const struct jid *j);                           /* no user */
-int jid_on(const struct jid *j, const char *server);              /* lives on that server */
+struct jid jid_bare(const struct jid *j);                    /* device cleared */
+struct jid jid_device(const struct jid *j, unsigned device); /* same user, that device */
+int jid_eq(const struct jid *a, const struct jid *b);        /* user, server, device */
+int jid_same_user(const struct jid *a, const struct jid *b); /* bare JIDs equal */
+int jid_is_pn(const struct jid *j);                          /* a person by number */
+int jid_is_lid(const struct jid *j);                         /* a person by LID */
+int jid_is_server(const struct jid *j);                      /* no user */
+int jid_on(const struct jid *j, const char *server);         /* lives on that server */
 
 #endif

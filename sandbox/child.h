@@ -22,23 +22,25 @@
 
 struct child {
 	enum ward_role role;
-	struct config *config;    /* the sections for this role */
-	struct event_base *base;  /* made in child_boot, before the seal */
-	int unconfined;           /* developer flag: confinement is off, said loudly */
-	int generation;           /* unused by children: 0 */
+	struct config *config;   /* the sections for this role */
+	struct event_base *base; /* made in child_boot, before the seal */
+	int unconfined;          /* developer flag: confinement is off, said loudly */
+	int generation;          /* unused by children: 0 */
 	/* set by the program before child_run: */
 	void *owner;
-	void (*on_go)(struct child *, const char *report, size_t len); /* GO; apid gets the report text */
+	void (*on_go)(
+	    struct child *, const char *report, size_t len); /* GO; apid gets the report text */
 	void (*on_stop)(struct child *); /* finish and call child_exit; NULL = exit 0 at once */
-	struct child_control *control; /* private */
+	struct child_control *control;   /* private */
 };
 
-/* Checks descriptor 3, reads the boot message (protocol version, role, config), opens the log, makes
- * the event base with its signal descriptors, ignores SIGPIPE, draws entropy once. Dies on any doubt. */
+/* Checks descriptor 3, reads the boot message (protocol version, role, config), opens the log,
+ * makes the event base with its signal descriptors, ignores SIGPIPE, draws entropy once. Dies on
+ * any doubt. */
 void child_boot(struct child *c, enum ward_role role, int argc, char **argv);
 
-/* Enter the sandbox of the role: rlimits, chroot, uid, capabilities, no_new_privs, descriptor check,
- * Landlock, seccomp, in that order, each verified. Dies with the reason if a step fails. */
+/* Enter the sandbox of the role: rlimits, chroot, uid, capabilities, no_new_privs, descriptor
+ * check, Landlock, seccomp, in that order, each verified. Dies with the reason if a step fails. */
 void child_confine(struct child *c);
 
 /* Tell the parent READY, with the report of what is in force. */
@@ -52,7 +54,8 @@ void child_exit(struct child *c, int status); /* leave the loop */
 void child_incident(struct child *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 
-/* channel_config.on_broken / on_closed for internal channels: the owner must be the struct child. */
+/* channel_config.on_broken / on_closed for internal channels: the owner must be the struct child.
+ */
 struct channel;
 void child_channel_broken(struct channel *ch, void *child, const char *why);
 void child_channel_closed(struct channel *ch, void *child);

@@ -2,7 +2,14 @@
 #ifndef WARD_ROLE_H
 #define WARD_ROLE_H
 
-enum ward_role { ROLE_WARD, ROLE_KEYD, ROLE_NETD, ROLE_STORED, ROLE_APID, ROLE_COUNT };
+enum ward_role {
+	ROLE_WARD,
+	ROLE_KEYD,
+	ROLE_NETD,
+	ROLE_STORED,
+	ROLE_APID,
+	ROLE_COUNT
+};
 
 /* 0, 1, 2 are /dev/null in every child. */
 enum ward_fd {

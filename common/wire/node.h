@@ -10,8 +10,8 @@
 
 struct node_attr {
 	char *key;
-	char *text;     /* value as text, also when it is a JID; never NULL ("" for an absent value) */
-	int is_jid;     /* it came, or goes out, in a JID form */
+	char *text; /* value as text, also when it is a JID; never NULL ("" for an absent value) */
+	int is_jid; /* it came, or goes out, in a JID form */
 	int bad_utf8;   /* kept as raw bytes up to the first NUL */
 	struct jid jid; /* valid if is_jid */
 };
@@ -60,12 +60,13 @@ int node_get_jid(const struct node *n, const char *key, struct jid *out);
 int64_t node_get_int(const struct node *n, const char *key, int64_t max);
 int node_is(const struct node *n, const char *tag);
 struct node *node_child(const struct node *n, const char *tag); /* the first such child, or NULL */
-/* Byte content of the first child `tag`: 0 and the pointers (into the tree), or -1 if there is none. */
+/* Byte content of the first child `tag`: 0 and the pointers (into the tree), or -1 if there is
+ * none. */
 int node_child_bytes(const struct node *n, const char *tag, const uint8_t **data, size_t *len);
 
 /* --- bytes --- */
-/* Appends the frame payload: flags byte 00 and the node. 0, or -1 (memory, limits, device > 255 in an
- * AD form). Attributes go out in insertion order. */
+/* Appends the frame payload: flags byte 00 and the node. 0, or -1 (memory, limits, device > 255 in
+ * an AD form). Attributes go out in insertion order. */
 int node_encode(const struct node *n, struct buf *out);
 
 enum node_error {
@@ -90,7 +91,8 @@ struct node_fault {
 };
 
 /* Decode one frame payload (flags byte first; inflates if bit 0x02 is set). NULL on failure, *fault
- * (may be NULL) then says why. Memory used is bounded by a small multiple of the (inflated) input. */
+ * (may be NULL) then says why. Memory used is bounded by a small multiple of the (inflated) input.
+ */
 struct node *node_decode(const void *data, size_t len, struct node_fault *fault);
 const char *node_error_text(enum node_error e);
 
