@@ -70,6 +70,9 @@ struct recv {
 	int hist_sync;   /* a receipt of that type too */
 	int counted_new; /* a message event was added */
 	int repeated;    /* all counters were used before: is it known? */
+	/* a stanza that does not decode: n has only what could be read of it */
+	const char *broken; /* why, or NULL */
+	struct buf raw;
 };
 
 struct recv_lane {
@@ -172,6 +175,7 @@ recv_end(struct flow *f, const char *outcome, const char *text)
 	engine_inbound_end(r->a->svc, r->size);
 	node_free(r->retry);
 	node_free(r->n);
+	buf_clear(&r->raw);
 	free(r);
 }
 
@@ -540,6 +544,17 @@ take_encs(struct recv *r)
 	}
 }
 
+/* It can never be read, so it is taken off the queue of the service; its bytes are kept. */
+static void
+recv_broken(struct recv *r)
+{
+	r->answer = ANSWER_NACK;
+	r->nack = NACK_PARSING;
+	r->a->n.undecryptable++;
+	recv_event_broken(r->unit, &r->e, &r->sender, &r->chat, r->broken, r->raw.data, r->raw.len);
+	recv_commit(r);
+}
+
 static void
 recv_decrypt(struct recv *r)
 {
@@ -553,7 +568,9 @@ recv_decrypt(struct recv *r)
 	}
 	r->open = 1;
 	take_encs(r);
-	if (r->nencs > 0) {
+	if (r->broken != NULL) {
+		recv_broken(r);
+	} else if (r->nencs > 0) {
 		recv_ask(r);
 	} else if (r->others > 0) {
 		recv_undecryptable(r, "no_sender_key", 1);
@@ -607,25 +624,15 @@ recv_malformed(struct account *a, struct node *n, size_t size)
 	node_free(n);
 }
 
-void
-recv_message(struct account *a, struct node *n, size_t size)
+/* Into the lane: first of all, who is it? */
+static void
+recv_start(struct recv *r, struct account *a, struct node *n, size_t size)
 {
-	struct recv *r = calloc(1, sizeof(*r));
 	char sender[JID_TEXT_MAX], chat[JID_TEXT_MAX];
 	const char *names[2];
 	struct jid bare;
 	size_t k = 0;
 
-	if (r == NULL) {
-		node_free(n);
-		account_store_failed(a, "memory");
-		return;
-	}
-	if (envelope_parse(a, n, &r->e) == -1) {
-		free(r);
-		recv_malformed(a, n, size);
-		return;
-	}
 	flow_init(&r->f, a->svc->flows, &recv_kind, a->name, NULL, 0);
 	flow_step(&r->f, "recv_known");
 	r->a = a;
@@ -640,4 +647,35 @@ recv_message(struct account *a, struct node *n, size_t size)
 	if (r->e.kind == ENVELOPE_DIRECT && !jid_same_user(&r->e.chat, &bare))
 		names[k++] = jid_format(&r->e.chat, chat);
 	r->lookup = contacts_ask(a, names, k, 0, recv_known, r);
+}
+
+void
+recv_message(struct account *a, struct node *n, size_t size)
+{
+	struct recv *r = calloc(1, sizeof(*r));
+
+	if (r == NULL) {
+		node_free(n);
+		account_store_failed(a, "memory");
+	} else if (envelope_parse(a, n, &r->e) == -1) {
+		free(r);
+		recv_malformed(a, n, size);
+	} else {
+		recv_start(r, a, n, size);
+	}
+}
+
+int
+recv_undecodable(
+    struct account *a, struct node *n, const char *error, const uint8_t *bytes, size_t len)
+{
+	struct recv *r = calloc(1, sizeof(*r));
+
+	if (r == NULL || envelope_parse(a, n, &r->e) == -1 || buf_put(&r->raw, bytes, len) == -1) {
+		free(r);
+		return -1;
+	}
+	r->broken = error;
+	recv_start(r, a, n, len);
+	return 0;
 }

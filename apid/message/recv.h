@@ -16,6 +16,11 @@ void recv_lane_free(struct recv_lane *l);
 
 /* A <message>; the node is taken. size: bytes of its frame. */
 void recv_message(struct account *a, struct node *n, size_t size);
+/* One that does not decode; n (stolen, if 0 is returned) has what could be read of it: an event
+ * with its bytes, then a nack. error: a constant text. -1 if it cannot be named by id and sender.
+ */
+int recv_undecodable(
+    struct account *a, struct node *n, const char *error, const uint8_t *bytes, size_t len);
 size_t recv_in_flight(const struct account *a);
 
 #endif

@@ -255,6 +255,25 @@ recv_event_repeated(struct unit *u, const struct envelope *e, const struct perso
 }
 
 void
+recv_event_broken(struct unit *u, const struct envelope *e, const struct person *sender,
+    const struct person *chat, const char *error, const uint8_t *bytes, size_t len)
+{
+	char keys[3][256];
+	const char *unless[2] = {keys[0], keys[1]};
+	json_t *o = placeholder(e, sender, chat, "malformed_stanza");
+
+	json_object_set_new(o, "hidden", json_false());
+	json_object_set_new(o, "attempt", json_integer(0));
+	json_object_set_new(o, "error", json_string(error));
+	if (len > CONTENT_RAW_PART)
+		json_object_set_new(o, "raw_bytes", json_integer((json_int_t)len));
+	(void)content_set_raw(o, bytes, len < CONTENT_RAW_PART ? len : CONTENT_RAW_PART);
+	event_keys(e, sender, chat, "mhu", keys);
+	unit_event_unless(
+	    u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, keys[2], unless, 2);
+}
+
+void
 recv_event_mark(struct unit *u, const struct envelope *e, const struct person *sender,
     const struct person *chat)
 {

@@ -29,6 +29,9 @@ void recv_event_repeated(struct unit *u, const struct envelope *e, const struct 
 /* Dealt with, without an event of its own: a second copy is known by this. */
 void recv_event_mark(struct unit *u, const struct envelope *e, const struct person *sender,
     const struct person *chat);
+/* Its stanza does not decode; bytes as they came. */
+void recv_event_broken(struct unit *u, const struct envelope *e, const struct person *sender,
+    const struct person *chat, const char *error, const uint8_t *bytes, size_t len);
 void recv_event_unavailable(struct unit *u, struct account *a, const struct envelope *e,
     const struct person *sender, const struct person *chat, const struct node *unavailable);
 void recv_event_identity(

@@ -80,7 +80,9 @@ static const struct api_field message_read[] = {
 static const struct api_field message_undecryptable[] = {STR("message_id", "which message"),
     STR("chat", "where"), OBJ("sender", party, "from whom"), STR("reason", "why, a stable word"),
     STR("unavailable", "if the service kept it from this device"), FLAG("hidden", "not for eyes"),
-    INT("attempt", "retries so far"), END};
+    INT("attempt", "retries so far"), STR("error", "of a malformed stanza: what is wrong with it"),
+    STR("raw_b64", "of a malformed stanza: its bytes as they came, at most 160 KiB"),
+    INT("raw_bytes", "how many there were, if that is not all"), END};
 static const struct api_field offline_done[] = {INT("count", "stanzas that had waited"), END};
 static const struct api_field identity_changed[] = {OBJ("party", party, "whose identity key"),
     FLAG("implicit", "seen by a message, not told by the service"), END};
@@ -116,7 +118,7 @@ const struct api_event api_events[] = {
     D("message.status", API_READ, message_status, "A sent message moves on."),
     D("message.read", API_READ, message_read, "Read or played on another own device."),
     D("message.undecryptable", API_READ, message_undecryptable,
-	"A message could not be read; a retry runs."),
+	"A message could not be read; a retry runs, unless its stanza is malformed."),
     D("identity.changed", API_READ, identity_changed, "Somebody has a new identity key."),
     D("offline.done", API_READ, offline_done, "The queue of the service is drained."),
     D("server.notice", API_READ, server_notice, "Something that this version does not know."),

@@ -265,17 +265,26 @@ undecodable(struct account *a, const uint8_t *bytes, size_t len, const struct no
 	if (log_allowed(&limit))
 		log_warnx("account %s: a stanza <%s> of %zu bytes does not decode: %s at %zu",
 		    a->name, f->tag, len, node_error_text(f->error), f->offset);
-	if (!a->opened || (u = unit_open(a)) == NULL)
+	if (!a->opened)
 		return;
+	n = node_new(f->tag[0] != '\0' ? f->tag : "unknown");
+	node_set(n, "id", f->id);
+	node_set(n, "from", f->from);
+	node_set(n, "participant", f->participant);
+	if (a->logged_in && n != NULL && node_is(n, "message") && f->id[0] != '\0') {
+		login_stanza_seen(a, n);
+		if (recv_undecodable(a, n, node_error_text(f->error), bytes, len) == 0)
+			return;
+	}
+	if ((u = unit_open(a)) == NULL) {
+		node_free(n);
+		return;
+	}
 	body = json_pack("{s:s, s:s}", "kind", "undecodable", "error", node_error_text(f->error));
 	if (f->from[0] != '\0')
 		json_object_set_new(body, "from", json_string(f->from));
 	(void)content_set_raw(body, bytes, len < CONTENT_RAW_PART ? len : CONTENT_RAW_PART);
 	unit_event(u, "server.notice", "live", clock_wall_ms(), body, NULL);
-	n = node_new(f->tag[0] != '\0' ? f->tag : "unknown");
-	node_set(n, "id", f->id);
-	node_set(n, "from", f->from);
-	node_set(n, "participant", f->participant);
 	stanza_answer_after(a, u, n, 0,
 	    n != NULL && must_ack(n->tag) && f->id[0] != '\0' && f->from[0] != '\0' ? NACK_PARSING
 										    : -1);

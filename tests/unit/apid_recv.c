@@ -305,7 +305,7 @@ unknown_is_kept(void **state)
 	assert_int_equal(rig_sent("ack", "U4", NULL), 0);
 }
 
-/* A stanza that does not decode: nacked if it can be named. */
+/* A stanza that does not decode: a message that can be named is an event, and nacked; both once. */
 static void
 undecodable(void **state)
 {
@@ -317,13 +317,17 @@ undecodable(void **state)
 	assert_int_equal(node_encode(n, &b), 0);
 	node_free(n);
 	rig_in_bytes(b.data, b.len - 3);
-	buf_clear(&b);
 	rig_until(rig_sent("ack", "CUT", NULL) == 1);
 	assert_string_equal(node_get(rig_last("ack"), "error"), "487");
+	assert_int_equal(rig_events("message.undecryptable"), 1);
+	rig_in_bytes(b.data, b.len - 3);
+	rig_until(rig_sent("ack", "CUT", NULL) == 2);
+	assert_int_equal(rig_events("message.undecryptable"), 1);
+	buf_clear(&b);
 	rig_in_bytes(junk, sizeof(junk));
-	rig_until(rig_events("server.notice") == 2);
-	assert_int_equal(rig_sent("ack", NULL, NULL), 1);
-	assert_int_equal(rig.a->n.undecodable, 2);
+	rig_until(rig_events("server.notice") == 1);
+	assert_int_equal(rig_sent("ack", NULL, NULL), 2);
+	assert_int_equal(rig.a->n.undecodable, 3);
 	assert_int_equal(rig.broken, 0);
 }
 
