@@ -56,6 +56,13 @@ struct bench {
 	int hold_records;                  /* do not answer RECORDS_GET until bench_release */
 	struct message *held[64];
 	unsigned nheld;
+	int hold_done;            /* keep UNIT_DONE back until bench_tell: apid hears first */
+	struct {
+		char account[40];
+		uint64_t unit;
+		int ok;
+	} done[8];
+	unsigned ndone;
 	const char *fail_records; /* answer RECORDS_GET with this error */
 	uint64_t unit;            /* the last one used */
 	int answered;
@@ -230,6 +237,25 @@ static const struct channel_row bench_rows[] = {
 	&stored__stage__descriptor, bench_stage},
 };
 
+static void
+bench_done(struct bench *b, const char *account, uint64_t unit, int ok)
+{
+	Stored__UnitDone d = STORED__UNIT_DONE__INIT;
+
+	d.account = (char *)(uintptr_t)account;
+	d.unit = unit;
+	d.committed = ok;
+	channel_notify(b->stored, STORED__TYPE__UNIT_DONE, &d.base);
+}
+
+/* The oldest UNIT_DONE that was kept back. */
+static inline void
+bench_tell(struct bench *b)
+{
+	bench_done(b, b->done[0].account, b->done[0].unit, b->done[0].ok);
+	memmove(b->done, b->done + 1, --b->ndone * sizeof(b->done[0]));
+}
+
 /* End a unit as stored does: all of it if every version fits, or nothing; then tell keyd. wish 0:
  * as if the disk were full. Returns whether it was committed. */
 static inline int
@@ -237,7 +263,6 @@ bench_commit(struct bench *b, const char *account, uint64_t unit, int wish)
 {
 	struct bench_write **p, *w;
 	struct bench_record *r;
-	Stored__UnitDone d = STORED__UNIT_DONE__INIT;
 	int pass, ok = wish, joined = 0;
 
 	/* they come on another channel than the replies: the unit waits for them */
@@ -279,12 +304,13 @@ bench_commit(struct bench *b, const char *account, uint64_t unit, int wish)
 			p = &w->next;
 	}
 	b->writes_end = p;
-	if (!joined)
-		return ok;
-	d.account = (char *)(uintptr_t)account;
-	d.unit = unit;
-	d.committed = ok;
-	channel_notify(b->stored, STORED__TYPE__UNIT_DONE, &d.base);
+	if (joined && !b->hold_done)
+		bench_done(b, account, unit, ok);
+	if (joined && b->hold_done && b->ndone < 8) {
+		snprintf(b->done[b->ndone].account, sizeof(b->done[0].account), "%s", account);
+		b->done[b->ndone].unit = unit;
+		b->done[b->ndone++].ok = ok;
+	}
 	return ok;
 }
 

@@ -6,11 +6,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <signal/protocol.h>
 #include <sodium.h>
 
 #include "keyd/counter.h"
 #include "keyd/curve.h"
 #include "keyd/paircode.h"
+#include "keyd/provider.h"
 #include "tests/unit/keyd_bench.h"
 
 #define KEY "01234567890123456789012345678901"
@@ -415,6 +417,101 @@ test_failed_units(void **state)
 	receive(BOB, &address_of_alice, &u, "four");
 }
 
+/* The number that a ciphertext has in its chain: field 2 of the message behind the version byte. */
+static uint32_t
+counter_of(const struct sealed_text *t)
+{
+	signal_message *m = NULL;
+	uint32_t n;
+
+	assert_int_equal(
+	    signal_message_deserialize(&m, t->bytes, t->len, provider_context()), SG_SUCCESS);
+	n = signal_message_get_counter(m);
+	SIGNAL_UNREF(m);
+	return n;
+}
+
+/* stored tells apid that a unit failed before keyd hears of it, and apid asks about the same session
+ * again at once. Whenever keyd hears: of all ciphertexts of one number at most one is in a unit that
+ * is committed, and nothing of what the peer sent is lost. `when`: after which step keyd hears of
+ * the first unit. */
+static void
+test_apid_hears_first(void **state)
+{
+	struct sealed_text t = {0}, first = {0}, second = {0}, third = {0};
+	uint64_t unit1, unit2;
+	int when;
+
+	send_text(ALICE, &address_of_bob, "hello", &of_bob.b, &t);
+	receive(BOB, &address_of_alice, &t, "hello");
+	send_text(BOB, &address_of_alice, "answer", NULL, &t);
+	receive(ALICE, &address_of_bob, &t, "answer");
+	for (when = 0; when < 3; when++) {
+		/* sending */
+		b.hold_done = 1;
+		assert_int_equal(encrypt(ALICE, &address_of_bob, "lost", NULL, &first),
+		    KEYD__ENCRYPT_RESULT__OUTCOME__DONE);
+		assert_int_equal(bench_commit(&b, "alice", first.unit, 0), 0);
+		if (when == 0)
+			bench_tell(&b);
+		bench_settle(&b);
+		assert_int_equal(encrypt(ALICE, &address_of_bob, "hasty", NULL, &second),
+		    KEYD__ENCRYPT_RESULT__OUTCOME__DONE);
+		if (when == 1)
+			bench_tell(&b);
+		bench_settle(&b);
+		if (when == 0) { /* keyd knew: the number is used again, the first never left */
+			assert_int_equal(counter_of(&second), counter_of(&first));
+			assert_int_equal(bench_commit(&b, "alice", second.unit, 1), 1);
+			t = second;
+		} else { /* keyd did not: built on what failed, so it cannot be committed */
+			assert_int_equal(counter_of(&second), counter_of(&first) + 1);
+			assert_int_equal(bench_commit(&b, "alice", second.unit, 1), 0);
+		}
+		while (b.ndone > 0)
+			bench_tell(&b);
+		b.hold_done = 0;
+		bench_settle(&b);
+		send_text(ALICE, &address_of_bob, "third", NULL, &third);
+		assert_int_equal(counter_of(&third), counter_of(&first) + (when == 0));
+		if (when == 0)
+			receive(BOB, &address_of_alice, &t, "hasty");
+		receive(BOB, &address_of_alice, &third, "third");
+
+		/* receiving: two messages, the unit of the first fails */
+		send_text(ALICE, &address_of_bob, "one", NULL, &first);
+		send_text(ALICE, &address_of_bob, "two", NULL, &second);
+		b.hold_done = 1;
+		assert_int_equal(decrypt(BOB, &address_of_alice, &first, "one"),
+		    KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+		unit1 = b.unit;
+		assert_int_equal(bench_commit(&b, "bob", unit1, 0), 0);
+		if (when == 0)
+			bench_tell(&b);
+		bench_settle(&b);
+		/* the stanza comes again: to keyd, which has not heard, a duplicate */
+		assert_int_equal(decrypt(BOB, &address_of_alice, &first, "one"),
+		    when == 0 ? KEYD__DECRYPT_RESULT__OUTCOME__DONE
+			      : KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE);
+		unit2 = b.unit;
+		assert_int_equal(decrypt(BOB, &address_of_alice, &second, "two"),
+		    KEYD__DECRYPT_RESULT__OUTCOME__DONE);
+		if (when == 1)
+			bench_tell(&b);
+		bench_settle(&b);
+		(void)bench_commit(&b, "bob", unit2, 1);
+		assert_int_equal(bench_commit(&b, "bob", b.unit, 1), when == 0);
+		while (b.ndone > 0)
+			bench_tell(&b);
+		b.hold_done = 0;
+		bench_settle(&b);
+		if (when > 0) {
+			receive(BOB, &address_of_alice, &first, "one");
+			receive(BOB, &address_of_alice, &second, "two");
+		}
+	}
+}
+
 /* Items of one request see each other's state; one that fails undoes only itself. */
 static void
 test_items_of_one_request(void **state)
@@ -717,6 +814,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_bad_bundles, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_simultaneous, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_failed_units, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_apid_hears_first, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_items_of_one_request, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_identity_change, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_skipped_and_trimmed, setup, teardown),
