@@ -232,20 +232,29 @@ run: all
 	@if [ ! -e $(CONF) ]; then sh packaging/first-run.sh $(RUN); fi
 	$(BUILD)/ward -f $(CONF)
 
-SOURCES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
-PAGES = $(shell git ls-files '*.[1578]' 2>/dev/null)
-LINTED = $(filter %.c,$(SOURCES))
-lint: all
-	@sh packaging/deps.sh lint
+# Found by name, as the programs are: a copy without .git, or one that git does not trust, is no empty tree.
+SOURCES := $(filter-out build%,$(wildcard */*.[ch] */*/*.[ch]))
+PAGES := $(filter-out build%,$(wildcard */*.[1578] */*/*.[1578]))
+SCRIPTS_PY := $(filter-out build%,$(wildcard */*.py */*/*.py))
+SCRIPTS_SH := $(filter-out build%,.ci/run $(wildcard */*.sh */*/*.sh))
+LINTED := $(filter %.c,$(SOURCES))
+# Each run of clang-tidy is quiet, or all that it said is shown: also when it crashed.
+TIDY := said=$$(clang-tidy --quiet --warnings-as-errors="*" "$$0" -- "$$@" 2>&1) || { printf "%s\n" "$$0:" "$$said"; exit 1; }
+
+.PHONY: lint-all
+lint:
+	@sh packaging/deps.sh build test lint
+	@$(MAKE) --no-print-directory lint-all
+lint-all: $(GEN_HEADERS) $(BUILD)/ward-api.7
 	@echo "lint: clang-format"; clang-format --dry-run -Werror $(SOURCES)
-	@echo "lint: cppcheck"; cppcheck -q -j 2 --std=c11 --enable=warning,performance,portability --inline-suppr \
+	@echo "lint: man pages"; mandoc -T lint -W warning $(PAGES) $(BUILD)/ward-api.7
+	@echo "lint: scripts"; $(PYTHON) -B -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' $(SCRIPTS_PY)
+	@for p in $(SCRIPTS_SH); do bash -n $$p || exit 1; done
+	@echo "lint: cppcheck"; cppcheck -q -j $(shell nproc) --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=tests/cppcheck.supp --error-exitcode=1 -D_GNU_SOURCE \
 		--include=tests/cppcheck.h -I. $(LINTED)
-	@echo "lint: clang-tidy"; printf '%s\n' $(LINTED) | xargs -P 2 -n 1 sh -c \
-		'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- -std=c17 $(DEFS) -I. -I$(BUILD)/gen 2>/dev/null' lint
-	@echo "lint: man pages"; mandoc -T lint -W warning $(PAGES)
-	@echo "lint: python"; $(PYTHON) -B -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' \
-		$(shell git ls-files '*.py' 2>/dev/null)
+	@echo "lint: clang-tidy"; printf '%s\n' $(LINTED) | \
+		xargs -P $(shell nproc) -I % sh -c '$(TIDY)' % -std=c17 $(DEFS) -I. -I$(BUILD)/gen
 	@echo "lint: clean"
 
 format:

@@ -22,16 +22,9 @@ $(foreach t,$(FUZZ_SRC:tests/fuzz/%.c=%),$(eval $(call fuzz_program,$(t))))
 .PHONY: fuzz fuzz-programs
 fuzz-programs: $(FUZZ:%=$(BUILD)/fuzz/%)
 fuzz:
-	@$(FUZZ_MAKE) fuzz-programs FUZZ='$(FUZZ)'
-	@set -e; for t in $(FUZZ); do echo "== fuzz $$t"; \
-		mkdir -p $(BUILD)-fuzz/corpus/$$t $(BUILD)-fuzz/found tests/fuzz/corpus/$$t; \
-		if [ "$(FUZZ_SECONDS)" = 0 ]; then how=-runs=0; else how=-max_total_time=$(FUZZ_SECONDS); fi; \
-		log=$(BUILD)-fuzz/found/$$t.log; \
-		if ! $(BUILD)-fuzz/fuzz/$$t $$how -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-			-artifact_prefix=$(BUILD)-fuzz/found/$$t- \
-			$(BUILD)-fuzz/corpus/$$t tests/fuzz/corpus/$$t >$$log 2>&1; then \
-			tail -40 $$log; echo "$$t: FAILED, the input is in $(BUILD)-fuzz/found"; exit 1; fi; \
-		grep -E 'DONE|number_of_executed_units' $$log || tail -3 $$log; done
+	@sh packaging/deps.sh build test lint
+	+@$(FUZZ_MAKE) -j$(shell nproc) fuzz-programs FUZZ='$(FUZZ)'
+	@printf '%s\n' $(FUZZ) | xargs -P $(shell nproc) -n 1 sh tests/fuzz/run.sh $(BUILD)-fuzz $(FUZZ_SECONDS)
 
 # ---------------------------------------------------------------- tests/bench/<room>_<what>.c
 BENCH_SRC := $(wildcard tests/bench/*.c)

@@ -286,7 +286,8 @@ act_malloc_big(void)
 	if (p == NULL)
 		return (errno);
 	memset(p, 1, n);
-	if ((q = realloc(p, n + (8u << 20))) == NULL) {
+	q = realloc(p, n + (8u << 20));
+	if (q == NULL) {
 		free(p);
 		return (errno);
 	}
