@@ -43,7 +43,8 @@ static const struct api_field party[] = {STR("id", "stable id, u_…"), STR("pn"
 static const struct api_field chat[] = {
     STR("id", "stable id"), STR("jid", "JID"), STR("kind", "direct, group, …"), END};
 static const struct api_field content[] = {
-    STR("kind", "text, …, unknown"), STR("text", "for text"), END};
+    STR("kind", "text, …, unknown"), STR("text", "for text"),
+    FLAG("truncated", "a string of this object was too long and is cut; raw has it"), END};
 static const struct api_field message[] = {STR("message_id", "id at the service"),
     OBJ("chat", chat, "where it belongs"), OBJ("sender", party, "who wrote it"),
     FLAG("from_me", "written by this account"), INT("time_ms", "time of the service"),

@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include "apid/session/body.h"
 #include "apid/session/engine.h"
 #include "common/log.h"
 
@@ -181,13 +182,12 @@ unit_event_unless(struct unit *u, const char *type, const char *origin, int64_t 
     json_t *body, const char *dedup, const char *const *unless, size_t n)
 {
 	Stored__EventAppend ev = STORED__EVENT_APPEND__INIT;
-	char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+	char *text = body_text(body, UNIT_BODY_MAX);
 	size_t len = text == NULL ? 0 : strlen(text);
 
 	json_decref(body);
-	if (text == NULL || len > UNIT_BODY_MAX) {
-		log_warnx(
-		    "account %s: event %s of %zu bytes cannot be kept", u->a->name, type, len);
+	if (text == NULL) {
+		log_warnx("account %s: event %s cannot be kept", u->a->name, type);
 		u->failed = 1;
 	} else {
 		Stored__Write *w = write_new(u);

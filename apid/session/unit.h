@@ -25,7 +25,8 @@ uint64_t unit_id(const struct unit *u);
 /* keyd said how many STAGE frames it made for it. */
 void unit_staged(struct unit *u, uint32_t stages);
 
-/* Add writes, copied. A failure (memory, a body that is too big) is sticky and fails the commit. */
+/* Add writes, copied. A failure (memory) is sticky and fails the commit. Of a body that is too big
+ * the long strings are cut (body.h): an event that cannot be kept would come again for ever. */
 #define UNIT_BODY_MAX (256u * 1024)
 void unit_event(struct unit *u, const char *type, const char *origin, int64_t time_ms,
     json_t *body /* stolen */, const char *dedup /* or NULL */);
