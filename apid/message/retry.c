@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include <sodium.h>
 
@@ -20,7 +21,9 @@
 #include "ipc/frame.h"
 
 #define ASKS_KEPT     1024u
-#define ANSWERS_MAX   5 /* a request of this number or more is refused (12.3) */
+#define ANSWERS_MAX   5     /* a request of this number or more is refused (12.3) */
+#define FETCHES_MAX   32u   /* requests that ask for keys of the service at a time */
+#define WAITING_MAX   1024u /* that wait for their turn; those beyond come again */
 #define KEYD_DEADLINE 30000u
 
 /* ------------------------------------------------------------------ asking */
@@ -119,6 +122,10 @@ retry_receipt(const struct account *a, const struct envelope *e, unsigned count,
 
 struct retry {
 	struct flow f; /* first */
+	TAILQ_ENTRY(retry) link;
+	int counted;  /* among the stanzas that hold netd back */
+	int fetching; /* keys of the service are asked for */
+	int waiting;  /* in the queue for that */
 	struct account *a;
 	struct node *n;
 	size_t size;
@@ -142,7 +149,20 @@ struct retry {
 
 static void retry_end(struct flow *f, const char *outcome, const char *text);
 static void retry_encrypt(struct retry *r);
+static void fetch_end(struct retry *r);
 static const struct flow_kind retry_kind = {"retry", retry_end};
+
+/* For keys of the service, of all accounts. */
+static TAILQ_HEAD(retry_queue, retry) waiting = TAILQ_HEAD_INITIALIZER(waiting);
+static size_t nwaiting, nfetching;
+
+static void
+uncount(struct retry *r)
+{
+	if (r->counted)
+		engine_inbound_end(r->a->svc, r->size);
+	r->counted = 0;
+}
 
 /* Acked in the end, unless the connection or the store failed: then it comes again. */
 static void
@@ -156,6 +176,7 @@ retry_end(struct flow *f, const char *outcome, const char *text)
 		stanza_ack(a, r->n, 0);
 	contacts_cancel(r->lookup);
 	bundle_cancel(r->bundles);
+	fetch_end(r);
 	ask_cancel(r->ask);
 	if (r->open)
 		unit_abort(r->unit);
@@ -166,7 +187,7 @@ retry_end(struct flow *f, const char *outcome, const char *text)
 		sodium_memzero(r->content, r->content_len);
 	free(r->content);
 	node_free(r->stanza);
-	engine_inbound_end(a->svc, r->size);
+	uncount(r);
 	node_free(r->n);
 	free(r);
 	if (current && outcome != NULL && strcmp(outcome, "cancelled") != 0)
@@ -252,8 +273,9 @@ bundle_came(struct bundle *b, size_t n, const char *why, unsigned code, void *ar
 	struct retry *r = arg;
 
 	r->bundles = NULL;
+	fetch_end(r);
 	if (why != NULL && strcmp(why, "error") != 0) {
-		flow_end(&r->f, strcmp(why, "disconnected") == 0 ? "cancelled" : why, why);
+		flow_end(&r->f, "cancelled", why); /* not acked: it comes again */
 		return;
 	}
 	if (why != NULL || n == 0 || !b[0].ok) {
@@ -263,6 +285,52 @@ bundle_came(struct bundle *b, size_t n, const char *why, unsigned code, void *ar
 	r->bundle = b[0];
 	b[0].device_identity = NULL; /* taken */
 	retry_encrypt(r);
+}
+
+static void
+fetch_begin(struct retry *r)
+{
+	r->fetching = 1;
+	nfetching++;
+	r->bundles = bundle_fetch(r->a, &r->requester, 1, bundle_came, r);
+}
+
+/* It has its keys, or is given up: the next may ask. */
+static void
+fetch_end(struct retry *r)
+{
+	struct retry *next;
+
+	if (r->waiting) {
+		TAILQ_REMOVE(&waiting, r, link);
+		nwaiting--;
+		r->waiting = 0;
+	}
+	if (!r->fetching)
+		return;
+	r->fetching = 0;
+	nfetching--;
+	if ((next = TAILQ_FIRST(&waiting)) != NULL) {
+		fetch_end(next); /* off the queue */
+		fetch_begin(next);
+	}
+}
+
+/* The keys come over netd, so what waits for them must not be among what netd waits for. */
+static void
+retry_fetch(struct retry *r)
+{
+	flow_step(&r->f, "retry_fetch");
+	uncount(r);
+	if (nfetching < FETCHES_MAX) {
+		fetch_begin(r);
+	} else if (nwaiting < WAITING_MAX) {
+		TAILQ_INSERT_TAIL(&waiting, r, link);
+		nwaiting++;
+		r->waiting = 1;
+	} else {
+		flow_end(&r->f, "cancelled", "too many requests for a resend");
+	}
 }
 
 static void
@@ -281,7 +349,7 @@ retry_encrypted(const struct reply *rp, void *arg)
 		unit_abort(r->unit);
 		r->unit = NULL;
 		r->open = 0;
-		r->bundles = bundle_fetch(r->a, &r->requester, 1, bundle_came, r);
+		retry_fetch(r);
 		return;
 	}
 	if (m->results[0]->outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE ||
@@ -360,7 +428,7 @@ retry_bundle(struct retry *r)
 		else
 			retry_encrypt(r);
 	} else if (r->count >= 2) {
-		r->bundles = bundle_fetch(r->a, &r->requester, 1, bundle_came, r);
+		retry_fetch(r);
 	} else {
 		retry_encrypt(r);
 	}
@@ -468,6 +536,7 @@ retry_in(struct account *a, struct node *n, size_t size)
 	r->conn = a->conn;
 	flow_init(&r->f, a->svc->flows, &retry_kind, a->name, NULL, 0);
 	engine_inbound_begin(a->svc, size);
+	r->counted = 1;
 	if (retry_parse(r) == -1 || r->count >= ANSWERS_MAX) {
 		retry_drop(r, "malformed, or asked too often");
 		return;
