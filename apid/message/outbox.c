@@ -89,6 +89,8 @@ later_now(evutil_socket_t fd, short what, void *arg)
 
 	if (o->pass == PASS_OFF)
 		return;
+	ask_cancel(o->ask); /* a page may be on its way */
+	o->ask = NULL;
 	o->after_row = 0; /* from the start: what is on its way is passed by */
 	o->pass = PASS_WAITING;
 	pass_go(o);
@@ -299,8 +301,8 @@ outbox_ready(struct account *a, const char *message_id, const char *chat, const 
 	struct timeval tv = {TICK_S, 0};
 	struct sent *s;
 
-	if (a->conn == 0 || !a->logged_in || sent_find(o, message_id) != NULL)
-		return; /* the pass after the next login sends it */
+	if (a->conn == 0 || o->pass == PASS_OFF || sent_find(o, message_id) != NULL)
+		return; /* the pass at the end of the next login sends it */
 	if ((s = calloc(1, sizeof(*s))) == NULL || (s->bytes = malloc(len)) == NULL) {
 		free(s);
 		log_warn("account %s: outbox", a->name); /* still READY: a later pass */

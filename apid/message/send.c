@@ -345,6 +345,9 @@ message_send(struct account *a, const void *client, const struct send_request *r
 	s->uid = rq->uid;
 	s->not_after_ms = rq->not_after_ms;
 	s->created_ms = clock_wall_ms();
+	if (s->created_ms <
+	    a->rec.linked_ms) /* the clock was set back: it is no older than the link */
+		s->created_ms = a->rec.linked_ms;
 	memcpy(s->to, to, sizeof(s->to));
 	memcpy(s->hash, rq->params_hash, sizeof(s->hash));
 	(void)snprintf(s->key, sizeof(s->key), "%s", rq->idempotency_key);

@@ -103,6 +103,7 @@ committed(const struct unit_result *r, void *arg)
 		return;
 	}
 	if (!r->ok) {
+		outbox_row_later(s->a, s->id); /* it may still become durable: then it is due */
 		send_fail_store(s, r->reason);
 		return;
 	}
