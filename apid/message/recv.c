@@ -27,6 +27,7 @@
 #define NACK_UNHANDLED        500
 #define RETRY_INVALID_MESSAGE 4 /* 12.1 */
 #define KEYD_DEADLINE         30000u
+#define FAILURES_MAX          5u /* of one message, then it is given up */
 
 enum answer {
 	ANSWER_RECEIPT,
@@ -80,6 +81,10 @@ struct recv_lane {
 	TAILQ_HEAD(recv_list, recv) list; /* in order of arrival */
 	size_t n;
 	int pumping;
+	/* the one that failed last, and how often in a row it was the first to fail */
+	char failed_id[MESSAGE_ID_MAX + 1];
+	struct jid failed_from;
+	unsigned failures;
 };
 
 static void lane_pump(struct recv_lane *l);
@@ -188,6 +193,39 @@ recv_done(struct recv *r)
 	lane_pump(r->a->recv);
 }
 
+/* Can it be this message's own fault, or is it the store's or keyd's as a whole? */
+static int
+may_be_its_own(const char *why)
+{
+	static const char *const words[] = {"internal", "bad_request", "unit", "store", "version",
+	    "unknown", "no_memory", "memory"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(why, words[i]) == 0)
+			return 1;
+	return 0;
+}
+
+static int
+failed_last(const struct recv *r)
+{
+	const struct recv_lane *l = r->a->recv;
+
+	return strcmp(l->failed_id, r->e.id) == 0 && jid_eq(&l->failed_from, &r->e.from);
+}
+
+static void
+count_failure(struct recv *r, const char *why)
+{
+	struct recv_lane *l = r->a->recv;
+
+	if (!may_be_its_own(why))
+		return;
+	l->failures = failed_last(r) ? l->failures + 1 : 1;
+	memcpy(l->failed_id, r->e.id, sizeof(l->failed_id));
+	l->failed_from = r->e.from;
+}
+
 /* The store or keyd could not do it: nothing is answered, the service delivers again. */
 static void
 recv_failed(struct recv *r, const char *why)
@@ -196,6 +234,8 @@ recv_failed(struct recv *r, const char *why)
 	struct recv_lane *l = a->recv;
 	int current = r->conn == a->conn;
 
+	if (current) /* those behind it fail with it */
+		count_failure(r, why);
 	flow_end(&r->f, why, "the message comes again");
 	if (current)
 		account_store_failed(a, why);
@@ -342,8 +382,7 @@ recv_plaintext(struct recv *r, const ProtobufCBinaryData *padded)
 		r->hist_sync = 1;
 	if (kind == RECV_EVENT_MESSAGE)
 		r->counted_new = 1;
-	else
-		recv_event_mark(r->unit, &r->e, &r->sender, &r->chat);
+	recv_event_mark(r->unit, &r->e);
 	pb_arena_free(arena);
 	return 0;
 }
@@ -408,8 +447,10 @@ recv_results(struct recv *r, const Keyd__DecryptReply *m)
 			    "invalid_protobuf", 0, NACK_PROTOBUF};
 
 			bad = &protobuf;
-			if (d->has_plaintext) /* it cannot be had again */
+			if (d->has_plaintext) { /* it cannot be had again */
 				recv_event_raw(r->unit, r->a, &r->e, "plaintext", &d->plaintext);
+				recv_event_mark(r->unit, &r->e);
+			}
 		}
 	}
 	if (bad == NULL && r->others > 0 && done == 0 && dup == 0) {
@@ -555,6 +596,16 @@ recv_broken(struct recv *r)
 	recv_commit(r);
 }
 
+/* It failed every time that it came: those behind it must not wait for ever. */
+static void
+recv_give_up(struct recv *r)
+{
+	log_warnx("account %s: a message is given up after %u failures; it is kept as it came",
+	    r->a->name, r->a->recv->failures);
+	stanza_keep(r->unit, r->n, "message_failed");
+	recv_nack(r, "failed", NACK_UNHANDLED);
+}
+
 static void
 recv_decrypt(struct recv *r)
 {
@@ -568,7 +619,9 @@ recv_decrypt(struct recv *r)
 	}
 	r->open = 1;
 	take_encs(r);
-	if (r->broken != NULL) {
+	if (failed_last(r) && r->a->recv->failures >= FAILURES_MAX) {
+		recv_give_up(r);
+	} else if (r->broken != NULL) {
 		recv_broken(r);
 	} else if (r->nencs > 0) {
 		recv_ask(r);

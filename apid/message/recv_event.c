@@ -225,41 +225,53 @@ recv_event_undecryptable(struct unit *u, struct account *a, const struct envelop
 	unit_event(u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, key);
 }
 
-/* The keys by which a message is known: m, it is an event; h, it was dealt with; u, it was not
- * read. */
+/* The stanza itself, as it came on the wire: contacts may be merged before it comes again. */
+#define STANZA_KEY_MAX 384
 static void
-event_keys(const struct envelope *e, const struct person *sender, const struct person *chat,
-    const char *kinds, char keys[][256])
+stanza_key(const struct envelope *e, char key[STANZA_KEY_MAX])
+{
+	char from[JID_TEXT_MAX], by[JID_TEXT_MAX] = "";
+
+	(void)jid_format(&e->from, from);
+	if (e->has_participant)
+		(void)jid_format(&e->participant, by);
+	(void)snprintf(key, STANZA_KEY_MAX, "h:%s:%s:%s", from, by, e->id);
+}
+
+/* A key of the message: m, it is an event; u, it was not read. */
+static void
+event_key(const struct envelope *e, const struct person *sender, const struct person *chat,
+    char kind, char key[256])
 {
 	char chat_id[STABLE_ID_LEN + 1], buf[JID_TEXT_MAX];
-	const char *by = sender_key(e, sender, buf);
 
 	contacts_chat_id(&e->chat, e->kind == ENVELOPE_DIRECT ? chat : NULL, chat_id);
-	for (size_t i = 0; kinds[i] != '\0'; i++)
-		recv_event_key(keys[i], kinds[i], chat_id, by, e->id);
+	recv_event_key(key, kind, chat_id, sender_key(e, sender, buf), e->id);
 }
 
 void
 recv_event_repeated(struct unit *u, const struct envelope *e, const struct person *sender,
     const struct person *chat, const struct node *stanza)
 {
-	char keys[3][256];
-	const char *unless[2] = {keys[0], keys[1]};
+	char message[256], unread[256], stanza_was[STANZA_KEY_MAX];
+	const char *unless[2] = {message, stanza_was};
 	json_t *o = placeholder(e, sender, chat, "counter_reused");
 
 	json_object_set_new(o, "hidden", json_boolean(is_hidden(stanza)));
 	json_object_set_new(o, "attempt", json_integer(1));
-	event_keys(e, sender, chat, "mhu", keys);
+	event_key(e, sender, chat, 'm', message);
+	event_key(e, sender, chat, 'u', unread);
+	stanza_key(e, stanza_was);
 	unit_event_unless(
-	    u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, keys[2], unless, 2);
+	    u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, unread, unless, 2);
 }
 
 void
 recv_event_broken(struct unit *u, const struct envelope *e, const struct person *sender,
     const struct person *chat, const char *error, const uint8_t *bytes, size_t len)
 {
-	char keys[3][256];
-	const char *unless[2] = {keys[0], keys[1]};
+	char message[256], unread[256], stanza_was[STANZA_KEY_MAX];
+	const char *unless[2] = {message, stanza_was};
 	json_t *o = placeholder(e, sender, chat, "malformed_stanza");
 
 	json_object_set_new(o, "hidden", json_false());
@@ -268,19 +280,20 @@ recv_event_broken(struct unit *u, const struct envelope *e, const struct person 
 	if (len > CONTENT_RAW_PART)
 		json_object_set_new(o, "raw_bytes", json_integer((json_int_t)len));
 	(void)content_set_raw(o, bytes, len < CONTENT_RAW_PART ? len : CONTENT_RAW_PART);
-	event_keys(e, sender, chat, "mhu", keys);
+	event_key(e, sender, chat, 'm', message);
+	event_key(e, sender, chat, 'u', unread);
+	stanza_key(e, stanza_was);
 	unit_event_unless(
-	    u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, keys[2], unless, 2);
+	    u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, unread, unless, 2);
 }
 
 void
-recv_event_mark(struct unit *u, const struct envelope *e, const struct person *sender,
-    const struct person *chat)
+recv_event_mark(struct unit *u, const struct envelope *e)
 {
-	char key[1][256];
+	char key[STANZA_KEY_MAX];
 
-	event_keys(e, sender, chat, "h", key);
-	unit_mark(u, key[0]);
+	stanza_key(e, key);
+	unit_mark(u, key);
 }
 
 void

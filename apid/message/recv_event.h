@@ -26,9 +26,8 @@ void recv_event_undecryptable(struct unit *u, struct account *a, const struct en
  * undecryptable. */
 void recv_event_repeated(struct unit *u, const struct envelope *e, const struct person *sender,
     const struct person *chat, const struct node *stanza);
-/* Dealt with, without an event of its own: a second copy is known by this. */
-void recv_event_mark(struct unit *u, const struct envelope *e, const struct person *sender,
-    const struct person *chat);
+/* What it holds was dealt with: a second copy of the stanza is known by this. */
+void recv_event_mark(struct unit *u, const struct envelope *e);
 /* Its stanza does not decode; bytes as they came. */
 void recv_event_broken(struct unit *u, const struct envelope *e, const struct person *sender,
     const struct person *chat, const char *error, const uint8_t *bytes, size_t len);

@@ -34,6 +34,7 @@
 #define RIG_BOB_PN  "15550002222@s.whatsapp.net"
 #define RIG_BOB_LID "100000000000002@lid"
 #define RIG_MAX     256
+#define RIG_OUT_MAX 4096
 #define RIG_WAIT_MS 10000
 
 struct rig_event {
@@ -66,7 +67,8 @@ struct rig {
 	struct message *held[RIG_MAX];
 	size_t nheld;
 	char fail_commit[32];     /* the next commit fails with this code */
-	char fail_with_event[48]; /* the next commit with an event of this type fails with "io" */
+	char fail_with_event[48]; /* the next commit with an event of this type fails with fail_code */
+	char fail_code[32];
 	struct rig_event events[RIG_MAX];
 	size_t nevents;
 	char marks[RIG_MAX][300]; /* keys without an event */
@@ -76,6 +78,7 @@ struct rig {
 	size_t commits, aborts, opens, receipts, list_drops, list_puts;
 	char state[32], list_dropped[112];
 	int has_prekeys, know_lid;
+	int64_t linked_ms;
 
 	/* keyd */
 	Keyd__DecryptResult__Outcome outcome;
@@ -85,7 +88,7 @@ struct rig {
 	int32_t generation;
 
 	/* netd */
-	struct node *out[RIG_MAX];
+	struct node *out[RIG_OUT_MAX];
 	size_t nout;
 	int mute; /* iqs are not answered */
 	size_t ups, restarts, downs;
@@ -286,7 +289,7 @@ rig_fails(const Stored__UnitCommit *m, Stored__UnitResult *r)
 		if (w->event != NULL && rig.fail_with_event[0] != '\0' &&
 		    strcmp(w->event->type, rig.fail_with_event) == 0) {
 			rig.fail_with_event[0] = '\0';
-			snprintf(code, sizeof(code), "io");
+			snprintf(code, sizeof(code), "%s", rig.fail_code);
 			r->reason = code;
 			return 1;
 		}
@@ -364,7 +367,7 @@ rig_on_device_load(struct message *m, void *owner)
 	r.server_has_prekeys = rig.has_prekeys;
 	r.has_lid_migrated = r.lid_migrated = 1;
 	r.has_linked_ms = 1;
-	r.linked_ms = 1;
+	r.linked_ms = rig.linked_ms;
 	if (rig.state[0] != '\0')
 		r.state = rig.state;
 	return channel_reply(m->channel, m->id, STORED__TYPE__DEVICE_RECORD, &r.base);
@@ -849,7 +852,7 @@ rig_on_stanza(struct message *msg, void *owner)
 		node_free(n);
 		return 0;
 	}
-	assert_true(rig.nout < RIG_MAX);
+	assert_true(rig.nout < RIG_OUT_MAX);
 	rig.out[rig.nout++] = n;
 	rig_service(n);
 	return 0;
@@ -972,6 +975,8 @@ static int __attribute__((unused)) rig_setup(void **state)
 	rig.generation = 1;
 	rig.has_prekeys = 1;
 	rig.know_lid = 1;
+	rig.linked_ms = 1;
+	snprintf(rig.fail_code, sizeof(rig.fail_code), "io");
 	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__DONE;
 	snprintf(rig.bob_devices, sizeof(rig.bob_devices), "0");
 	rig.config = config_parse("test", text, sizeof(text) - 1, err, sizeof(err));
