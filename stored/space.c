@@ -6,6 +6,7 @@
 #include "common/log.h"
 
 #define EVERY_MS 5000
+#define FLOOR    (1024 * 1024) /* with less no unit of work is sure to fit */
 
 static uint64_t
 free_bytes(void)
@@ -25,7 +26,8 @@ free_bytes(void)
 void
 space_check(struct store *s, int now)
 {
-	uint64_t enough = s->options.min_free > 0 ? (uint64_t)s->options.min_free : 0;
+	uint64_t enough =
+	    s->options.min_free > FLOOR ? (uint64_t)s->options.min_free : (uint64_t)FLOOR;
 	int low;
 
 	if (!now && s->space_checked_ms != 0 && s->mono() - s->space_checked_ms < EVERY_MS)
@@ -38,8 +40,7 @@ space_check(struct store *s, int now)
 		return;
 	s->disk_low = low;
 	if (low)
-		log_warnx(
-		    "disk low: %llu MiB free in the data folder, service.min_free is %llu MiB",
+		log_warnx("disk low: %llu MiB free in the data folder, wanted are %llu MiB",
 		    (unsigned long long)(s->free_bytes >> 20), (unsigned long long)(enough >> 20));
 	else
 		log_notice("disk: enough space again");

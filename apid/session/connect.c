@@ -154,12 +154,14 @@ connect_link_state(struct account *a, const Netd__LinkState *st)
 		if (a->state == ACCOUNT_CONNECTING && strcmp(reason, "restart") == 0)
 			break; /* as we wanted it */
 		if (a->link_wanted && a->dev.linked && a->conn == 0 && !state_is_sticky(a->state)) {
-			int given = a->verdict_given && a->state == ACCOUNT_BACKOFF;
+			int given =
+			    a->state == ACCOUNT_BACKOFF &&
+			    (a->verdict_given || strcmp(reason, "restart") == 0); /* we know why */
 			char kept[sizeof(a->reason)];
 
 			memcpy(kept, a->reason, sizeof(kept));
 			state_set(a, ACCOUNT_BACKOFF, given ? kept : reason, given ? a->code : 0,
-			    "none", st->has_next_attempt_ms ? st->next_attempt_ms : 0, 0);
+			    given ? a->user_action : "none", st->has_next_attempt_ms ? st->next_attempt_ms : 0, 0);
 		} else if (!a->dev.linked) {
 			pair_link_closed(a, reason);
 		}

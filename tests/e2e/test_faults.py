@@ -289,8 +289,13 @@ def disk_full():
             wait_until(lambda: c.call("server.health")["status"] != "ok", 30, "health tells")
             err = c.error("message.send", account="alice", to="+" + bob["pn"], text="x" * 30000, idempotency_key="1")
             equal((err["code"], err["data"]["reason"]), (-14, "disk_low"), "send on a full disk")
+            state = wait_until(lambda: (lambda a: a if a["state"] == "backoff" and a.get("next_attempt_ms") else None)(
+                c.call("account.state", account="alice")), 30, "backoff")
+            equal((state["reason"], state["user_action"]), ("disk_full", "operator"), "why it waits")
+            connects = w.sim.cmd("stats")["connections"]["accepted"]
             os.remove(ballast)
-            wait_texts(c, 31, 90)
+            wait_texts(c, 31, 15)
+            check(w.sim.cmd("stats")["connections"]["accepted"] - connects <= 2, "no storm of connections")
             equal(len(texts(c)), 31, "all arrived once")
             wait_until(lambda: c.call("server.health")["status"] == "ok", 60, "health is ok again")
         finally:
