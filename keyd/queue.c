@@ -101,20 +101,20 @@ unit_of(const ProtobufCMessage *pb)
 	return unit;
 }
 
-/* See what is needed, ask stored for what is unknown. 1: all is there. */
+/* See what is needed, ask stored for what is unknown. As work_fetch. */
 static int
 load(struct request *r)
 {
-	struct work *w = &r->work;
+	int ready;
 
-	work_load_begin(w);
+	r->work.failed = NULL;
+	/* first what is known to be needed: what else there is may depend on it */
+	if ((ready = work_fetch(&r->work)) != 1)
+		return ready;
 	if (r->verb->load != NULL)
 		r->verb->load(r);
-	work_load_end(w);
-	if (w->nask > 0)
-		store_fetch(r->account, w->ask, w->nask);
-	w->nask = 0;
-	return w->waiting == 0;
+	sodium_memzero(&r->keyd->secrets->device, sizeof(struct device));
+	return work_fetch(&r->work);
 }
 
 /* The head of its queue. */
@@ -150,15 +150,16 @@ step(struct request *r)
 		request_error(r, "store", "this unit builds on one that failed");
 		return 1;
 	}
-	if (load(r) && r->work.failed == NULL) {
+	switch (load(r)) {
+	case 0:
+		return 0;
+	case 1:
 		run(r);
 		return 1;
+	default:
+		request_error(r, "store", "a %s record could not be read", r->work.failed);
+		return 1;
 	}
-	if (r->work.failed == NULL)
-		return 0;
-	request_error(r, "store", "a %s record could not be read", r->work.failed);
-	work_retry(&r->work); /* the next request asks again */
-	return 1;
 }
 
 void
@@ -215,7 +216,7 @@ queue_add(struct keyd *k, const struct verb *verb, struct message *m)
 	r->pb = m->pb;
 	r->bytes = protobuf_c_message_get_packed_size(m->pb);
 	r->verb = verb;
-	work_init(&r->work, a);
+	r->work.account = a;
 	STAILQ_INSERT_TAIL(&a->queue, r, link);
 	a->queued++;
 	k->queued_bytes += r->bytes;

@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/frame.h"
 #include "ipc/stored.pb-c.h"
 #include "keyd/counter.h"
@@ -144,8 +145,8 @@ store_unlock(struct keyd *k)
 
 struct fetch {
 	struct account *account;
-	size_t n;
-	struct entry *entries[];
+	size_t n, big;
+	struct entry *entries[FETCH_MAX];
 };
 
 static void
@@ -154,21 +155,19 @@ on_records(const struct reply *r, void *arg)
 	struct fetch *f = arg;
 	struct vault *v = f->account->keyd->vault;
 	const Stored__Records *got = (const Stored__Records *)r->pb;
+	int ok = r->ok && got->n_records == f->n;
 	size_t i;
 
-	if (r->ok && got->n_records != f->n) {
-		log_errx("stored gave %zu records instead of %zu", got->n_records, f->n);
-		got = NULL;
-	}
-	if (!r->ok)
+	if (!ok)
 		log_errx("account %s: stored cannot read records: %s (%s)", f->account->name,
-		    r->code, r->text);
+		    r->ok ? "bad answer" : r->code,
+		    r->ok ? "not as many as were asked for" : r->text);
 	for (i = 0; i < f->n; i++) {
-		if (!r->ok || got == NULL)
-			vault_fail(f->entries[i]);
-		else
+		if (ok)
 			vault_fill(v, f->entries[i], got->records[i]->version,
 			    got->records[i]->sealed.data, got->records[i]->sealed.len);
+		else
+			vault_fail(f->entries[i]);
 		vault_unpin(v, f->entries[i]);
 	}
 	queue_run(f->account);
@@ -176,52 +175,58 @@ on_records(const struct reply *r, void *arg)
 }
 
 static void
-fetch_batch(struct account *a, struct entry **entries, size_t n)
+set_name(Stored__RecordName *n, const struct entry *e)
+{
+	stored__record_name__init(n);
+	n->domain = (Stored__Domain)e->domain;
+	n->name = pb_str(e->name);
+}
+
+static void
+fetch(struct fetch *f)
 {
 	Stored__RecordsGet get = STORED__RECORDS_GET__INIT;
 	Stored__RecordName names[FETCH_MAX], *list[FETCH_MAX];
-	struct fetch *f;
 	size_t i;
 
-	if ((f = malloc(sizeof(*f) + n * sizeof(struct entry *))) == NULL)
-		fatalx("out of memory");
-	f->account = a;
-	f->n = n;
-	for (i = 0; i < n; i++) {
-		f->entries[i] = vault_pin(a->keyd->vault, vault_entry_account(entries[i]),
-		    vault_entry_domain(entries[i]), vault_entry_name(entries[i]));
-		stored__record_name__init(&names[i]);
-		names[i].domain = (Stored__Domain)vault_entry_domain(entries[i]);
-		names[i].name = (char *)(uintptr_t)vault_entry_name(entries[i]);
+	for (i = 0; i < f->n; i++) {
+		set_name(&names[i], f->entries[i]);
 		list[i] = &names[i];
 	}
-	get.account = a->name;
+	get.account = f->account->name;
 	get.names = list;
-	get.n_names = n;
-	counter_add(COUNT_RECORDS_ASKED, n);
-	channel_request(a->keyd->stored, STORED__TYPE__RECORDS_GET, &get.base,
+	get.n_names = f->n;
+	counter_add(COUNT_RECORDS_ASKED, f->n);
+	channel_request(f->account->keyd->stored, STORED__TYPE__RECORDS_GET, &get.base,
 	    STORED__TYPE__RECORDS, &stored__records__descriptor, FRAME_PAYLOAD_MAX, DEADLINE_MS,
 	    on_records, f);
 }
 
 void
-store_fetch(struct account *a, struct entry **entries, size_t n)
+store_fetch(struct account *a, struct entry **list, size_t n)
 {
-	size_t i, from, big;
+	struct fetch *f = NULL;
+	struct entry *e;
+	size_t i, big;
 
-	/* cut where the number of records that may be big would overflow the answer */
-	for (i = from = big = 0; i < n; i++) {
-		int d = vault_entry_domain(entries[i]);
-
-		big += d == STORED__DOMAIN__SESSION || d == STORED__DOMAIN__SENDER_KEY;
-		if (i - from == FETCH_MAX || big > FETCH_BIG_MAX) {
-			fetch_batch(a, entries + from, i - from);
-			from = i;
-			big = d == STORED__DOMAIN__SESSION || d == STORED__DOMAIN__SENDER_KEY;
+	for (i = 0; i < n; i++) {
+		if ((e = list[i])->state != VAULT_UNKNOWN)
+			continue;
+		big =
+		    e->domain == STORED__DOMAIN__SESSION || e->domain == STORED__DOMAIN__SENDER_KEY;
+		if (f != NULL && (f->n == FETCH_MAX || f->big + big > FETCH_BIG_MAX)) {
+			fetch(f);
+			f = NULL;
 		}
+		if (f == NULL && (f = calloc(1, sizeof(*f))) == NULL)
+			fatalx("out of memory");
+		f->account = a;
+		f->big += big;
+		f->entries[f->n++] = vault_pin(a->keyd->vault, a->number, e->domain, e->name);
+		vault_asked(e);
 	}
-	if (n > from)
-		fetch_batch(a, entries + from, n - from);
+	if (f != NULL)
+		fetch(f);
 }
 
 /* ---------------------------------------------------------------- staging */
@@ -229,94 +234,67 @@ store_fetch(struct account *a, struct entry **entries, size_t n)
 static struct {
 	struct account *account;
 	Stored__Stage stage;
+	Stored__RecordName names[STAGE_MAX];
 	Stored__RecordPut puts[STAGE_MAX], *put_list[STAGE_MAX];
 	Stored__RecordDelete deletes[STAGE_MAX], *delete_list[STAGE_MAX];
-	Stored__RecordName put_names[STAGE_MAX], delete_names[STAGE_MAX];
 	size_t bytes;
 	uint32_t sent;
-} writes;
+} out;
 
 void
-store_writes_begin(struct account *a, uint64_t unit)
+store_stage_begin(struct account *a, uint64_t unit)
 {
-	writes.account = a;
-	stored__stage__init(&writes.stage);
-	writes.stage.account = a->name;
-	writes.stage.unit = unit;
-	writes.stage.puts = writes.put_list;
-	writes.stage.deletes = writes.delete_list;
-	writes.bytes = 0;
-	writes.sent = 0;
-}
-
-static void
-flush(void)
-{
-	if (writes.stage.n_puts + writes.stage.n_deletes == 0)
-		return;
-	(void)channel_notify(writes.account->keyd->stored, STORED__TYPE__STAGE, &writes.stage.base);
-	writes.stage.n_puts = writes.stage.n_deletes = 0;
-	writes.bytes = 0;
-	writes.sent++;
-}
-
-static void
-make_room(size_t len)
-{
-	if (writes.stage.n_puts + writes.stage.n_deletes == STAGE_MAX ||
-	    (writes.bytes > 0 && writes.bytes + len > STAGE_BYTES))
-		flush();
-	writes.bytes += len + VAULT_NAME_MAX + 32;
-}
-
-static void
-set_name(Stored__RecordName *n, const struct entry *e)
-{
-	stored__record_name__init(n);
-	n->domain = (Stored__Domain)vault_entry_domain(e);
-	n->name = (char *)(uintptr_t)vault_entry_name(e);
-}
-
-void
-store_writes_put(const struct entry *e, int uploaded)
-{
-	Stored__RecordPut *p;
-	size_t len, i;
-	const uint8_t *sealed = vault_entry_sealed(e, &len);
-
-	make_room(len);
-	i = writes.stage.n_puts++;
-	p = writes.put_list[i] = &writes.puts[i];
-	stored__record_put__init(p);
-	set_name(&writes.put_names[i], e);
-	p->name = &writes.put_names[i];
-	p->version = vault_entry_version(e);
-	p->sealed.data = (uint8_t *)(uintptr_t)sealed; /* the entry keeps it */
-	p->sealed.len = len;
-	p->has_uploaded = vault_entry_domain(e) == STORED__DOMAIN__PREKEY;
-	p->uploaded = uploaded;
-}
-
-void
-store_writes_delete(const struct entry *e, uint64_t version)
-{
-	Stored__RecordDelete *d;
-	size_t i;
-
-	make_room(0);
-	i = writes.stage.n_deletes++;
-	d = writes.delete_list[i] = &writes.deletes[i];
-	stored__record_delete__init(d);
-	set_name(&writes.delete_names[i], e);
-	d->name = &writes.delete_names[i];
-	d->version = version;
+	out.account = a;
+	stored__stage__init(&out.stage);
+	out.stage.account = a->name;
+	out.stage.unit = unit;
+	out.stage.puts = out.put_list;
+	out.stage.deletes = out.delete_list;
+	out.bytes = 0;
+	out.sent = 0;
 }
 
 uint32_t
-store_writes_send(void)
+store_stage_end(void)
 {
-	flush();
-	return writes.sent;
+	if (out.stage.n_puts + out.stage.n_deletes > 0) {
+		(void)channel_notify(
+		    out.account->keyd->stored, STORED__TYPE__STAGE, &out.stage.base);
+		out.stage.n_puts = out.stage.n_deletes = 0;
+		out.bytes = 0;
+		out.sent++;
+	}
+	return out.sent;
+}
+
+void
+store_stage(const struct entry *e, uint64_t removed, int uploaded)
+{
+	Stored__RecordName *name;
+	Stored__RecordDelete *d;
+	Stored__RecordPut *p;
+
+	if (out.stage.n_puts + out.stage.n_deletes == STAGE_MAX || out.bytes + e->len > STAGE_BYTES)
+		(void)store_stage_end();
+	out.bytes += e->len + VAULT_NAME_MAX + 32;
+	name = &out.names[out.stage.n_puts + out.stage.n_deletes];
+	set_name(name, e);
+	if (removed > 0) {
+		d = out.deletes + out.stage.n_deletes;
+		stored__record_delete__init(d);
+		d->name = name;
+		d->version = removed;
+		out.delete_list[out.stage.n_deletes++] = d;
+		return;
+	}
+	p = out.puts + out.stage.n_puts;
+	stored__record_put__init(p);
+	p->name = name;
+	p->version = e->version;
+	p->sealed = (ProtobufCBinaryData){e->len, e->sealed};
+	p->has_uploaded = e->domain == STORED__DOMAIN__PREKEY;
+	p->uploaded = uploaded;
+	out.put_list[out.stage.n_puts++] = p;
 }
 
 /* ---------------------------------------------------------------- what stored says unasked */

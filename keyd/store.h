@@ -18,14 +18,14 @@ extern const size_t store_nrows;
  */
 void store_unlock(struct keyd *k);
 
-/* Ask for records (entries in state ASKED). When they came the account's queue is run. */
-void store_fetch(struct account *a, struct entry **entries, size_t n);
+/* Ask for those that are UNKNOWN. When they came the account's queue is run. */
+void store_fetch(struct account *a, struct entry **list, size_t n);
 
 /* The writes of one request for one unit, in as few STAGE frames as fit; one request at a time. An
- * entry that is put must not change before store_writes_send. */
-void store_writes_begin(struct account *a, uint64_t unit);
-void store_writes_put(const struct entry *e, int uploaded);
-void store_writes_delete(const struct entry *e, uint64_t version);
-uint32_t store_writes_send(void); /* returns the number of frames */
+ * entry that is put must not change before store_stage_end. */
+void store_stage_begin(struct account *a, uint64_t unit);
+/* Put what the entry holds, or (removed > 0) delete what was that version of it. */
+void store_stage(const struct entry *e, uint64_t removed, int uploaded);
+uint32_t store_stage_end(void); /* returns the number of frames */
 
 #endif

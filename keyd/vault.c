@@ -2,7 +2,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include <sodium.h>
 
@@ -10,34 +9,14 @@
 #include "keyd/counter.h"
 #include "keyd/vault.h"
 
-#define FORMAT      1
-#define NONCE       crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define BUCKETS     16384
-#define VERSION_MAX INT64_MAX /* stored's word for a version is not sealed until the record opens  \
+#define FORMAT  1
+#define NONCE   crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
+#define BUCKETS 16384
+#define VERSION_MAX                                                                                \
+	INT64_MAX             /* stored's word for a version is not sealed until the record opens  \
 			       */
 #define FLOOR_GONE UINT64_MAX /* deleted in this run: stored must not have it any more */
 
-struct entry {
-	struct entry *next; /* of its bucket */
-	TAILQ_ENTRY(entry) lru;
-	enum {
-		UNLISTED,
-		CACHED,
-		GHOST
-	} list;
-	enum vault_state state;
-	unsigned account;
-	int domain;
-	uint64_t version; /* of `sealed`; 0 = absent */
-	uint64_t floor;   /* newest version known to be committed; 0 = none seen */
-	uint64_t settled; /* order of the write that set `floor` */
-	uint8_t *sealed;
-	size_t len;
-	unsigned pins;    /* requests that use it */
-	unsigned pending; /* writes in unfinished units */
-	struct change *change;
-	char name[];
-};
 TAILQ_HEAD(entries, entry);
 
 /* One write of a unit. */
@@ -288,49 +267,6 @@ vault_unpin(struct vault *v, struct entry *e)
 	settle(v, e);
 }
 
-enum vault_state
-vault_state(const struct entry *e)
-{
-	return e->state;
-}
-
-unsigned
-vault_entry_account(const struct entry *e)
-{
-	return e->account;
-}
-
-int
-vault_entry_domain(const struct entry *e)
-{
-	return e->domain;
-}
-
-const char *
-vault_entry_name(const struct entry *e)
-{
-	return e->name;
-}
-
-uint64_t
-vault_entry_version(const struct entry *e)
-{
-	return e->version;
-}
-
-const uint8_t *
-vault_entry_sealed(const struct entry *e, size_t *len)
-{
-	*len = e->len;
-	return e->sealed;
-}
-
-struct change **
-vault_entry_change(struct entry *e)
-{
-	return &e->change;
-}
-
 void
 vault_asked(struct entry *e)
 {
@@ -444,17 +380,17 @@ vault_put(struct vault *v, struct entry *e, uint64_t unit, const void *plain, si
 	const struct vault_id id = {
 	    v->accounts[e->account].name, e->domain, e->name, e->version + 1};
 	struct buf sealed = BUF_INIT;
-	int ok = -1;
 
-	if ((e->state == VAULT_HERE || e->state == VAULT_ABSENT) &&
-	    vault_seal(v->accounts[e->account].key, &id, plain, len, &sealed) == 0 &&
-	    join(v, e, unit, id.version) == 0) {
-		set_content(v, e, VAULT_HERE, id.version, sealed.data, sealed.len);
-		counter_add(COUNT_RECORDS_SEALED, 1);
-		ok = 0;
-	}
+	if ((e->state != VAULT_HERE && e->state != VAULT_ABSENT) ||
+	    join(v, e, unit, id.version) == -1)
+		return -1;
+	if (vault_seal(v->accounts[e->account].key, &id, plain, len, &sealed) == -1)
+		fatalx(
+		    "vault: a record of domain %d and %zu bytes cannot be sealed", e->domain, len);
+	set_content(v, e, VAULT_HERE, id.version, sealed.data, sealed.len);
+	counter_add(COUNT_RECORDS_SEALED, 1);
 	buf_clear(&sealed);
-	return ok;
+	return 0;
 }
 
 int

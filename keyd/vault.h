@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "common/buf.h"
 #include "common/config.h"
@@ -38,7 +39,6 @@ int vault_unseal(const uint8_t key[32], const struct vault_id *id, const void *s
     struct buf *out);
 
 struct vault;
-struct entry;  /* a record of an account, known or not */
 struct change; /* work.c: what the running request makes of an entry */
 
 enum vault_state {
@@ -51,6 +51,31 @@ enum vault_state {
 	VAULT_HERE
 };
 
+/* A record of an account, known or not. For reading, but for `change`; what is behind it is of
+ * vault.c alone. */
+struct entry {
+	enum vault_state state;
+	unsigned account;
+	int domain;
+	uint64_t version; /* of `sealed`; 0 = absent */
+	uint8_t *sealed;  /* if HERE */
+	size_t len;
+	struct change *change;
+
+	struct entry *next; /* of its bucket */
+	TAILQ_ENTRY(entry) lru;
+	enum {
+		UNLISTED,
+		CACHED,
+		GHOST
+	} list;
+	uint64_t floor;   /* newest version known to be committed; 0 = none seen */
+	uint64_t settled; /* order of the write that set `floor` */
+	unsigned pins;    /* requests that use it */
+	unsigned pending; /* writes in unfinished units */
+	char name[];
+};
+
 struct vault *vault_new(size_t cache_bytes);
 void vault_free(struct vault *v);
 /* Accounts by number, 0..ACCOUNTS_MAX-1. The key stays the caller's. */
@@ -59,14 +84,6 @@ void vault_account(struct vault *v, unsigned account, const char *name, const ui
 /* The entry of a record, pinned: it stays where it is until as many vault_unpin. */
 struct entry *vault_pin(struct vault *v, unsigned account, int domain, const char *name);
 void vault_unpin(struct vault *v, struct entry *e);
-
-enum vault_state vault_state(const struct entry *e);
-unsigned vault_entry_account(const struct entry *e);
-int vault_entry_domain(const struct entry *e);
-const char *vault_entry_name(const struct entry *e);
-uint64_t vault_entry_version(const struct entry *e); /* 0 = absent */
-const uint8_t *vault_entry_sealed(const struct entry *e, size_t *len);
-struct change **vault_entry_change(struct entry *e);
 
 /* UNKNOWN -> ASKED; and the outcome of asking. Ignored unless it is ASKED. */
 void vault_asked(struct entry *e);
@@ -78,8 +95,8 @@ void vault_retry(struct entry *e); /* FAILED -> UNKNOWN: a request was answered 
  */
 int vault_open(struct vault *v, struct entry *e, struct buf *out);
 
-/* Join a unit with a new version of an entry (HERE or ABSENT), or without it (HERE). 0, or -1: too
- * long, or too many units. */
+/* Join a unit with a new version of an entry (HERE or ABSENT), of at most VAULT_PLAIN_MAX bytes, or
+ * without it (HERE). 0, or -1: there is no such unit yet, and there are too many. */
 int vault_put(struct vault *v, struct entry *e, uint64_t unit, const void *plain, size_t len);
 int vault_delete(struct vault *v, struct entry *e, uint64_t unit);
 

@@ -2,7 +2,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <sodium.h>
 
@@ -10,92 +9,48 @@
 #include "keyd/store.h"
 #include "keyd/work.h"
 
-/* A new content of an entry, or that it goes. The newest one of an entry hangs on it; `below` is
- * the one before, of an earlier savepoint. */
+/* A new content of an entry, or that it goes. The newest one of an entry hangs on it. */
 struct change {
 	struct change *before; /* of the request */
+	struct change *below;  /* of the entry */
 	struct entry *entry;
-	struct change *below;
-	unsigned mark;
 	int gone, uploaded;
 	struct buf data;
 };
 
-void
-work_init(struct work *w, struct account *a)
+/* For messages. */
+static const char *
+kind_of(int domain)
 {
-	memset(w, 0, sizeof(*w));
-	w->account = a;
-}
+	static const char *const names[] = {"", "device", "identity", "session", "prekey",
+	    "signed prekey", "sender key", "app-state key", "key state"};
 
-static void
-append(struct entry ***list, size_t *n, size_t *cap, struct entry *e)
-{
-	if (*n == *cap) {
-		*cap = *cap == 0 ? 16 : *cap * 2;
-		if ((*list = realloc(*list, *cap * sizeof(struct entry *))) == NULL)
-			fatalx("out of memory");
-	}
-	(*list)[(*n)++] = e;
-}
-
-static void
-unpin_all(struct work *w, struct entry **list, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		vault_unpin(w->account->keyd->vault, list[i]);
-	free(list);
+	return names[domain];
 }
 
 /* ---------------------------------------------------------------- load */
-
-void
-work_load_begin(struct work *w)
-{
-	w->old = w->pinned; /* stays pinned until the new list is */
-	w->nold = w->npinned;
-	w->pinned = NULL;
-	w->npinned = w->cappinned = 0;
-	w->nask = 0;
-	w->waiting = 0;
-	w->failed = NULL;
-}
 
 int
 work_need(struct work *w, int domain, const char *name)
 {
 	struct entry *e = vault_pin(w->account->keyd->vault, w->account->number, domain, name);
 
-	append(&w->pinned, &w->npinned, &w->cappinned, e);
-	switch (vault_state(e)) {
-	case VAULT_HERE:
-	case VAULT_ABSENT:
-		return 1;
-	case VAULT_UNKNOWN:
-		vault_asked(e);
-		append(&w->ask, &w->nask, &w->capask, e);
-		break;
-	case VAULT_FAILED:
-		w->failed = work_domain_name(domain);
-		break;
-	case VAULT_ASKED:
-	case VAULT_BLOCKED:
-		break;
+	if (w->npinned == w->cap) {
+		w->cap = w->cap == 0 ? 16 : w->cap * 2;
+		if ((w->pinned = realloc(w->pinned, w->cap * sizeof(struct entry *))) == NULL)
+			fatalx("out of memory");
 	}
-	w->waiting++;
-	return 0;
+	w->pinned[w->npinned++] = e;
+	return e->state == VAULT_HERE || e->state == VAULT_ABSENT;
 }
 
 int
 work_need_device(struct work *w, struct device **out)
 {
-	struct device *d = &w->account->keyd->secrets->device;
+	struct device *d = *out = &w->account->keyd->secrets->device;
 	struct buf plain = BUF_INIT;
 	int there;
 
-	*out = d;
 	if (!work_need(w, STORED__DOMAIN__DEVICE, "device"))
 		return 0;
 	if ((there = work_get(w, STORED__DOMAIN__DEVICE, "device", &plain)) == 1 &&
@@ -106,142 +61,121 @@ work_need_device(struct work *w, struct device **out)
 		return 1;
 	sodium_memzero(d, sizeof(*d));
 	if (there == -1)
-		w->failed = work_domain_name(STORED__DOMAIN__DEVICE);
+		w->failed = kind_of(STORED__DOMAIN__DEVICE);
 	return -1;
 }
 
-void
-work_load_end(struct work *w)
-{
-	unpin_all(w, w->old, w->nold);
-	w->old = NULL;
-	w->nold = 0;
-	sodium_memzero(&w->account->keyd->secrets->device, sizeof(struct device));
-}
-
-void
-work_retry(struct work *w)
+int
+work_fetch(struct work *w)
 {
 	size_t i;
+	int all = 1;
 
+	store_fetch(w->account, w->pinned, w->npinned);
+	for (i = 0; i < w->npinned; i++) {
+		if (w->pinned[i]->state == VAULT_FAILED)
+			w->failed = kind_of(w->pinned[i]->domain);
+		all &= w->pinned[i]->state == VAULT_HERE || w->pinned[i]->state == VAULT_ABSENT;
+	}
+	if (w->failed == NULL)
+		return all;
 	for (i = 0; i < w->npinned; i++)
 		vault_retry(w->pinned[i]);
+	return -1;
 }
 
 /* ---------------------------------------------------------------- compute */
 
-/* The entry, which is pinned already: pin and unpin only look it up. */
+/* The entry, which is pinned already: pin and unpin only look it up. NULL: not loaded, a mistake of
+ * ours. */
 static struct entry *
 entry_of(struct work *w, int domain, const char *name)
 {
 	struct vault *v = w->account->keyd->vault;
 	struct entry *e = vault_pin(v, w->account->number, domain, name);
+	int there = e->state == VAULT_HERE || e->state == VAULT_ABSENT;
 
-	if (vault_state(e) != VAULT_HERE && vault_state(e) != VAULT_ABSENT) {
-		vault_unpin(v, e); /* not asked for by the load function: a mistake of ours */
-		return NULL;
-	}
 	vault_unpin(v, e);
-	return e;
+	return there ? e : NULL;
 }
 
 int
 work_get(struct work *w, int domain, const char *name, struct buf *out)
 {
 	struct entry *e = entry_of(w, domain, name);
-	const struct change *c;
 
 	if (e == NULL)
 		return -1;
-	if ((c = *vault_entry_change(e)) == NULL)
+	if (e->change == NULL)
 		return vault_open(w->account->keyd->vault, e, out);
-	if (c->gone)
+	if (e->change->gone)
 		return 0;
-	return buf_put(out, c->data.data, c->data.len) == 0 ? 1 : -1;
+	return buf_put(out, e->change->data.data, e->change->data.len) == 0 ? 1 : -1;
 }
 
 static struct change *
-change_of(struct work *w, int domain, const char *name)
+change(struct work *w, int domain, const char *name, const void *data, size_t len)
 {
 	struct entry *e = entry_of(w, domain, name);
-	struct change *c;
+	struct change *c = calloc(1, sizeof(*c));
 
 	if (e == NULL)
-		fatalx("a %s record is written that was not loaded", work_domain_name(domain));
-	c = *vault_entry_change(e);
-	if (c == NULL || c->mark != w->mark) {
-		if ((c = calloc(1, sizeof(*c))) == NULL)
-			fatalx("out of memory");
-		c->entry = e;
-		c->below = *vault_entry_change(e);
-		c->mark = w->mark;
-		*vault_entry_change(e) = c;
-		c->before = w->newest;
-		w->newest = c;
-	}
-	buf_reset(&c->data);
-	c->gone = c->uploaded = 0;
+		fatalx("a %s record is written that was not loaded", kind_of(domain));
+	if (c == NULL || buf_put(&c->data, data, len) == -1)
+		fatalx("out of memory");
+	c->entry = e;
+	c->below = e->change;
+	c->before = w->newest;
+	e->change = w->newest = c;
 	return c;
 }
 
 void
 work_put(struct work *w, int domain, const char *name, const void *data, size_t len)
 {
-	if (buf_put(&change_of(w, domain, name)->data, data, len) == -1)
-		fatalx("out of memory");
+	(void)change(w, domain, name, data, len);
 }
 
 void
 work_put_prekey(struct work *w, const char *name, const void *data, size_t len, int uploaded)
 {
-	struct change *c = change_of(w, STORED__DOMAIN__PREKEY, name);
-
-	c->uploaded = uploaded;
-	if (buf_put(&c->data, data, len) == -1)
-		fatalx("out of memory");
+	change(w, STORED__DOMAIN__PREKEY, name, data, len)->uploaded = uploaded;
 }
 
 void
 work_delete(struct work *w, int domain, const char *name)
 {
-	change_of(w, domain, name)->gone = 1;
-}
-
-/* The newest one; what hangs on its entry is the one of an earlier savepoint again. */
-static void
-drop(struct work *w)
-{
-	struct change *c = w->newest;
-
-	w->newest = c->before;
-	*vault_entry_change(c->entry) = c->below;
-	buf_clear(&c->data);
-	free(c);
+	change(w, domain, name, "", 0)->gone = 1;
 }
 
 void
 work_discard(struct work *w)
 {
-	while (w->newest != NULL && w->newest->mark == w->mark)
-		drop(w);
+	struct change *c;
+
+	while ((c = w->newest) != w->kept) {
+		w->newest = c->before;
+		c->entry->change = c->below;
+		buf_clear(&c->data);
+		free(c);
+	}
 }
 
 void
 work_keep(struct work *w)
 {
-	w->mark++;
+	w->kept = w->newest;
 }
 
 void
 work_clear(struct work *w)
 {
-	while (w->newest != NULL)
-		drop(w);
-	unpin_all(w, w->pinned, w->npinned);
-	free(w->ask);
+	w->kept = NULL;
+	work_discard(w);
+	while (w->npinned > 0)
+		vault_unpin(w->account->keyd->vault, w->pinned[--w->npinned]);
+	free(w->pinned);
 	sodium_memzero(&w->account->keyd->secrets->device, sizeof(struct device));
-	w->pinned = w->ask = NULL;
-	w->npinned = w->nask = 0;
 }
 
 /* ---------------------------------------------------------------- stage */
@@ -253,30 +187,21 @@ work_stage(struct work *w, uint64_t unit, uint32_t *stages)
 	struct change *c;
 	uint64_t removed;
 
-	*stages = 0;
-	store_writes_begin(w->account, unit);
+	store_stage_begin(w->account, unit);
 	for (c = w->newest; c != NULL; c = c->before) {
-		if (*vault_entry_change(c->entry) != c)
-			continue; /* a later item of the request wrote it again */
-		removed = vault_entry_version(c->entry);
-		if (c->gone && removed == 0)
-			continue;
+		removed = c->gone ? c->entry->version : 0;
+		if (c->entry->change != c || (c->gone && removed == 0))
+			continue; /* written again by a later change, or never there */
+		/* only the first one can fail: it joins the unit */
 		if (c->gone ? vault_delete(v, c->entry, unit) == -1
 			    : vault_put(v, c->entry, unit, c->data.data, c->data.len) == -1) {
-			log_errx("account %s: a %s record cannot be staged: too long, or too many "
-				 "units are "
-				 "waiting for stored",
-			    w->account->name, work_domain_name(vault_entry_domain(c->entry)));
-			/* what this unit has joined is forgotten; its name is burnt for keyd */
-			(void)vault_unit_done(v, w->account->number, unit, 0);
+			log_errx(
+			    "account %s: too many units are waiting for stored", w->account->name);
 			return -1;
 		}
-		if (c->gone)
-			store_writes_delete(c->entry, removed);
-		else
-			store_writes_put(c->entry, c->uploaded);
+		store_stage(c->entry, removed, c->uploaded);
 	}
-	*stages = store_writes_send();
+	*stages = store_stage_end();
 	return 0;
 }
 
@@ -291,13 +216,4 @@ work_name(char *buf, uint32_t generation, const char *fmt, ...)
 	(void)vsnprintf(buf + n, (size_t)(VAULT_NAME_MAX + 1 - n), fmt, ap);
 	va_end(ap);
 	return buf;
-}
-
-const char *
-work_domain_name(int domain)
-{
-	static const char *const names[] = {"", "device", "identity", "session", "prekey",
-	    "signed prekey", "sender key", "app-state key", "key state"};
-
-	return domain > 0 && domain < (int)(sizeof(names) / sizeof(names[0])) ? names[domain] : "";
 }

@@ -11,29 +11,23 @@
 
 struct work {
 	struct account *account;
-	struct entry **pinned; /* all that the last load asked for */
-	size_t npinned, cappinned;
-	struct entry **old; /* of the load before, until this one is over */
-	size_t nold;
-	struct entry **ask; /* of these, what stored must be asked for now */
-	size_t nask, capask;
-	unsigned waiting;      /* of these, how many are not there yet */
+	struct entry **pinned; /* all that was asked for, until the end */
+	size_t npinned, cap;
 	const char *failed;    /* a kind of record that cannot be read, or NULL */
 	struct change *newest; /* not staged yet, each with the one before */
-	unsigned mark;         /* number of the savepoint */
+	struct change *kept;   /* the newest one at the last work_keep */
 };
 
-void work_init(struct work *w, struct account *a);
 void work_clear(struct work *w); /* drops what was not staged, unpins, wipes */
 
 /* --- load: may be run many times; nothing is read or changed but through these. --- */
-void work_load_begin(struct work *w);
 /* 1: it is there (also when it is known to be absent). 0: not yet. */
 int work_need(struct work *w, int domain, const char *name);
 /* The device record into secrets->device: 1 there, 0 not yet, -1 there is none. */
 int work_need_device(struct work *w, struct device **d);
-void work_load_end(struct work *w);
-void work_retry(struct work *w); /* what could not be read is asked for again next time */
+/* Ask stored for what is unknown. 1: all is there, 0: not yet, -1: `failed` cannot be read; the
+ * next request asks again. */
+int work_fetch(struct work *w);
 
 /* --- compute: on what load asked for. --- */
 int work_get(
@@ -47,15 +41,12 @@ void work_discard(struct work *w);
 void work_keep(struct work *w);
 
 /* --- stage: seal all that changed, send it to stored. --- */
-/* 0, with the number of STAGE frames; -1: it cannot be done (logged): the unit must not be
- * committed. */
+/* 0, with the number of STAGE frames; -1: too many units are waiting for stored, nothing is staged.
+ */
 int work_stage(struct work *w, uint64_t unit, uint32_t *stages);
 
 /* "generation/rest" into buf (VAULT_NAME_MAX + 1 bytes); returns buf. */
 const char *work_name(char *buf, uint32_t generation, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-
-/* For messages: "session", "prekey" … */
-const char *work_domain_name(int domain);
 
 #endif

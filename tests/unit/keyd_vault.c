@@ -123,7 +123,7 @@ give(struct bench *b, struct entry *e, const char *name, uint64_t version, const
 	struct buf s = sealed_for(key_a, "main", name, version == 0 ? 1 : version, text);
 
 	vault_asked(e);
-	assert_int_equal(vault_state(e), VAULT_ASKED);
+	assert_int_equal(e->state, VAULT_ASKED);
 	vault_fill(b->v, e, version, s.data, s.len);
 	buf_clear(&s);
 }
@@ -148,15 +148,15 @@ test_entry_life(void **state)
 
 	setup(&b, 1 << 20);
 	e = vault_pin(b.v, 0, 3, "a");
-	assert_int_equal(vault_state(e), VAULT_UNKNOWN);
+	assert_int_equal(e->state, VAULT_UNKNOWN);
 	assert_int_equal(vault_open(b.v, e, &out), -1);
 	give(&b, e, "a", 0, "");
-	assert_int_equal(vault_state(e), VAULT_ABSENT);
+	assert_int_equal(e->state, VAULT_ABSENT);
 	assert_int_equal(vault_open(b.v, e, &out), 0);
 	assert_int_equal(vault_put(b.v, e, 9, "one", 3), 0);
-	assert_int_equal(vault_entry_version(e), 1);
+	assert_int_equal(e->version, 1);
 	assert_int_equal(vault_put(b.v, e, 9, "two", 3), 0);
-	assert_int_equal(vault_entry_version(e), 2);
+	assert_int_equal(e->version, 2);
 	expect(&b, e, "two");
 	assert_int_equal(vault_unit_done(b.v, 0, 9, 1), 0);
 	assert_int_equal(vault_unit_done(b.v, 0, 9, 1), -1);
@@ -202,12 +202,12 @@ test_hostile_store(void **state)
 	expect(&b, e, "good"); /* 4 is seen from here on */
 	vault_unpin(b.v, e);
 	e = vault_pin(b.v, 0, 3, "a");
-	assert_int_equal(vault_state(e), VAULT_UNKNOWN); /* evicted */
+	assert_int_equal(e->state, VAULT_UNKNOWN); /* evicted */
 	give(&b, e, "a", 3, "rolled back");
-	assert_int_equal(vault_state(e), VAULT_FAILED);
+	assert_int_equal(e->state, VAULT_FAILED);
 	vault_retry(e);
 	give(&b, e, "a", 0, "");
-	assert_int_equal(vault_state(e), VAULT_FAILED); /* said to be gone */
+	assert_int_equal(e->state, VAULT_FAILED); /* said to be gone */
 	vault_retry(e);
 	give(&b, e, "a", 5, "newer");
 	expect(&b, e, "newer");
@@ -218,14 +218,14 @@ test_hostile_store(void **state)
 	assert_int_equal(vault_unit_done(b.v, 0, 1, 1), 0);
 	e = vault_pin(b.v, 0, 3, "a");
 	give(&b, e, "a", 5, "again");
-	assert_int_equal(vault_state(e), VAULT_FAILED);
+	assert_int_equal(e->state, VAULT_FAILED);
 	assert_int_equal(counter_get(COUNT_RECORDS_ROLLED_BACK), rolled + 3);
 	vault_retry(e);
 	give(&b, e, "a", 0, "");
-	assert_int_equal(vault_state(e), VAULT_ABSENT);
+	assert_int_equal(e->state, VAULT_ABSENT);
 	/* but a new one of that name may be made */
 	assert_int_equal(vault_put(b.v, e, 2, "new", 3), 0);
-	assert_int_equal(vault_entry_version(e), 1);
+	assert_int_equal(e->version, 1);
 	assert_int_equal(vault_unit_done(b.v, 0, 2, 1), 0);
 	vault_unpin(b.v, e);
 	e = vault_pin(b.v, 0, 3, "a");
@@ -249,11 +249,11 @@ test_absurd_version(void **state)
 	e = vault_pin(b.v, 0, 3, "a");
 	for (i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
 		give(&b, e, "a", versions[i], "x");
-		assert_int_equal(vault_state(e), VAULT_FAILED);
+		assert_int_equal(e->state, VAULT_FAILED);
 		vault_retry(e);
 	}
 	give(&b, e, "a", INT64_MAX, "x");
-	assert_int_equal(vault_state(e), VAULT_HERE);
+	assert_int_equal(e->state, VAULT_HERE);
 	vault_unpin(b.v, e);
 	vault_free(b.v);
 }
@@ -276,7 +276,7 @@ test_order_of_commits(void **state)
 	assert_int_equal(vault_unit_done(b.v, 0, 10, 1), 0);
 	e = vault_pin(b.v, 0, 3, "a");
 	give(&b, e, "a", 5, "five");
-	assert_int_equal(vault_state(e), VAULT_FAILED);
+	assert_int_equal(e->state, VAULT_FAILED);
 	vault_retry(e);
 	give(&b, e, "a", 6, "six");
 	assert_int_equal(vault_put(b.v, e, 12, "seven", 5), 0);
@@ -286,7 +286,7 @@ test_order_of_commits(void **state)
 	assert_int_equal(vault_unit_done(b.v, 0, 12, 1), 0);
 	e = vault_pin(b.v, 0, 3, "a");
 	give(&b, e, "a", 7, "seven");
-	assert_int_equal(vault_state(e), VAULT_FAILED);
+	assert_int_equal(e->state, VAULT_FAILED);
 	vault_unpin(b.v, e);
 	vault_free(b.v);
 }
@@ -302,7 +302,7 @@ test_failed_unit(void **state)
 	give(&b, e, "a", 4, "four");
 	assert_int_equal(vault_put(b.v, e, 10, "five", 4), 0);
 	assert_int_equal(vault_unit_done(b.v, 0, 10, 0), 0);
-	assert_int_equal(vault_state(e), VAULT_UNKNOWN);
+	assert_int_equal(e->state, VAULT_UNKNOWN);
 	give(&b, e, "a", 4, "four"); /* the unit's version was never seen: 4 is no rollback */
 	expect(&b, e, "four");
 
@@ -313,14 +313,14 @@ test_failed_unit(void **state)
 	give(&b, other, "untouched", 1, "x");
 	assert_int_equal(vault_put(b.v, other, 13, "y", 1), 0);
 	assert_int_equal(vault_unit_done(b.v, 0, 11, 0), 0);
-	assert_int_equal(vault_state(e), VAULT_BLOCKED);
+	assert_int_equal(e->state, VAULT_BLOCKED);
 	assert_int_equal(vault_unit_doomed(b.v, 0, 12), 1);
 	assert_int_equal(vault_unit_doomed(b.v, 0, 13), 0);
 	assert_int_equal(vault_put(b.v, e, 14, "seven", 5), -1);
 	vault_asked(e);
-	assert_int_equal(vault_state(e), VAULT_BLOCKED); /* nor be told what stored has now */
+	assert_int_equal(e->state, VAULT_BLOCKED); /* nor be told what stored has now */
 	assert_int_equal(vault_unit_done(b.v, 0, 12, 0), 0);
-	assert_int_equal(vault_state(e), VAULT_UNKNOWN);
+	assert_int_equal(e->state, VAULT_UNKNOWN);
 	expect(&b, other, "y");
 	assert_int_equal(vault_unit_done(b.v, 0, 13, 1), 0);
 	expect(&b, other, "y");
@@ -371,14 +371,14 @@ test_cache_bound(void **state)
 	for (i = 0; i < 1000; i++) {
 		snprintf(name, sizeof(name), "%d", i);
 		e = vault_pin(b.v, 0, 3, name);
-		gone += vault_state(e) == VAULT_UNKNOWN;
+		gone += e->state == VAULT_UNKNOWN;
 		if (i == 999)
-			assert_int_equal(vault_state(e), VAULT_HERE); /* the newest stays */
+			assert_int_equal(e->state, VAULT_HERE); /* the newest stays */
 		vault_unpin(b.v, e);
 	}
 	assert_true(gone > 900);
-	assert_int_equal(vault_state(pinned), VAULT_HERE);
-	assert_int_equal(vault_state(pending), VAULT_HERE);
+	assert_int_equal(pinned->state, VAULT_HERE);
+	assert_int_equal(pending->state, VAULT_HERE);
 	expect(&b, pending, text);
 	free(text);
 	vault_free(b.v);
