@@ -272,6 +272,23 @@ class Rpc:
         self.sock.close()
 
 
+def family(parent):
+    """role -> pid of a ward and its children, from the kernel."""
+    found = {"ward": parent}
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % pid) as f:
+                stat = f.read()
+        except OSError:
+            continue
+        comm = stat[stat.index("(") + 1:stat.rindex(")")]
+        if int(stat[stat.rindex(")") + 2:].split()[1]) == parent and comm in ROLES:
+            found[comm] = int(pid)
+    return found
+
+
 class Ward:
     """One service: its folder, config, process tree, and clients."""
 
@@ -321,19 +338,7 @@ class Ward:
 
     def pids(self):
         """role -> pid, from the kernel."""
-        found = {"ward": self.proc.pid}
-        for pid in os.listdir("/proc"):
-            if not pid.isdigit():
-                continue
-            try:
-                with open("/proc/%s/stat" % pid) as f:
-                    stat = f.read()
-            except OSError:
-                continue
-            comm = stat[stat.index("(") + 1:stat.rindex(")")]
-            if int(stat[stat.rindex(")") + 2:].split()[1]) == self.proc.pid and comm in ROLES:
-                found[comm] = int(pid)
-        return found
+        return family(self.proc.pid)
 
     def kill(self, role):
         os.kill(self.pids()[role], signal.SIGKILL)

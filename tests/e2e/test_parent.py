@@ -10,7 +10,8 @@ import subprocess
 import tempfile
 import threading
 
-from harness import BUILD, UIDS, UNCONFINED, WRAP, World, check, equal, main, program, test, wait_until
+from harness import (BUILD, ROLES, UIDS, UNCONFINED, WRAP, World, check, equal, family, main, program, test,
+                     wait_until)
 
 DUMMY = os.path.join(BUILD, "dummy")
 
@@ -263,28 +264,32 @@ def ordinary_user():
     folder = tempfile.mkdtemp(prefix="ward-user-")
     try:
         os.chown(folder, 65534, 65534)
+        # the build may be where only root comes by
+        shutil.copy(program("ward"), folder)
+        shutil.copytree(DUMMY, os.path.join(folder, "libexec"))
         conf = os.path.join(folder, "ward.conf")
         with open(conf, "w") as f:
-            f.write("[service]\ndata = %s/data\nsocket = %s/api.sock\nmaster_key = file:%s/key\nlibexec = %s\n"
-                    "[account good]\n" % (folder, folder, folder, DUMMY))
+            f.write("[service]\ndata = %s/data\nsocket = %s/api.sock\nmaster_key = file:%s/key\n"
+                    "libexec = %s/libexec\n[account good]\n" % (folder, folder, folder, folder))
         with open(os.open(os.path.join(folder, "key"), os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
             f.write(os.urandom(32))
         os.chown(os.path.join(folder, "key"), 65534, 65534)
-        p = subprocess.Popen(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program("ward"),
-                              "-f", conf], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        p = subprocess.Popen(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                              os.path.join(folder, "ward"), "-f", conf], stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
         text = b""
         while b"ready" not in text:
             line = p.stdout.readline()
             check(line, "ward ended", text)
             text += line
-        children = subprocess.run(["pgrep", "-P", str(p.pid)], stdout=subprocess.PIPE, check=True).stdout.split()
-        equal(len(children), 4, "children")
-        for pid in [str(p.pid).encode()] + children:
-            with open(b"/proc/" + pid + b"/status", "rb") as f:
+        pids = family(p.pid)
+        equal(sorted(pids), sorted(ROLES), "processes")
+        for pid in pids.values():
+            with open("/proc/%d/status" % pid, "rb") as f:
                 status = f.read()
             for want in (rb"^Uid:\t65534\t65534\t65534\t65534$", rb"^NoNewPrivs:\t1$", rb"^Seccomp:\t2$",
                          rb"^CapEff:\t0+$", rb"^CapPrm:\t0+$"):
-                check(re.search(want, status, re.M), "status of " + pid.decode(), want)
+                check(re.search(want, status, re.M), "status of %d" % pid, want)
         p.terminate()
         equal(p.wait(20), 0, "exit status")
     finally:
