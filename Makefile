@@ -218,8 +218,9 @@ bench: deps
 
 # The whole suite under valgrind: programs without confinement, since valgrind needs calls of its own.
 .PHONY: valgrind
-VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
-	--trace-children=yes --child-silent-after-fork=yes --suppressions=$(abspath tests/valgrind.supp)
+VALGRIND = valgrind -q --vgdb=no --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+	--trace-children=yes --trace-children-skip=/bin/*,/usr/bin/*,/sbin/*,/usr/sbin/* \
+	--suppressions=$(abspath tests/valgrind.supp)
 valgrind: deps
 	@$(MAKE) --no-print-directory test-programs
 	@$(TEST_ENV) WARD_UNCONFINED=1 WARD_SLOW=20 WARD_CRASH_MESSAGES=60 WARD_CRASH_KILLS=4 WARD_WRAP="$(VALGRIND)" \

@@ -17,17 +17,24 @@ import traceback
 import urllib.request
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests"))
+from memcheck import WRAP, Reports  # noqa: E402
+
 BUILD = os.path.abspath(os.environ.get("WARD_BUILD", os.path.join(TOP, "build")))
 UNCONFINED = os.environ.get("WARD_UNCONFINED") == "1"  # sanitizer and valgrind builds only
-WRAP = os.environ.get("WARD_WRAP", "").split()  # e.g. valgrind, put before the programs
 SLOW = float(os.environ.get("WARD_SLOW", "1"))  # factor for deadlines (valgrind)
 KEEP = os.environ.get("WARD_KEEP") == "1"
 ROLES = ["ward", "keyd", "netd", "stored", "apid"]
+REPORTS = Reports()
 UIDS = {"keyd": 64101, "netd": 64102, "stored": 64103, "apid": 64104}
 
 
 class Failure(Exception):
     """An expectation that did not hold; the text says which and what came instead."""
+
+
+class Skip(Exception):
+    """A test that cannot be made here; the text says why."""
 
 
 def check(condition, text, *values):
@@ -44,6 +51,11 @@ def program(name):
     return os.path.join(BUILD, name)
 
 
+def command(name):
+    """The program with what is put before it."""
+    return REPORTS.wrap + [program(name)]
+
+
 def wait_until(fn, seconds, text):
     """Poll a condition for which there is no event to wait on (files, /proc). text may be a function."""
     end = time.monotonic() + seconds * SLOW
@@ -54,6 +66,14 @@ def wait_until(fn, seconds, text):
         if time.monotonic() > end:
             raise Failure("timed out: " + (text() if callable(text) else text))
         time.sleep(0.02)
+
+
+def command_line(pid):
+    try:
+        with open("/proc/%s/cmdline" % pid) as f:
+            return f.read().rstrip("\0").split("\0")
+    except OSError:
+        return [""]
 
 
 class LineLog(threading.Thread):
@@ -283,9 +303,13 @@ def family(parent):
                 stat = f.read()
         except OSError:
             continue
-        comm = stat[stat.index("(") + 1:stat.rindex(")")]
-        if int(stat[stat.rindex(")") + 2:].split()[1]) == parent and comm in ROLES:
-            found[comm] = int(pid)
+        if int(stat[stat.rindex(")") + 2:].split()[1]) != parent:
+            continue
+        role = stat[stat.index("(") + 1:stat.rindex(")")]
+        if WRAP:  # the process has valgrind's name, and the program is the last of its arguments
+            role = os.path.basename(command_line(pid)[-1])
+        if role in ROLES:
+            found[role] = int(pid)
     return found
 
 
@@ -329,7 +353,7 @@ class Ward:
 
     def start(self, ready=True, seconds=60):
         self.write_conf()
-        self.proc = subprocess.Popen(WRAP + [program("ward"), "-f", self.conf], stdin=subprocess.DEVNULL,
+        self.proc = subprocess.Popen(command("ward") + ["-f", self.conf], stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.log = LineLog(self.proc.stdout, os.path.join(self.folder, self.name + ".log"))
         if ready:
@@ -355,7 +379,7 @@ class Ward:
         return c
 
     def ctl(self, *args, seconds=60, stdin=None):
-        return subprocess.run([program("wardctl"), "-s", self.socket] + list(args), timeout=seconds * SLOW,
+        return subprocess.run(command("wardctl") + ["-s", self.socket] + list(args), timeout=seconds * SLOW,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, input=stdin)
 
     def stop(self):
@@ -430,7 +454,7 @@ TESTS = []
 
 
 def test(fn):
-    """Marks a test; its docstring is the sentence that says what it proves."""
+    """Marks a test; its docstring is the sentence that says what it proves. It raises Skip if it cannot be made."""
     TESTS.append(fn)
     return fn
 
@@ -446,13 +470,18 @@ def main():
         began = time.monotonic()
         try:
             fn()
+            found = REPORTS.take()
+            check(not found, "valgrind or a sanitizer found\n" + found)
             passed += 1
             print("ok   %-34s %5.1f s  %s" % (fn.__name__, time.monotonic() - began, (fn.__doc__ or "").split("\n")[0]))
+        except Skip as e:
+            print("skip: %s: %s" % (fn.__name__, e))
         except Exception as e:  # a test may fail in any way; the rest goes on
             failed += 1
             print("FAIL %-34s %5.1f s  %s" % (fn.__name__, time.monotonic() - began, e))
             if not isinstance(e, Failure):
                 traceback.print_exc()
+            print(REPORTS.take())
         sys.stdout.flush()
     print("%s: %d passed, %d failed" % (os.path.basename(sys.argv[0]).replace(".py", ""), passed, failed))
     sys.exit(1 if failed else 0)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from harness import Failure, Rpc, World, check, equal, main, program, test, wait_until
+from harness import Failure, Rpc, World, check, command, equal, main, test, wait_until
 
 
 def follow(ward, account=None, consumer="t", origin="earliest"):
@@ -280,7 +280,7 @@ def wardctl_shows_and_sends():
         ward = w.ward("alice")
         w.sim.account("bob")
         c = follow(ward, "alice")
-        ctl = subprocess.Popen([program("wardctl"), "-s", ward.socket, "-a", "alice", "account", "link", "--qr=utf8"],
+        ctl = subprocess.Popen(command("wardctl") + ["-s", ward.socket, "-a", "alice", "account", "link", "--qr=utf8"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         e = c.wait_event(lambda e: e.get("type") == "account.link" and e["body"].get("step") == "qr")
         w.sim.scan("alice", e["body"]["text"])
