@@ -561,13 +561,16 @@ test_free_wipes(void **state)
 	static const char mark[] = "a key that a library forgot to wipe";
 	uint8_t seen[3000];
 	const char *preload = getenv("LD_PRELOAD");
-	char *p = malloc(3000);
-	uintptr_t at = (uintptr_t)p;
-	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	char *p;
+	uintptr_t at;
+	int fd;
 	size_t i;
 
 	if (preload != NULL && strstr(preload, "vgpreload") != NULL)
 		skip(); /* so does valgrind's */
+	p = malloc(3000);
+	at = (uintptr_t)p;
+	fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
 	assert_true(fd != -1);
 	for (i = 0; i + sizeof(mark) <= 3000; i += sizeof(mark))
 		memcpy(p + i, mark, sizeof(mark));
