@@ -437,6 +437,7 @@ decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *
 {
 	signal_protocol_address address = signal_address(item->address);
 	session_cipher *cipher = NULL;
+	char name[VAULT_NAME_MAX + 1];
 
 	signal_store_item();
 	keyd__decrypt_result__init(&d->result);
@@ -449,10 +450,15 @@ decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *
 		/* trap 4: the library saves a prekey message's identity before it has checked the
 		 * message */
 		work_discard(&r->work);
-		counter_add(d->result.outcome == KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE
-				? COUNT_DECRYPT_DUPLICATE
-				: COUNT_DECRYPT_FAILED,
-		    1);
+		if (d->result.outcome != KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE) {
+			counter_add(COUNT_DECRYPT_FAILED, 1);
+			return;
+		}
+		/* "you have it" must not outlive a unit that fails: the message would be lost */
+		work_rest_on(&r->work, STORED__DOMAIN__SESSION,
+		    record_name(name, r->device->generation, item->address));
+		work_keep(&r->work);
+		counter_add(COUNT_DECRYPT_DUPLICATE, 1);
 		return;
 	}
 	work_keep(&r->work);

@@ -35,6 +35,9 @@ int work_get(
 void work_put(struct work *w, int domain, const char *name, const void *data, size_t len);
 void work_put_prekey(struct work *w, const char *name, const void *data, size_t len, int uploaded);
 void work_delete(struct work *w, int domain, const char *name);
+/* What is answered rests on this record: if a unit that wrote it is not finished, it is written
+ * again as it is, so that this unit can only be committed after that one. */
+void work_rest_on(struct work *w, int domain, const char *name);
 /* What was written since work_keep is thrown away, or kept: one item of a request that fails must
  * not leave half of its writes behind. */
 void work_discard(struct work *w);
