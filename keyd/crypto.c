@@ -1,9 +1,8 @@
-/* The symmetric primitives that keyd takes from OpenSSL, fetched once before the process is
- * confined. */
+/* The symmetric primitives: hashes from libsodium, ciphers from OpenSSL, fetched once before the
+ * process is confined. */
 #include <limits.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <sodium.h>
@@ -11,10 +10,7 @@
 #include "common/log.h"
 #include "keyd/crypto.h"
 
-/* Fetching asks the provider store at every call; contexts with the algorithm set are copied
- * instead. */
-static EVP_MD *sha256;
-static EVP_MAC_CTX *hmac_template;
+static EVP_MD *sha256; /* of PBKDF2 */
 static EVP_CIPHER *gcm, *ctr, *cbc;
 static EVP_CIPHER_CTX *cipher_ctx; /* one thread, one cipher at a time */
 
@@ -58,83 +54,39 @@ known_answers(void)
 void
 crypto_warm_up(void)
 {
-	EVP_MAC *mac;
-	char digest[] = "SHA256";
-	OSSL_PARAM params[2];
-
 	must(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL), "initialisation");
 	must((sha256 = EVP_MD_fetch(NULL, "SHA256", NULL)) != NULL, "fetching SHA-256");
 	must((gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL)) != NULL, "fetching AES-256-GCM");
 	must((ctr = EVP_CIPHER_fetch(NULL, "AES-256-CTR", NULL)) != NULL, "fetching AES-256-CTR");
 	must((cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL)) != NULL, "fetching AES-256-CBC");
 	must((cipher_ctx = EVP_CIPHER_CTX_new()) != NULL, "a cipher context");
-	must((mac = EVP_MAC_fetch(NULL, "HMAC", NULL)) != NULL, "fetching HMAC");
-	must((hmac_template = EVP_MAC_CTX_new(mac)) != NULL, "an HMAC context");
-	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
-	params[1] = OSSL_PARAM_construct_end();
-	must(EVP_MAC_CTX_set_params(hmac_template, params), "setting the digest of HMAC");
-	EVP_MAC_free(mac);
 	known_answers();
 }
 
 void
 crypto_sha256(const struct crypto_part *parts, size_t nparts, uint8_t out[32])
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	crypto_hash_sha256_state st;
 	size_t i;
 
-	must(ctx != NULL && EVP_DigestInit_ex2(ctx, sha256, NULL), "SHA-256");
+	crypto_hash_sha256_init(&st);
 	for (i = 0; i < nparts; i++)
-		must(EVP_DigestUpdate(ctx, parts[i].data, parts[i].len), "SHA-256");
-	must(EVP_DigestFinal_ex(ctx, out, NULL), "SHA-256");
-	EVP_MD_CTX_free(ctx);
-}
-
-void *
-crypto_hmac_begin(const uint8_t *key, size_t keylen)
-{
-	static const uint8_t none[1] = {0}; /* NULL would mean: keep the key of the template */
-	EVP_MAC_CTX *h = EVP_MAC_CTX_dup(hmac_template);
-
-	if (h != NULL && !EVP_MAC_init(h, keylen > 0 ? key : none, keylen, NULL)) {
-		EVP_MAC_CTX_free(h);
-		h = NULL;
-	}
-	return h;
-}
-
-int
-crypto_hmac_add(void *h, const void *data, size_t len)
-{
-	return EVP_MAC_update(h, data, len) ? 0 : -1;
-}
-
-int
-crypto_hmac_end(void *h, uint8_t out[32])
-{
-	size_t len = 0;
-
-	return EVP_MAC_final(h, out, &len, 32) && len == 32 ? 0 : -1;
-}
-
-void
-crypto_hmac_free(void *h)
-{
-	EVP_MAC_CTX_free(h); /* cleanses its state; NULL is fine */
+		crypto_hash_sha256_update(&st, parts[i].data, parts[i].len);
+	crypto_hash_sha256_final(&st, out); /* wipes the state */
 }
 
 void
 crypto_hmac256(const uint8_t *key, size_t keylen, const struct crypto_part *parts, size_t nparts,
     uint8_t out[32])
 {
-	void *h = crypto_hmac_begin(key, keylen);
+	crypto_auth_hmacsha256_state st;
 	size_t i;
 
-	must(h != NULL, "HMAC");
+	crypto_auth_hmacsha256_init(&st, key, keylen);
 	for (i = 0; i < nparts; i++)
-		must(crypto_hmac_add(h, parts[i].data, parts[i].len) == 0, "HMAC");
-	must(crypto_hmac_end(h, out) == 0, "HMAC");
-	crypto_hmac_free(h);
+		crypto_auth_hmacsha256_update(&st, parts[i].data, parts[i].len);
+	crypto_auth_hmacsha256_final(&st, out);
+	sodium_memzero(&st, sizeof(st));
 }
 
 void

@@ -1,5 +1,5 @@
-/* The symmetric primitives that keyd takes from OpenSSL, fetched once before the process is
- * confined. */
+/* The symmetric primitives: hashes from libsodium, ciphers from OpenSSL, fetched once before the
+ * process is confined. */
 #ifndef WARD_CRYPTO_H
 #define WARD_CRYPTO_H
 
@@ -20,12 +20,6 @@ struct crypto_part {
 void crypto_sha256(const struct crypto_part *parts, size_t nparts, uint8_t out[32]);
 void crypto_hmac256(const uint8_t *key, size_t keylen, const struct crypto_part *parts,
     size_t nparts, uint8_t out[32]);
-
-/* The same in steps, for libsignal. The key may be empty. */
-void *crypto_hmac_begin(const uint8_t *key, size_t keylen); /* NULL when memory is out */
-int crypto_hmac_add(void *h, const void *data, size_t len); /* 0 or -1 */
-int crypto_hmac_end(void *h, uint8_t out[32]);              /* 0 or -1 */
-void crypto_hmac_free(void *h);
 
 /* RFC 5869 with SHA-256. salt NULL = 32 zero bytes. outlen at most 64. */
 void crypto_hkdf(const uint8_t *salt, size_t saltlen, const uint8_t *ikm, size_t ikmlen,

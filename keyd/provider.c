@@ -9,7 +9,7 @@
 #include "keyd/provider.h"
 
 static signal_context *context;
-static int mac_failed;
+int provider_mac_failed;
 
 static int
 provide_random(uint8_t *data, size_t len, void *user)
@@ -21,70 +21,34 @@ provide_random(uint8_t *data, size_t len, void *user)
 static int
 provide_hmac_init(void **h, const uint8_t *key, size_t keylen, void *user)
 {
-	*h = crypto_hmac_begin(key, keylen);
-	return *h == NULL ? SG_ERR_NOMEM : 0;
+	if ((*h = malloc(sizeof(crypto_auth_hmacsha256_state))) == NULL)
+		return SG_ERR_NOMEM;
+	return crypto_auth_hmacsha256_init(*h, key, keylen);
 }
 
 static int
 provide_hmac_update(void *h, const uint8_t *data, size_t len, void *user)
 {
-	return crypto_hmac_add(h, data, len) == 0 ? 0 : SG_ERR_UNKNOWN;
+	return crypto_auth_hmacsha256_update(h, data, len);
 }
 
 static int
 provide_hmac_final(void *h, signal_buffer **out, void *user)
 {
 	uint8_t mac[32];
-	int ok = crypto_hmac_end(h, mac) == 0;
 
-	*out = ok ? signal_buffer_create(mac, sizeof(mac)) : NULL;
+	crypto_auth_hmacsha256_final(h, mac);
+	*out = signal_buffer_create(mac, sizeof(mac));
 	sodium_memzero(mac, sizeof(mac));
-	return *out == NULL ? SG_ERR_UNKNOWN : 0;
+	return *out == NULL ? SG_ERR_NOMEM : 0;
 }
 
 static void
 provide_hmac_cleanup(void *h, void *user)
 {
-	crypto_hmac_free(h);
-}
-
-static int
-provide_sha512_init(void **d, void *user)
-{
-	crypto_hash_sha512_state *st = malloc(sizeof(*st));
-
-	if (st == NULL)
-		return SG_ERR_NOMEM;
-	crypto_hash_sha512_init(st);
-	*d = st;
-	return 0;
-}
-
-static int
-provide_sha512_update(void *d, const uint8_t *data, size_t len, void *user)
-{
-	crypto_hash_sha512_update(d, data, len);
-	return 0;
-}
-
-static int
-provide_sha512_final(void *d, signal_buffer **out, void *user)
-{
-	uint8_t hash[64];
-
-	crypto_hash_sha512_final(d, hash);
-	crypto_hash_sha512_init(d); /* the contract: ready for another message */
-	*out = signal_buffer_create(hash, sizeof(hash));
-	sodium_memzero(hash, sizeof(hash));
-	return *out == NULL ? SG_ERR_NOMEM : 0;
-}
-
-static void
-provide_sha512_cleanup(void *d, void *user)
-{
-	if (d != NULL)
-		sodium_memzero(d, sizeof(crypto_hash_sha512_state));
-	free(d);
+	if (h != NULL)
+		sodium_memzero(h, sizeof(crypto_auth_hmacsha256_state));
+	free(h);
 }
 
 /* Version 3 sessions use AES-CBC only; CTR belongs to version 2, which libsignal refuses. */
@@ -128,9 +92,11 @@ static void
 provide_log(int level, const char *text, size_t len, void *user)
 {
 	if (strncmp(text, "Message mac not verified", 24) == 0)
-		mac_failed = 1;
+		provider_mac_failed = 1;
 }
 
+/* SHA-512 is left out: the library takes it for safety numbers and device codes alone, of which
+ * keyd has none. */
 void
 provider_warm_up(void)
 {
@@ -140,10 +106,6 @@ provider_warm_up(void)
 	    .hmac_sha256_update_func = provide_hmac_update,
 	    .hmac_sha256_final_func = provide_hmac_final,
 	    .hmac_sha256_cleanup_func = provide_hmac_cleanup,
-	    .sha512_digest_init_func = provide_sha512_init,
-	    .sha512_digest_update_func = provide_sha512_update,
-	    .sha512_digest_final_func = provide_sha512_final,
-	    .sha512_digest_cleanup_func = provide_sha512_cleanup,
 	    .encrypt_func = provide_encrypt,
 	    .decrypt_func = provide_decrypt,
 	};
@@ -159,16 +121,4 @@ signal_context *
 provider_context(void)
 {
 	return context;
-}
-
-void
-provider_clear_mac_failure(void)
-{
-	mac_failed = 0;
-}
-
-int
-provider_mac_failed(void)
-{
-	return mac_failed;
 }

@@ -11,7 +11,6 @@ signal_context *provider_context(void);
 /* libsignal returns the same code for a wrong MAC and for "no state fits"; only its log text tells
  * them apart (protocol page 04, 4.3 trap 2). Clear before a call, look after it. Nothing of that
  * text is kept or printed: it names people. */
-void provider_clear_mac_failure(void);
-int provider_mac_failed(void);
+extern int provider_mac_failed;
 
 #endif

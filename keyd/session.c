@@ -391,8 +391,8 @@ outcome_of(int code)
 	case SG_ERR_INVALID_KEY_ID:
 		return KEYD__DECRYPT_RESULT__OUTCOME__NO_PREKEY;
 	case SG_ERR_INVALID_MESSAGE:
-		return provider_mac_failed() ? KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC
-					     : KEYD__DECRYPT_RESULT__OUTCOME__INVALID;
+		return provider_mac_failed ? KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC
+					   : KEYD__DECRYPT_RESULT__OUTCOME__INVALID;
 	case SG_ERR_INVALID_KEY:
 	case SG_ERR_UNKNOWN: /* an agreement with a point of small order */
 		return KEYD__DECRYPT_RESULT__OUTCOME__INVALID;

@@ -29,7 +29,7 @@ address_name(char *buf, const signal_protocol_address *a)
 	    buf, now.device->generation, "%.*s:%d", (int)a->name_len, a->name, a->device_id);
 }
 
-/* A copy of a record for the library, which frees it: 1 there, 0 absent, BROKEN. */
+/* A copy of a record for the library, which frees it: 1 there, 0 absent, -1 unreadable. */
 static int
 get(int domain, const char *name, signal_buffer **out)
 {
@@ -40,10 +40,6 @@ get(int domain, const char *name, signal_buffer **out)
 	if (there == 1 && (*out = signal_buffer_create(b.data, b.len)) == NULL)
 		there = -1;
 	buf_clear(&b);
-	if (there == -1) {
-		now.broken = 1;
-		return BROKEN;
-	}
 	return there;
 }
 
@@ -54,15 +50,10 @@ load_session(signal_buffer **record, signal_buffer **user_record,
     const signal_protocol_address *address, void *user)
 {
 	char name[VAULT_NAME_MAX + 1];
-	int there = get(STORED__DOMAIN__SESSION, address_name(name, address), record);
 
 	/* A session that does not open counts as none: an error would shut out that peer for ever,
 	 * while his next prekey message mends it (store contract 0). */
-	if (there == BROKEN) {
-		now.broken = 0;
-		there = 0;
-	}
-	return there;
+	return get(STORED__DOMAIN__SESSION, address_name(name, address), record) == 1;
 }
 
 static int
@@ -124,31 +115,6 @@ store_session(const signal_protocol_address *address, uint8_t *record, size_t le
 	return ok;
 }
 
-/* The library asks for these four only on behalf of callers that keyd does not have. */
-static int
-sub_devices(signal_int_list **sessions, const char *name, size_t len, void *user)
-{
-	return SG_ERR_INVAL;
-}
-
-static int
-delete_session(const signal_protocol_address *address, void *user)
-{
-	return SG_ERR_INVAL;
-}
-
-static int
-delete_all_sessions(const char *name, size_t len, void *user)
-{
-	return SG_ERR_INVAL;
-}
-
-static int
-store_key(uint32_t id, uint8_t *record, size_t len, void *user)
-{
-	return SG_ERR_INVAL;
-}
-
 /* ---------------------------------------------------------------- prekeys */
 
 static int
@@ -157,29 +123,14 @@ load_key(int domain, signal_buffer **record, uint32_t id)
 	char name[VAULT_NAME_MAX + 1];
 	int there = get(domain, work_name(name, now.device->generation, "%u", id), record);
 
-	return there == 1 ? 0 : there == 0 ? SG_ERR_INVALID_KEY_ID : there;
-}
-
-static int
-contains_key(int domain, uint32_t id)
-{
-	signal_buffer *record = NULL;
-	int there = load_key(domain, &record, id);
-
-	signal_buffer_bzero_free(record);
-	return there == 0;
+	now.broken |= there == -1;
+	return there == 1 ? 0 : there == 0 ? SG_ERR_INVALID_KEY_ID : BROKEN;
 }
 
 static int
 load_pre_key(signal_buffer **record, uint32_t id, void *user)
 {
 	return load_key(STORED__DOMAIN__PREKEY, record, id);
-}
-
-static int
-contains_pre_key(uint32_t id, void *user)
-{
-	return contains_key(STORED__DOMAIN__PREKEY, id);
 }
 
 static int
@@ -197,18 +148,6 @@ static int
 load_signed_pre_key(signal_buffer **record, uint32_t id, void *user)
 {
 	return load_key(STORED__DOMAIN__SIGNED_PREKEY, record, id);
-}
-
-static int
-contains_signed_pre_key(uint32_t id, void *user)
-{
-	return contains_key(STORED__DOMAIN__SIGNED_PREKEY, id);
-}
-
-static int
-remove_signed_pre_key(uint32_t id, void *user)
-{
-	return SG_ERR_INVAL; /* older ones stay loadable */
 }
 
 /* ---------------------------------------------------------------- identities */
@@ -260,24 +199,17 @@ is_trusted(const signal_protocol_address *address, uint8_t *key, size_t len, voi
 
 /* ---------------------------------------------------------------- the context */
 
+/* What is left out is what the library does only on behalf of callers that keyd does not have. */
 void
 signal_store_warm_up(void)
 {
 	static const signal_protocol_session_store sessions = {.load_session_func = load_session,
-	    .get_sub_device_sessions_func = sub_devices,
 	    .store_session_func = store_session,
-	    .contains_session_func = contains_session,
-	    .delete_session_func = delete_session,
-	    .delete_all_sessions_func = delete_all_sessions};
-	static const signal_protocol_pre_key_store pre_keys = {.load_pre_key = load_pre_key,
-	    .store_pre_key = store_key,
-	    .contains_pre_key = contains_pre_key,
-	    .remove_pre_key = remove_pre_key};
+	    .contains_session_func = contains_session};
+	static const signal_protocol_pre_key_store pre_keys = {
+	    .load_pre_key = load_pre_key, .remove_pre_key = remove_pre_key};
 	static const signal_protocol_signed_pre_key_store signed_pre_keys = {
-	    .load_signed_pre_key = load_signed_pre_key,
-	    .store_signed_pre_key = store_key,
-	    .contains_signed_pre_key = contains_signed_pre_key,
-	    .remove_signed_pre_key = remove_signed_pre_key};
+	    .load_signed_pre_key = load_signed_pre_key};
 	static const signal_protocol_identity_key_store identities = {
 	    .get_identity_key_pair = own_identity,
 	    .get_local_registration_id = own_registration_id,
@@ -316,7 +248,7 @@ void
 signal_store_item(void)
 {
 	now.broken = now.changed = 0;
-	provider_clear_mac_failure();
+	provider_mac_failed = 0;
 }
 
 int
