@@ -82,7 +82,7 @@ add_device(struct send *s, const struct device_list *l, size_t i, const struct j
 	struct send_device *d = &s->dev[s->ndev];
 	struct jid j = jid_device(user, l->ids[i]);
 
-	if (l->hosted[i] || account_is_this_device(s->a, &j) || s->ndev == SEND_DEVICES_MAX)
+	if (l->hosted[i] || account_is_this_device(s->a, &j) || s->ndev == s->dev_max)
 		return; /* hosted devices are left out (8.2) */
 	memset(d, 0, sizeof(*d));
 	d->jid = j;
@@ -102,7 +102,10 @@ make_devices(struct send *s)
 	int to_self = account_is_own(a, &s->chat);
 
 	send_clear_devices(s);
-	if ((s->dev = calloc(SEND_DEVICES_MAX, sizeof(*s->dev))) == NULL)
+	s->dev_max = s->peer_list.n + s->own_list.n;
+	if (s->dev_max > SEND_DEVICES_MAX)
+		s->dev_max = SEND_DEVICES_MAX;
+	if ((s->dev = calloc(s->dev_max + 1, sizeof(*s->dev))) == NULL)
 		return -1;
 	for (size_t i = 0; i < s->peer_list.n && !to_self; i++)
 		add_device(s, &s->peer_list, i, &s->chat, 0, &s->peer);

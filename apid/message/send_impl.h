@@ -53,7 +53,7 @@ struct send {
 	struct device_list peer_list, own_list;
 	int have_peer_list, have_own_list, asked_devices;
 	struct send_device *dev;
-	size_t ndev;
+	size_t ndev, dev_max;
 	char phash[12];
 
 	/* where it stands */
