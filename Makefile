@@ -130,6 +130,7 @@ MAIN_wardctl := apid/wardctl/wardctl.c
 MAIN_sim := tests/sim/sim.c
 ARCHIVES := $(LIB_sandbox) $(LIB_ipc) $(LIB_proto) $(LIB_common)
 
+# ward starts no program that others may write, whatever the umask of who builds it
 define program
 $(BUILD)/lib/room_$(1).a: $$(call obj,$$(filter-out $$(MAIN_$(1)),$$(SRC_$(1))))
 	@mkdir -p $$(@D)
@@ -137,6 +138,7 @@ $(BUILD)/lib/room_$(1).a: $$(call obj,$$(filter-out $$(MAIN_$(1)),$$(SRC_$(1))))
 	$$(Q)ar rcs $$@ $$^
 $(BUILD)/$(1): $$(call obj,$$(MAIN_$(1))) $(BUILD)/lib/room_$(1).a $$(ARCHIVES)
 	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(ALL_LDFLAGS) $$(LIBS_$(1))
+	@chmod go-w $$@
 endef
 $(foreach p,$(PROGRAMS) sim,$(eval $(call program,$(p))))
 
@@ -185,6 +187,7 @@ $(DUMMIES): $(call obj,tests/probes/dummy.c) $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) \
 		$(LIBS_SANDBOX) $(LIBS_COMMON)
+	@chmod go-w $@
 .PHONY: probes
 probes: $(BUILD)/probes
 	@$(BUILD)/probes

@@ -27,6 +27,7 @@ KEEP = os.environ.get("WARD_KEEP") == "1"
 ROLES = ["ward", "keyd", "netd", "stored", "apid"]
 REPORTS = Reports()
 UIDS = {"keyd": 64101, "netd": 64102, "stored": 64103, "apid": 64104}
+os.umask(0o022)  # ward refuses what a group may write, which is what some systems' users make
 
 
 class Failure(Exception):
