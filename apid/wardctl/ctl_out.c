@@ -79,9 +79,15 @@ ctl_put_json(struct ctl *c, const json_t *v)
 {
 	/* on a terminal nothing but ASCII: no control character of another alphabet gets through */
 	size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | (c->out_tty ? JSON_ENSURE_ASCII : 0);
+	char *text = json_dumps(v, flags);
 
-	json_dumpf(v, c->out, flags);
+	for (const char *p = text; p != NULL && *p != '\0'; p++)
+		if (*p == 0x7f && c->out_tty) /* ASCII too, so jansson leaves it */
+			fputs("\\u007f", c->out);
+		else
+			fputc(*p, c->out);
 	fputc('\n', c->out);
+	free(text);
 }
 
 /* ------------------------------------------------------------------ tables */
