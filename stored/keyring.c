@@ -84,7 +84,7 @@ decode(const uint8_t *in, size_t n, struct slot *s)
 		s->generation = s->generation << 8 | in[i];
 	memcpy(s->data, in + HEAD, len);
 	s->len = len;
-	s->whole = 1;
+	s->whole = s->generation != UINT64_MAX; /* never written: nothing could follow it */
 }
 
 /* ---------------------------------------------------------------- the files */
