@@ -245,21 +245,27 @@ LINTED := $(filter %.c,$(SOURCES))
 # Each run of clang-tidy is quiet, or all that it said is shown: also when it crashed.
 TIDY := said=$$(clang-tidy --quiet --warnings-as-errors="*" "$$0" -- "$$@" 2>&1) || { printf "%s\n" "$$0:" "$$said"; exit 1; }
 
-.PHONY: lint-all
+LINTS := $(addprefix lint-,format man scripts cppcheck tidy)
+.PHONY: lint-all $(LINTS)
 lint:
 	@sh packaging/deps.sh build test lint
-	@$(MAKE) --no-print-directory lint-all
-lint-all: $(GEN_HEADERS) $(BUILD)/ward-api.7
+	@$(MAKE) --no-print-directory -k lint-all
+lint-all: $(LINTS)
+	@echo "lint: clean"
+lint-format:
 	@echo "lint: clang-format"; clang-format --dry-run -Werror $(SOURCES)
-	@echo "lint: man pages"; mandoc -T lint -W warning $(PAGES) $(BUILD)/ward-api.7
+lint-man: $(BUILD)/ward-api.7
+	@echo "lint: man pages"; mandoc -T lint -W warning $(PAGES) $<
+lint-scripts:
 	@echo "lint: scripts"; $(PYTHON) -B -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' $(SCRIPTS_PY)
 	@for p in $(SCRIPTS_SH); do bash -n $$p || exit 1; done
+lint-cppcheck:
 	@echo "lint: cppcheck"; cppcheck -q -j $(shell nproc) --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=tests/cppcheck.supp --error-exitcode=1 -D_GNU_SOURCE \
 		--include=tests/cppcheck.h -I. $(LINTED)
+lint-tidy: $(GEN_HEADERS)
 	@echo "lint: clang-tidy"; printf '%s\n' $(LINTED) | \
 		xargs -P $(shell nproc) -I % sh -c '$(TIDY)' % -std=c17 $(DEFS) -I. -I$(BUILD)/gen
-	@echo "lint: clean"
 
 format:
 	clang-format -i $(SOURCES)
