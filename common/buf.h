@@ -29,6 +29,11 @@ int buf_put_be16(struct buf *b, uint16_t v);
 int buf_put_be24(struct buf *b, uint32_t v);
 int buf_put_be32(struct buf *b, uint32_t v);
 int buf_put_be64(struct buf *b, uint64_t v);
+static inline uint32_t
+buf_be32(const uint8_t p[4])
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Room for len more bytes at the end; returns where to write (len already counted), or NULL. */

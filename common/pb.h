@@ -35,4 +35,11 @@ pb_str(const char *s)
 	return (char *)(uintptr_t)s;
 }
 
+/* The same for a field of bytes. */
+static inline ProtobufCBinaryData
+pb_bytes(const void *data, size_t len)
+{
+	return (ProtobufCBinaryData){len, (uint8_t *)(uintptr_t)data};
+}
+
 #endif
