@@ -43,8 +43,7 @@ enum counter {
 	COUNTER_LIST(COUNTER_ENUM) COUNTERS
 };
 
-void counter_add(enum counter c, uint64_t n);
-uint64_t counter_get(enum counter c);
-const char *counter_name(enum counter c);
+extern uint64_t counters[COUNTERS];
+extern const char *const counter_names[COUNTERS];
 
 #endif

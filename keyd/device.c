@@ -7,109 +7,105 @@
 
 #define DEVICE_VERSION 1
 
-int
-device_encode(const struct device *d, struct buf *out)
-{
-	buf_put_u8(out, DEVICE_VERSION);
-	buf_put_be32(out, d->generation);
-	buf_put_be32(out, d->registration_id);
-	buf_put(out, d->noise_priv, 32);
-	buf_put(out, d->noise_pub, 32);
-	buf_put(out, d->identity_priv, 32);
-	buf_put(out, d->identity_pub, 32);
-	buf_put_be32(out, d->skey_id);
-	buf_put(out, d->skey_pub, 32);
-	buf_put(out, d->skey_sig, 64);
-	buf_put(out, d->adv_secret, 32);
-	buf_put_u8(out, d->linked ? 1 : 0);
-	if (d->linked) {
-		buf_put_u8(out, (uint8_t)strlen(d->jid));
-		buf_put_str(out, d->jid);
-		buf_put_u8(out, (uint8_t)strlen(d->lid));
-		buf_put_str(out, d->lid);
-		buf_put(out, d->account_key, 32);
-		buf_put_be32(out, d->key_index);
-		buf_put_be16(out, (uint16_t)d->device_identity_len);
-		buf_put(out, d->device_identity, d->device_identity_len);
-	}
-	return out->failed ? -1 : 0;
-}
-
-struct reader {
-	const uint8_t *at;
+/* One walk over the record writes it or reads it, so that both are the same. */
+struct walk {
+	struct buf *out;   /* write to it, or NULL: read */
+	const uint8_t *at; /* read from here */
 	size_t left;
 	int bad; /* sticky: something did not fit */
 };
 
 static void
-take(struct reader *r, void *to, size_t len)
+bytes(struct walk *w, void *field, size_t len)
 {
-	if (r->bad || len > r->left) {
-		r->bad = 1;
-		return;
+	if (w->out != NULL) {
+		w->bad |= buf_put(w->out, field, len) == -1;
+	} else if (w->bad || len > w->left) {
+		w->bad = 1;
+	} else {
+		memcpy(field, w->at, len);
+		w->at += len;
+		w->left -= len;
 	}
-	memcpy(to, r->at, len);
-	r->at += len;
-	r->left -= len;
 }
 
+/* The low `size` bytes of a number, big-endian. */
 static uint32_t
-take_uint(struct reader *r, size_t len)
+number(struct walk *w, uint32_t v, size_t size)
 {
-	uint8_t b[4] = {0};
+	uint8_t b[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
 
-	take(r, b + sizeof(b) - len, len);
-	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+	bytes(w, b + sizeof(b) - size, size);
+	return buf_be32(b);
+}
+
+/* A length and the bytes. Returns the length, 0 if it is not below `end`. */
+static uint32_t
+sized(struct walk *w, void *field, size_t len, size_t size, size_t end)
+{
+	uint32_t n = number(w, (uint32_t)len, size);
+
+	if (n >= end) {
+		w->bad = 1;
+		return 0;
+	}
+	bytes(w, field, n);
+	return n;
 }
 
 static void
-take_text(struct reader *r, char *to, size_t size)
+text(struct walk *w, char *field)
 {
-	uint32_t len = take_uint(r, 1);
+	size_t len = sized(w, field, strlen(field), 1, JID_TEXT_MAX);
 
-	if (len >= size)
-		r->bad = 1;
-	else
-		take(r, to, len); /* the struct was zeroed: terminated */
-	if (strlen(to) != len)
-		r->bad = 1;
+	w->bad |= strlen(field) != len; /* to read, the struct was zeroed: terminated */
+}
+
+static void
+walk(struct walk *w, struct device *d)
+{
+	if (number(w, DEVICE_VERSION, 1) != DEVICE_VERSION)
+		w->bad = 1;
+	d->generation = number(w, d->generation, 4);
+	d->registration_id = number(w, d->registration_id, 4);
+	bytes(w, d->noise_priv, 32);
+	bytes(w, d->noise_pub, 32);
+	bytes(w, d->identity_priv, 32);
+	bytes(w, d->identity_pub, 32);
+	d->skey_id = number(w, d->skey_id, 4);
+	bytes(w, d->skey_pub, 32);
+	bytes(w, d->skey_sig, 64);
+	bytes(w, d->adv_secret, 32);
+	d->linked = (int)number(w, (uint32_t)d->linked, 1);
+	w->bad |= d->linked > 1 || d->generation == 0;
+	if (d->linked == 0)
+		return;
+	text(w, d->jid);
+	text(w, d->lid);
+	bytes(w, d->account_key, 32);
+	d->key_index = number(w, d->key_index, 4);
+	d->device_identity_len =
+	    sized(w, d->device_identity, d->device_identity_len, 2, DEVICE_IDENTITY_MAX + 1);
 }
 
 int
-device_decode(struct device *d, const uint8_t *bytes, size_t len)
+device_encode(struct device *d, struct buf *out)
 {
-	struct reader r = {bytes, len, 0};
-	uint32_t linked;
+	struct walk w = {.out = out};
+
+	walk(&w, d);
+	return w.bad ? -1 : 0;
+}
+
+int
+device_decode(struct device *d, const uint8_t *record, size_t len)
+{
+	struct walk w = {.at = record, .left = len};
 
 	sodium_memzero(d, sizeof(*d));
-	if (take_uint(&r, 1) != DEVICE_VERSION)
-		return -1;
-	d->generation = take_uint(&r, 4);
-	d->registration_id = take_uint(&r, 4);
-	take(&r, d->noise_priv, 32);
-	take(&r, d->noise_pub, 32);
-	take(&r, d->identity_priv, 32);
-	take(&r, d->identity_pub, 32);
-	d->skey_id = take_uint(&r, 4);
-	take(&r, d->skey_pub, 32);
-	take(&r, d->skey_sig, 64);
-	take(&r, d->adv_secret, 32);
-	linked = take_uint(&r, 1);
-	if (linked == 1) {
-		d->linked = 1;
-		take_text(&r, d->jid, sizeof(d->jid));
-		take_text(&r, d->lid, sizeof(d->lid));
-		take(&r, d->account_key, 32);
-		d->key_index = take_uint(&r, 4);
-		d->device_identity_len = take_uint(&r, 2);
-		if (d->device_identity_len > sizeof(d->device_identity))
-			r.bad = 1;
-		else
-			take(&r, d->device_identity, d->device_identity_len);
-	}
-	if (r.bad || r.left != 0 || linked > 1 || d->generation == 0) {
-		sodium_memzero(d, sizeof(*d));
-		return -1;
-	}
-	return 0;
+	walk(&w, d);
+	if (!w.bad && w.left == 0)
+		return 0;
+	sodium_memzero(d, sizeof(*d));
+	return -1;
 }

@@ -34,7 +34,7 @@ struct device {
  * and, if linked:
  *	u8 length, jid | u8 length, lid | account key | u32 key index | u16 length, device identity
  */
-int device_encode(const struct device *d, struct buf *out); /* 0 or -1 */
+int device_encode(struct device *d, struct buf *out); /* 0 or -1 */
 int device_decode(
     struct device *d, const uint8_t *bytes, size_t len); /* 0, or -1: not such a record */
 

@@ -1,4 +1,5 @@
 /* Who may ask keyd what: one table a peer. */
+#include "common/pb.h"
 #include "ipc/frame.h"
 #include "ipc/keyd.pb-c.h"
 #include "keyd/counter.h"
@@ -37,20 +38,19 @@ on_status(struct message *m, void *owner)
 {
 	const struct keyd *k = keyd_of(owner);
 	Keyd__StatusReply a = KEYD__STATUS_REPLY__INIT;
-	Keyd__Counter counters[COUNTERS], *list[COUNTERS];
+	Keyd__Counter values[COUNTERS], *list[COUNTERS];
 	int i;
 
 	for (i = 0; i < COUNTERS; i++) {
-		keyd__counter__init(&counters[i]);
-		counters[i].name = (char *)(uintptr_t)counter_name((enum counter)i);
-		counters[i].value = counter_get((enum counter)i);
-		list[i] = &counters[i];
+		keyd__counter__init(&values[i]);
+		values[i].name = pb_str(counter_names[i]);
+		values[i].value = counters[i];
+		list[i] = &values[i];
 	}
 	a.unlocked = k->state == KEYD_UNLOCKED;
 	if (k->state != KEYD_UNLOCKED)
-		a.reason =
-		    (char *)(uintptr_t)(k->state == KEYD_LOCKED ? k->locked_reason : "starting");
-	a.key_source = (char *)(uintptr_t)k->key_source;
+		a.reason = pb_str(k->state == KEYD_LOCKED ? k->locked_reason : "starting");
+	a.key_source = pb_str(k->key_source);
 	a.fast_curve = k->fast_curve;
 	a.counters = list;
 	a.n_counters = COUNTERS;

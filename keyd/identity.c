@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/keyd.pb-c.h"
 #include "keyd/adv.h"
 #include "keyd/counter.h"
@@ -19,7 +20,7 @@
 #define REF_MAX   512
 
 static void
-put_device(struct request *r, const struct device *d)
+put_device(struct request *r, struct device *d)
 {
 	struct buf plain = BUF_INIT;
 
@@ -47,42 +48,40 @@ struct state_reply {
 	Keyd__SignedPrekey skey;
 };
 
-static void
-set_bytes(protobuf_c_boolean *has, ProtobufCBinaryData *b, uint8_t *data, size_t len)
+void
+identity_signed_prekey(Keyd__SignedPrekey *s, const struct device *d)
 {
-	*has = 1;
-	b->data = data;
-	b->len = len;
+	keyd__signed_prekey__init(s);
+	s->id = d->skey_id;
+	s->pub = pb_bytes(d->skey_pub, 32);
+	s->signature = pb_bytes(d->skey_sig, 64);
 }
 
-/* Points into d. */
+/* Points into d, which may be NULL. */
 static void
-describe(struct state_reply *s, struct device *d)
+describe(struct state_reply *r, struct device *d)
 {
-	keyd__device_state__init(&s->state);
-	keyd__signed_prekey__init(&s->skey);
+	Keyd__DeviceState *s = &r->state;
+
+	keyd__device_state__init(s);
 	if (d == NULL)
 		return;
-	s->state.exists = 1;
-	s->state.linked = d->linked;
-	s->state.has_generation = s->state.has_registration_id = 1;
-	s->state.generation = d->generation;
-	s->state.registration_id = d->registration_id;
-	set_bytes(&s->state.has_noise_pub, &s->state.noise_pub, d->noise_pub, 32);
-	set_bytes(&s->state.has_identity_pub, &s->state.identity_pub, d->identity_pub, 32);
-	s->skey.id = d->skey_id;
-	s->skey.pub.data = d->skey_pub;
-	s->skey.pub.len = 32;
-	s->skey.signature.data = d->skey_sig;
-	s->skey.signature.len = 64;
-	s->state.signed_prekey = &s->skey;
+	s->exists = 1;
+	s->linked = d->linked;
+	s->has_generation = s->has_registration_id = s->has_noise_pub = s->has_identity_pub = 1;
+	s->generation = d->generation;
+	s->registration_id = d->registration_id;
+	s->noise_pub = pb_bytes(d->noise_pub, 32);
+	s->identity_pub = pb_bytes(d->identity_pub, 32);
+	identity_signed_prekey(&r->skey, d);
+	s->signed_prekey = &r->skey;
 	if (!d->linked)
 		return;
-	s->state.jid = d->jid;
-	s->state.lid = d->lid[0] != '\0' ? d->lid : NULL;
-	set_bytes(&s->state.has_device_identity, &s->state.device_identity, d->device_identity,
-	    d->device_identity_len);
-	set_bytes(&s->state.has_account_key, &s->state.account_key, d->account_key, 32);
+	s->jid = d->jid;
+	s->lid = d->lid[0] != '\0' ? d->lid : NULL;
+	s->has_device_identity = s->has_account_key = 1;
+	s->device_identity = pb_bytes(d->device_identity, d->device_identity_len);
+	s->account_key = pb_bytes(d->account_key, 32);
 }
 
 static void
@@ -175,7 +174,7 @@ run_device_create(struct request *r)
 	s.state.has_stages = 1;
 	if (request_stage(r, q->unit, &s.state.stages) == -1)
 		return;
-	counter_add(COUNT_DEVICE_CREATE, 1);
+	counters[COUNT_DEVICE_CREATE]++;
 	request_reply(r, KEYD__TYPE__DEVICE_STATE, &s.state.base);
 }
 
@@ -233,7 +232,7 @@ run_pair_qr(struct request *r)
 	if (buf_cstr(&text) == NULL)
 		fatalx("out of memory");
 	a.text = (char *)text.data;
-	counter_add(COUNT_PAIR_QR, 1);
+	counters[COUNT_PAIR_QR]++;
 	request_reply(r, KEYD__TYPE__PAIR_QR_REPLY, &a.base);
 	buf_clear(&text);
 }
@@ -253,7 +252,7 @@ run_pair_refresh(struct request *r)
 	put_device(r, r->device);
 	if (request_stage(r, q->unit, &a.stages) == -1)
 		return;
-	counter_add(COUNT_PAIR_REFRESH, 1);
+	counters[COUNT_PAIR_REFRESH]++;
 	request_reply(r, KEYD__TYPE__STAGED, &a.base);
 }
 
@@ -297,9 +296,8 @@ run_pair_code(struct request *r)
 	randombytes_buf(iv, sizeof(iv));
 	paircode_wrap(c->code, salt, iv, c->e_pub, wrapped);
 	a.code = c->code;
-	a.wrapped_ephemeral.data = wrapped;
-	a.wrapped_ephemeral.len = sizeof(wrapped);
-	counter_add(COUNT_PAIR_CODE, 1);
+	a.wrapped_ephemeral = pb_bytes(wrapped, sizeof(wrapped));
+	counters[COUNT_PAIR_CODE]++;
 	request_reply(r, KEYD__TYPE__PAIR_CODE_REPLY, &a.base);
 }
 
@@ -360,11 +358,9 @@ run_pair_code_finish(struct request *r)
 	put_device(r, r->device);
 	if (request_stage(r, q->unit, &a.stages) == -1)
 		goto done;
-	a.wrapped_bundle.data = bundle;
-	a.wrapped_bundle.len = sizeof(bundle);
-	a.identity_pub.data = r->device->identity_pub;
-	a.identity_pub.len = 32;
-	counter_add(COUNT_PAIR_CODE_FINISH, 1);
+	a.wrapped_bundle = pb_bytes(bundle, sizeof(bundle));
+	a.identity_pub = pb_bytes(r->device->identity_pub, 32);
+	counters[COUNT_PAIR_CODE_FINISH]++;
 	request_reply(r, KEYD__TYPE__PAIR_CODE_FINISH_REPLY, &a.base);
 done:
 	sodium_memzero(&random, sizeof(random));
@@ -479,7 +475,7 @@ run_pair_success(struct request *r)
 	if (link.complete.len > DEVICE_IDENTITY_MAX)
 		a.outcome = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT;
 	if (a.outcome != KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED) {
-		counter_add(COUNT_PAIR_REFUSED, 1);
+		counters[COUNT_PAIR_REFUSED]++;
 		request_reply(r, KEYD__TYPE__PAIR_SUCCESS_REPLY, &a.base);
 		goto done;
 	}
@@ -488,11 +484,11 @@ run_pair_success(struct request *r)
 		goto done;
 	describe(&s, r->device);
 	a.device = &s.state;
-	a.has_key_index = 1;
+	a.has_key_index = a.has_answer = 1;
 	a.key_index = link.key_index;
-	set_bytes(&a.has_answer, &a.answer, link.answer.data, link.answer.len);
+	a.answer = pb_bytes(link.answer.data, link.answer.len);
 	sodium_memzero(&r->keyd->secrets->code[r->account->number], sizeof(struct paircode));
-	counter_add(COUNT_PAIR_LINKED, 1);
+	counters[COUNT_PAIR_LINKED]++;
 	request_reply(r, KEYD__TYPE__PAIR_SUCCESS_REPLY, &a.base);
 done:
 	adv_link_clear(&link);

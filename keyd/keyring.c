@@ -70,20 +70,14 @@ header_put(const struct header *h, const uint8_t master[32], struct buf *out)
 	return buf_put(out, check, sizeof(check));
 }
 
-static uint32_t
-be32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 static int
 header_get(struct header *h, const uint8_t *bytes, size_t len)
 {
 	if (len != KEYRING_HEADER_LEN || memcmp(bytes, magic, sizeof(magic)) != 0 || bytes[29] != 0)
 		return -1;
 	h->kind = bytes[4];
-	h->ops = be32(bytes + 5);
-	h->mem = be32(bytes + 9);
+	h->ops = buf_be32(bytes + 5);
+	h->mem = buf_be32(bytes + 9);
 	memcpy(h->salt, bytes + 13, sizeof(h->salt));
 	if (h->kind == KEYRING_RAW)
 		return 0;

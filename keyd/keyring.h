@@ -32,7 +32,7 @@ const char *keyring_parse(
  * keyring_new makes one, with a fresh salt, and the master key that belongs to it. */
 int keyring_new(const struct keyring_source *s, uint8_t master[32], struct buf *header);
 /* The master key of an existing header. NULL, or the reason why not: "wrong_master_key", "keyring"
- * (no such header, or weaker Argon2id parameters than keyd makes: someone changed it), "memory". */
+ * (no such header, or Argon2id parameters out of bounds: someone changed it), "memory". */
 const char *keyring_open(
     const struct keyring_source *s, const uint8_t *header, size_t len, uint8_t master[32]);
 

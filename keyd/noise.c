@@ -110,8 +110,7 @@ noise_begin(struct noise_hello *n, const uint8_t e_priv[32], struct buf *out)
 		curve_pair(n->e_priv, n->e_pub);
 	}
 	hello.has_ephemeral = 1;
-	hello.ephemeral.data = n->e_pub;
-	hello.ephemeral.len = 32;
+	hello.ephemeral = pb_bytes(n->e_pub, 32);
 	m.client_hello = &hello;
 	return put_handshake(out, &m);
 }
@@ -229,10 +228,8 @@ make_client_finish(
 	    (room = buf_reserve(&sealed, in->payload_len + CRYPTO_TAG)) != NULL) {
 		seal(s, in->payload, in->payload_len, room);
 		finish.has_static_ = finish.has_payload = 1;
-		finish.static_.data = sealed_static;
-		finish.static_.len = sizeof(sealed_static);
-		finish.payload.data = sealed.data;
-		finish.payload.len = sealed.len;
+		finish.static_ = pb_bytes(sealed_static, sizeof(sealed_static));
+		finish.payload = pb_bytes(sealed.data, sealed.len);
 		m.client_finish = &finish;
 		ok = put_handshake(out, &m);
 	}

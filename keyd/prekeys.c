@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/keyd.pb-c.h"
 #include "keyd/counter.h"
 #include "keyd/provider.h"
@@ -40,14 +41,12 @@ marks_get(struct work *w, uint32_t generation, struct watermarks *m)
 {
 	char name[VAULT_NAME_MAX + 1];
 	struct buf b = BUF_INIT;
-	const uint8_t *p;
 	int there = work_get(w, STORED__DOMAIN__KEYSTATE, mark_name(name, generation), &b);
 
 	m->next = m->first = 1;
 	if (there == 1 && b.len == 9 && b.data[0] == 1) {
-		p = b.data;
-		m->next = (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 | p[4];
-		m->first = (uint32_t)p[5] << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8];
+		m->next = buf_be32(b.data + 1);
+		m->first = buf_be32(b.data + 5);
 	} else if (there != 0)
 		there = -1;
 	if (m->next < 1 || m->next > ID_MAX || m->first < 1 || m->first > ID_MAX)
@@ -130,7 +129,7 @@ make_key(struct work *w, const char *name, uint32_t id, int uploaded, uint8_t pu
 	signal_buffer_bzero_free(record);
 	SIGNAL_UNREF(k);
 	SIGNAL_UNREF(pair);
-	counter_add(COUNT_PREKEYS_MADE, 1);
+	counters[COUNT_PREKEYS_MADE]++;
 }
 
 /* One that was made earlier and never offered. 0, or -1: it is not there or not one. */
@@ -158,7 +157,7 @@ run_make(struct request *r)
 {
 	const Keyd__PrekeysMake *q = (const Keyd__PrekeysMake *)r->pb;
 	Keyd__PrekeysReply a = KEYD__PREKEYS_REPLY__INIT;
-	Keyd__SignedPrekey skey = KEYD__SIGNED_PREKEY__INIT;
+	Keyd__SignedPrekey skey;
 	Keyd__Prekey keys[COUNT_MAX], *list[COUNT_MAX];
 	uint8_t pubs[COUNT_MAX][32];
 	char name[VAULT_NAME_MAX + 1];
@@ -176,8 +175,7 @@ run_make(struct request *r)
 	for (i = 0; i < q->count; i++) {
 		keyd__prekey__init(&keys[i]);
 		keys[i].id = m.first;
-		keys[i].pub.data = pubs[i];
-		keys[i].pub.len = 32;
+		keys[i].pub = pb_bytes(pubs[i], 32);
 		list[i] = &keys[i];
 		work_name(name, d->generation, "%u", m.first);
 		if (m.first == m.next || offer_old(&r->work, name, retry, pubs[i]) == -1)
@@ -190,13 +188,8 @@ run_make(struct request *r)
 	if (request_stage(r, q->unit, &a.stages) == -1)
 		return;
 	a.registration_id = d->registration_id;
-	a.identity_pub.data = d->identity_pub;
-	a.identity_pub.len = 32;
-	skey.id = d->skey_id;
-	skey.pub.data = d->skey_pub;
-	skey.pub.len = 32;
-	skey.signature.data = d->skey_sig;
-	skey.signature.len = 64;
+	a.identity_pub = pb_bytes(d->identity_pub, 32);
+	identity_signed_prekey(&skey, d);
 	a.signed_prekey = &skey;
 	a.keys = list;
 	a.n_keys = q->count;

@@ -22,7 +22,7 @@ request_reply(struct request *r, uint32_t type, const ProtobufCMessage *m)
 static void
 refuse(struct message *m, const char *code, const char *text)
 {
-	counter_add(strcmp(code, "bad_request") == 0 ? COUNT_BAD_REQUEST : COUNT_REFUSED, 1);
+	counters[strcmp(code, "bad_request") == 0 ? COUNT_BAD_REQUEST : COUNT_REFUSED]++;
 	if (m->id != 0)
 		(void)channel_reply_error(m->channel, m->id, code, "%s", text);
 }

@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/keyd.pb-c.h"
 #include "keyd/adv.h"
 #include "keyd/counter.h"
@@ -195,9 +196,9 @@ device_identity_ok(struct request *r, const Keyd__EncryptItem *item)
 	    there == 1 && account.len == 32 ? account.data : NULL);
 	buf_clear(&account);
 	if (c == ADV_INVALID)
-		counter_add(COUNT_ADV_REFUSED, 1);
+		counters[COUNT_ADV_REFUSED]++;
 	if (c == ADV_NO_KEY)
-		counter_add(COUNT_ADV_UNCHECKED, 1);
+		counters[COUNT_ADV_UNCHECKED]++;
 	return c != ADV_INVALID;
 }
 
@@ -249,7 +250,7 @@ encrypt_item(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBi
 	if (item->bundle != NULL) {
 		if (!device_identity_ok(r, item) || build_session(&address, item->bundle) != 0)
 			return KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE;
-		counter_add(COUNT_SESSIONS_BUILT, 1);
+		counters[COUNT_SESSIONS_BUILT]++;
 	} else if (signal_protocol_session_contains_session(signal_store(), &address) != 1)
 		return KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION; /* trap 1: the library would not
 								     say so */
@@ -277,16 +278,15 @@ encrypt_one(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBin
 	e->result.outcome = encrypt_item(r, item, plain, &e->message);
 	if (e->result.outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE) {
 		work_discard(&r->work);
-		counter_add(COUNT_ENCRYPT_FAILED, 1);
+		counters[COUNT_ENCRYPT_FAILED]++;
 		return;
 	}
 	work_keep(&r->work);
-	counter_add(COUNT_ENCRYPTED, 1);
+	counters[COUNT_ENCRYPTED]++;
 	b = ciphertext_message_get_serialized(e->message);
 	e->result.has_pkmsg = e->result.has_ciphertext = 1;
 	e->result.pkmsg = ciphertext_message_get_type(e->message) == CIPHERTEXT_PREKEY_TYPE;
-	e->result.ciphertext.data = signal_buffer_data(b);
-	e->result.ciphertext.len = signal_buffer_len(b);
+	e->result.ciphertext = pb_bytes(signal_buffer_data(b), signal_buffer_len(b));
 }
 
 static void
@@ -451,25 +451,24 @@ decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *
 		 * message */
 		work_discard(&r->work);
 		if (d->result.outcome != KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE) {
-			counter_add(COUNT_DECRYPT_FAILED, 1);
+			counters[COUNT_DECRYPT_FAILED]++;
 			return;
 		}
 		/* "you have it" must not outlive a unit that fails: the message would be lost */
 		work_rest_on(&r->work, STORED__DOMAIN__SESSION,
 		    record_name(name, r->device->generation, item->address));
 		work_keep(&r->work);
-		counter_add(COUNT_DECRYPT_DUPLICATE, 1);
+		counters[COUNT_DECRYPT_DUPLICATE]++;
 		return;
 	}
 	work_keep(&r->work);
-	counter_add(COUNT_DECRYPTED, 1);
+	counters[COUNT_DECRYPTED]++;
 	d->result.has_plaintext = 1;
-	d->result.plaintext.data = signal_buffer_data(d->plain);
-	d->result.plaintext.len = signal_buffer_len(d->plain);
+	d->result.plaintext = pb_bytes(signal_buffer_data(d->plain), signal_buffer_len(d->plain));
 	d->result.has_identity_changed = d->result.identity_changed =
 	    signal_store_identity_changed();
 	if (d->result.identity_changed)
-		counter_add(COUNT_IDENTITY_CHANGED, 1);
+		counters[COUNT_IDENTITY_CHANGED]++;
 }
 
 static void

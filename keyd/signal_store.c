@@ -80,7 +80,7 @@ put_trimmed(const char *name, const uint8_t *data, size_t len)
 		while ((next = session_record_get_previous_states_next(node)) != NULL)
 			node = next;
 		(void)session_record_get_previous_states_remove(record, node);
-		counter_add(COUNT_SESSION_TRIMMED, 1);
+		counters[COUNT_SESSION_TRIMMED]++;
 		signal_buffer_bzero_free(b);
 		b = NULL;
 		if ((ok = session_record_serialize(&b, record)) == 0 &&
@@ -140,7 +140,7 @@ remove_pre_key(uint32_t id, void *user)
 
 	work_delete(
 	    now.work, STORED__DOMAIN__PREKEY, work_name(name, now.device->generation, "%u", id));
-	counter_add(COUNT_PREKEYS_USED, 1);
+	counters[COUNT_PREKEYS_USED]++;
 	return 0;
 }
 

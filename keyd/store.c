@@ -57,14 +57,12 @@ send_keys(struct keyd *k)
 	unsigned i;
 
 	keyring_derive(k->secrets->master, "database", "", service);
-	u.service_key.data = service;
-	u.service_key.len = 32;
+	u.service_key = pb_bytes(service, 32);
 	for (i = 0; i < k->naccounts; i++) {
 		keyring_derive(k->secrets->master, "database", k->accounts[i].name, key[i]);
 		stored__account_key__init(&keys[i]);
 		keys[i].account = k->accounts[i].name;
-		keys[i].key.data = key[i];
-		keys[i].key.len = 32;
+		keys[i].key = pb_bytes(key[i], 32);
 		list[i] = &keys[i];
 	}
 	u.accounts = list;
@@ -102,8 +100,7 @@ make_keyring(struct keyd *k)
 		core_lock(k, "memory");
 	} else {
 		log_notice("made a new keyring header");
-		put.header.data = header.data;
-		put.header.len = header.len;
+		put.header = pb_bytes(header.data, header.len);
 		channel_request(k->stored, STORED__TYPE__KEYRING_PUT, &put.base, STORED__TYPE__DONE,
 		    &stored__done__descriptor, 16, DEADLINE_MS, on_keyring_kept, k);
 	}
@@ -196,7 +193,7 @@ fetch(struct fetch *f)
 	get.account = f->account->name;
 	get.names = list;
 	get.n_names = f->n;
-	counter_add(COUNT_RECORDS_ASKED, f->n);
+	counters[COUNT_RECORDS_ASKED] += f->n;
 	channel_request(f->account->keyd->stored, STORED__TYPE__RECORDS_GET, &get.base,
 	    STORED__TYPE__RECORDS, &stored__records__descriptor, FRAME_PAYLOAD_MAX, DEADLINE_MS,
 	    on_records, f);

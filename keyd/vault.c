@@ -296,7 +296,7 @@ vault_fill(struct vault *v, struct entry *e, uint64_t version, const void *seale
 	if (e->state != VAULT_ASKED)
 		return; /* a request wrote it meanwhile: what stored said is older */
 	if (e->floor == FLOOR_GONE ? version != 0 : version < e->floor) {
-		counter_add(COUNT_RECORDS_ROLLED_BACK, 1);
+		counters[COUNT_RECORDS_ROLLED_BACK]++;
 		if (log_allowed(&limit))
 			log_errx("account %s: stored gave an older version of a record of domain "
 				 "%d than was "
@@ -323,7 +323,7 @@ vault_open(struct vault *v, struct entry *e, struct buf *out)
 	if (e->state != VAULT_HERE)
 		return -1;
 	if (vault_unseal(v->accounts[e->account].key, &id, e->sealed, e->len, out) == -1) {
-		counter_add(COUNT_RECORDS_DAMAGED, 1);
+		counters[COUNT_RECORDS_DAMAGED]++;
 		if (log_allowed(&limit))
 			log_errx("account %s: a record of domain %d does not open: damaged, or not "
 				 "what it is "
@@ -388,7 +388,7 @@ vault_put(struct vault *v, struct entry *e, uint64_t unit, const void *plain, si
 		fatalx(
 		    "vault: a record of domain %d and %zu bytes cannot be sealed", e->domain, len);
 	set_content(v, e, VAULT_HERE, id.version, sealed.data, sealed.len);
-	counter_add(COUNT_RECORDS_SEALED, 1);
+	counters[COUNT_RECORDS_SEALED]++;
 	buf_clear(&sealed);
 	return 0;
 }
@@ -452,7 +452,7 @@ vault_unit_done(struct vault *v, unsigned account, uint64_t id, int committed)
 
 	if (u == NULL)
 		return -1;
-	counter_add(committed ? COUNT_UNITS_COMMITTED : COUNT_UNITS_FAILED, 1);
+	counters[committed ? COUNT_UNITS_COMMITTED : COUNT_UNITS_FAILED]++;
 	finish(v, account, u, committed);
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/keyd.pb-c.h"
 #include "keyd/counter.h"
 #include "keyd/verbs.h"
@@ -56,9 +57,8 @@ run_hello(struct request *r)
 	s->account = r->account->number;
 	s->conn = q->conn;
 	s->order = ++r->keyd->secrets->noise_order;
-	counter_add(COUNT_NOISE_HELLO, 1);
-	a.client_hello.data = hello.data;
-	a.client_hello.len = hello.len;
+	counters[COUNT_NOISE_HELLO]++;
+	a.client_hello = pb_bytes(hello.data, hello.len);
 	request_reply(r, KEYD__TYPE__NOISE_HELLO_REPLY, &a.base);
 	buf_clear(&hello);
 }
@@ -115,12 +115,11 @@ run_finish(struct request *r)
 	code = noise_finish(&s->hello, &in, &finish, tx, rx);
 	sodium_memzero(s, sizeof(*s)); /* one try, whatever came of it */
 	if (code != NULL) {
-		counter_add(COUNT_NOISE_REFUSED, 1);
+		counters[COUNT_NOISE_REFUSED]++;
 		request_error(r, code, "%s", error_text(code));
 	} else {
-		counter_add(COUNT_NOISE_FINISH, 1);
-		a.client_finish.data = finish.data;
-		a.client_finish.len = finish.len;
+		counters[COUNT_NOISE_FINISH]++;
+		a.client_finish = pb_bytes(finish.data, finish.len);
 		a.tx_key.data = tx;
 		a.rx_key.data = rx;
 		a.tx_key.len = a.rx_key.len = 32;

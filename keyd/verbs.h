@@ -2,6 +2,7 @@
 #ifndef WARD_VERBS_H
 #define WARD_VERBS_H
 
+#include "ipc/keyd.pb-c.h"
 #include "keyd/queue.h"
 
 /* verb_noise.c: netd */
@@ -9,6 +10,7 @@ extern const struct verb verb_noise_hello, verb_noise_finish, verb_noise_drop;
 /* identity.c: the device and its pairing */
 extern const struct verb verb_account_open, verb_device_create, verb_pair_qr, verb_pair_refresh,
     verb_pair_code, verb_pair_code_finish, verb_pair_success;
+void identity_signed_prekey(Keyd__SignedPrekey *s, const struct device *d); /* points into d */
 /* prekeys.c */
 extern const struct verb verb_prekeys_make, verb_prekeys_uploaded;
 /* session.c */

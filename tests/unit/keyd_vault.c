@@ -176,8 +176,8 @@ test_hostile_store(void **state)
 	struct bench b;
 	struct entry *e;
 	struct buf s, out = BUF_INIT;
-	uint64_t damaged = counter_get(COUNT_RECORDS_DAMAGED);
-	uint64_t rolled = counter_get(COUNT_RECORDS_ROLLED_BACK);
+	uint64_t damaged = counters[COUNT_RECORDS_DAMAGED];
+	uint64_t rolled = counters[COUNT_RECORDS_ROLLED_BACK];
 
 	setup(&b, 0); /* evicts at once, remembers versions */
 	e = vault_pin(b.v, 0, 3, "a");
@@ -195,7 +195,7 @@ test_hostile_store(void **state)
 	assert_int_equal(vault_open(b.v, e, &out), -1);
 	buf_clear(&s);
 	vault_unpin(b.v, e);
-	assert_int_equal(counter_get(COUNT_RECORDS_DAMAGED), damaged + 2);
+	assert_int_equal(counters[COUNT_RECORDS_DAMAGED], damaged + 2);
 
 	e = vault_pin(b.v, 0, 3, "a");
 	give(&b, e, "a", 4, "good");
@@ -219,7 +219,7 @@ test_hostile_store(void **state)
 	e = vault_pin(b.v, 0, 3, "a");
 	give(&b, e, "a", 5, "again");
 	assert_int_equal(e->state, VAULT_FAILED);
-	assert_int_equal(counter_get(COUNT_RECORDS_ROLLED_BACK), rolled + 3);
+	assert_int_equal(counters[COUNT_RECORDS_ROLLED_BACK], rolled + 3);
 	vault_retry(e);
 	give(&b, e, "a", 0, "");
 	assert_int_equal(e->state, VAULT_ABSENT);
