@@ -29,6 +29,39 @@ def network(pid):
     return found
 
 
+def files_are_true(ward, role, pid, told):
+    """Descriptors, sockets and mappings of a process, which only root may see: it is not dumpable."""
+    if os.geteuid() != 0:
+        for name in ("fd", "maps"):
+            try:
+                (os.listdir if name == "fd" else open)("/proc/%d/%s" % (pid, name))
+            except PermissionError:
+                continue
+            raise Failure("%s: its own user may read /proc/%d/%s" % (role, pid, name))
+        return
+    fds = {int(fd) for fd in os.listdir("/proc/%d/fd" % pid)}
+    listed = {int(n) for n in re.findall(r"(\d+):", told["fds"])}
+    if role == "keyd":
+        equal(fds, listed, "keyd's descriptors are its table, now as at the seal")
+    check(fds >= listed - {7}, role + " descriptors", fds, listed)  # netd's 7 was the CA bundle
+    for fd in fds:
+        target = os.readlink("/proc/%d/fd/%d" % (pid, fd))
+        own = role == "stored" and (target + "/").startswith(ward.data + "/")
+        check(own or target == "/dev/null" or re.match(r"(socket|pipe|anon_inode):", target)
+              or (role == "ward" and fd <= 2), role + " holds a file", fd, target)
+    inside = network(pid)
+    if role != "netd":
+        equal([fd for fd in fds if os.readlink("/proc/%d/fd/%d" % (pid, fd)) in inside], [],
+              role + " network sockets")
+    with open("/proc/%d/maps" % pid) as f:
+        maps = f.read()
+    check(not re.search(r" rwx[ps] | -wx[ps] ", maps), role + " has memory that is writable and executable")
+    if role == "keyd":
+        check("libcurl" not in maps and "sqlite" not in maps.lower() and "sqlcipher" not in maps,
+              "keyd maps libcurl or SQLite")
+        check("curl" not in told["libraries"] and "sql" not in told["libraries"], "told libraries", told)
+
+
 @test
 def sandbox_report_is_true():
     """uid, no_new_privs, capabilities, seccomp, descriptors and libraries are what /proc says"""
@@ -56,27 +89,7 @@ def sandbox_report_is_true():
                 equal(told["cap_" + cap.lower()], wanted, role + " Cap" + cap)
                 if role != "ward":
                     equal(int(wanted, 16), 0, role + " Cap" + cap + " is empty")
-            fds = {int(fd) for fd in os.listdir("/proc/%d/fd" % pids[role])}
-            listed = {int(n) for n in re.findall(r"(\d+):", told["fds"])}
-            if role == "keyd":
-                equal(fds, listed, "keyd's descriptors are its table, now as at the seal")
-            check(fds >= listed - {7}, role + " descriptors", fds, listed)  # netd's 7 was the CA bundle
-            for fd in fds:
-                target = os.readlink("/proc/%d/fd/%d" % (pids[role], fd))
-                own = role == "stored" and (target + "/").startswith(ward.data + "/")
-                check(own or target == "/dev/null" or re.match(r"(socket|pipe|anon_inode):", target)
-                      or (role == "ward" and fd <= 2), role + " holds a file", fd, target)
-            inside = network(pids[role])
-            if role != "netd":
-                equal([fd for fd in fds if os.readlink("/proc/%d/fd/%d" % (pids[role], fd)) in inside], [],
-                      role + " network sockets")
-            with open("/proc/%d/maps" % pids[role]) as f:
-                maps = f.read()
-            check(not re.search(r" rwx[ps] | -wx[ps] ", maps), role + " has memory that is writable and executable")
-            if role == "keyd":
-                check("libcurl" not in maps and "sqlite" not in maps.lower() and "sqlcipher" not in maps,
-                      "keyd maps libcurl or SQLite")
-                check("curl" not in told["libraries"] and "sql" not in told["libraries"], "told libraries", told)
+            files_are_true(ward, role, pids[role], said[role])
         uids = [status(pids[r])["Uid"].split("\t")[0] for r in ROLES]
         if os.geteuid() == 0:
             equal(len(set(uids)), 5, "distinct uids")
