@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "apid/message/contacts.h"
+#include "apid/message/doubt.h"
 #include "apid/message/ids.h"
 #include "apid/message/send.h"
 #include "apid/session/ask.h"
@@ -21,7 +22,7 @@
 
 #define PAGE         64u
 #define ROWS_MAX     (2u * 1024 * 1024) /* bytes of a page: stored stops at 1 MiB, or after one row */
-#define LATER_S      5
+#define LATER_MS     5000
 #define TICK_S       5
 #define RESEND_MS    5000 /* after a 503 */
 #define SENT_RESENDS 2
@@ -46,12 +47,15 @@ struct outbox {
 	} pass;
 	uint64_t after_row;
 	struct ask *ask;
-	int more;      /* a row was queued since the last page was asked for */
-	size_t queued; /* rows that were queued and not seen by a pass yet */
-	size_t rows;   /* QUEUED rows that send.c works on */
+	int more;        /* a row was queued since the last page was asked for */
+	size_t queued;   /* rows that were queued and not seen by a pass yet */
+	size_t rows;     /* QUEUED rows that send.c works on */
+	size_t queueing; /* messages that are being written as QUEUED */
+	struct doubts *doubts;
 	TAILQ_HEAD(sent_list, sent) sent;
 	size_t nsent;
 	struct event *tick, *later;
+	int64_t later_at; /* monotonic ms, while it is pending */
 };
 
 struct settle { /* a status that is being written down */
@@ -80,6 +84,19 @@ sent_clear(struct outbox *o)
 	while (!TAILQ_EMPTY(&o->sent))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
 		sent_drop(o, TAILQ_FIRST(&o->sent));
+}
+
+/* A pass from the start, at the latest in so many ms. */
+static void
+pass_later(struct outbox *o, int64_t ms)
+{
+	struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+	int64_t at = clock_mono_ms() + ms;
+
+	if (evtimer_pending(o->later, NULL) && o->later_at <= at)
+		return;
+	o->later_at = at;
+	evtimer_add(o->later, &tv);
 }
 
 static void
@@ -132,6 +149,7 @@ outbox_new(struct account *a)
 	if (o == NULL)
 		fatal("outbox_new");
 	o->a = a;
+	o->doubts = doubts_new();
 	TAILQ_INIT(&o->sent);
 	o->tick = evtimer_new(a->svc->base, tick, o);
 	o->later = evtimer_new(a->svc->base, later_now, o);
@@ -149,6 +167,7 @@ outbox_free(struct outbox *o)
 	sent_clear(o);
 	event_free(o->tick);
 	event_free(o->later);
+	doubts_free(o->doubts);
 	free(o);
 }
 
@@ -205,9 +224,7 @@ settled(const struct unit_result *r, void *arg)
 	if (s != NULL)
 		sent_drop(o, s);
 	if (!r->ok) { /* the row stays as it was: the next pass sends it again, with the same id */
-		struct timeval tv = {LATER_S, 0};
-
-		evtimer_add(o->later, &tv);
+		pass_later(o, LATER_MS);
 	} else {
 		if (strcmp(t->status, "failed") == 0)
 			a->n.failed_sends++;
@@ -268,7 +285,9 @@ outbox_ack(struct account *a, const struct node *n)
 {
 	const char *class = node_get(n, "class"), *id = node_get(n, "id");
 	const char *phash = node_get(n, "phash");
+	const char *refused = node_get(n, "error");
 	int64_t error = node_get_int(n, "error", 99999);
+	unsigned code = error > 0 ? (unsigned)error : 0; /* also one that is no number refuses */
 	struct outbox *o = a->outbox;
 	struct sent *s;
 	int other;
@@ -284,12 +303,13 @@ outbox_ack(struct account *a, const struct node *n)
 		return 1;
 	}
 	s->acking = 1;
+	doubt_clear(o->doubts, id);
 	other = phash != NULL && s->phash[0] != '\0' && strcmp(phash, s->phash) != 0;
-	if (error <= 0)
+	if (refused == NULL || error == 0)
 		settle(a, s->id, s->chat, 1, stanza_time_ms(a, n), 0, NULL, other);
 	else
-		settle(a, s->id, s->chat, 0, stanza_time_ms(a, n), (unsigned)error,
-		    outbox_reason((unsigned)error), error == 404 || error == 406);
+		settle(a, s->id, s->chat, 0, stanza_time_ms(a, n), code, outbox_reason(code),
+		    code == 404 || code == 406);
 	return 1;
 }
 
@@ -328,7 +348,7 @@ pass_row(struct outbox *o, const Stored__OutboxRow *row)
 {
 	struct account *a = o->a;
 	const Stored__OutboxPut *p = row->put;
-	int64_t now = clock_wall_ms();
+	int64_t now = clock_wall_ms(), wait;
 
 	if (sent_find(o, p->message_id) != NULL || send_has(a, p->message_id))
 		return;
@@ -336,6 +356,9 @@ pass_row(struct outbox *o, const Stored__OutboxRow *row)
 		o->queued--;
 	if (p->created_ms < a->rec.linked_ms) {
 		settle(a, p->message_id, p->chat, 0, now, 0, "unlinked", 0);
+	} else if (p->state == STORED__OUTBOX_STATE__READY &&
+		   (wait = doubt_wait_ms(o->doubts, p->message_id)) > 0) {
+		pass_later(o, wait); /* the others come first */
 	} else if (p->state == STORED__OUTBOX_STATE__READY && p->has_stanza) {
 		outbox_ready(a, p->message_id, p->chat, p->stanza.data, p->stanza.len, "");
 	} else if (p->has_not_after_ms && p->not_after_ms > 0 && p->not_after_ms < now) {
@@ -356,10 +379,8 @@ pass_page(const struct reply *rp, void *arg)
 
 	o->ask = NULL;
 	if (!rp->ok) {
-		struct timeval tv = {LATER_S, 0};
-
 		log_warnx("account %s: the outbox cannot be read: %s", o->a->name, rp->code);
-		evtimer_add(o->later, &tv);
+		pass_later(o, LATER_MS);
 		return;
 	}
 	o->pass = m->n_rows == 0 ? PASS_DONE : PASS_WAITING;
@@ -412,10 +433,14 @@ void
 outbox_disconnected(struct account *a)
 {
 	struct outbox *o = a->outbox;
+	struct sent *s;
 
 	o->pass = PASS_OFF;
 	ask_cancel(o->ask);
 	o->ask = NULL;
+	TAILQ_FOREACH(s, &o->sent, link)
+	if (!s->acking)
+		doubt_note(o->doubts, s->id);
 	sent_clear(o);
 	evtimer_del(o->tick);
 	evtimer_del(o->later);
@@ -441,7 +466,16 @@ outbox_direct(const struct account *a)
 	const struct outbox *o = a->outbox;
 
 	return a->conn != 0 && a->logged_in && o->pass == PASS_DONE && !o->more &&
-	       o->nsent < OUTBOX_WINDOW && !channel_full(a->svc->netd);
+	       o->queueing == 0 && o->nsent < OUTBOX_WINDOW && !channel_full(a->svc->netd);
+}
+
+void
+outbox_queueing(struct account *a, int begins)
+{
+	if (begins)
+		a->outbox->queueing++;
+	else
+		a->outbox->queueing--;
 }
 
 void
@@ -455,10 +489,8 @@ outbox_queued(struct account *a)
 void
 outbox_row_later(struct account *a, const char *message_id)
 {
-	struct timeval tv = {LATER_S, 0};
-
-	if (a->outbox->pass != PASS_OFF && !evtimer_pending(a->outbox->later, NULL))
-		evtimer_add(a->outbox->later, &tv);
+	if (a->outbox->pass != PASS_OFF)
+		pass_later(a->outbox, LATER_MS);
 }
 
 void

@@ -24,6 +24,9 @@ void outbox_reset(struct account *a);
 
 /* May a new message go out now, or must it queue behind what waits? */
 int outbox_direct(const struct account *a);
+/* A message is being written as QUEUED, or that has ended: none that comes later may go out before.
+ */
+void outbox_queueing(struct account *a, int begins);
 /* A QUEUED row was committed: it is sent in its turn. */
 void outbox_queued(struct account *a);
 /* A READY row was committed: send these bytes now and wait for the ack. phash: of the devices that

@@ -137,6 +137,8 @@ send_end(struct flow *f, const char *outcome, const char *text)
 	if (outcome != NULL)
 		call_failf(s->call, -11, "outcome_unknown", 1, text);
 	drop_asks(s);
+	if (s->queueing)
+		outbox_queueing(a, 0);
 	TAILQ_REMOVE(&a->sender->list, s, link);
 	a->sender->n--;
 	if (!stopping) {

@@ -210,6 +210,8 @@ void
 send_queue(struct send *s)
 {
 	flow_step(&s->f, "send_queue");
+	if (!s->queueing)
+		outbox_queueing(s->a, 1);
 	s->queueing = 1;
 	free(s->stanza);
 	s->stanza = NULL;

@@ -227,6 +227,79 @@ linked_in_the_future(void **state)
 	assert_int_equal(rig_sent("message", NULL, NULL), 1);
 }
 
+/* The n-th message that went out, from 0, holds this text. */
+static int
+holds(size_t nth, const char *text)
+{
+	for (size_t i = 0; i < rig.nout; i++) {
+		const struct node *enc;
+
+		if (!node_is(rig.out[i], "message") || nth-- > 0)
+			continue;
+		enc = node_child(node_child(node_child(rig.out[i], "participants"), "to"), "enc");
+		return memmem(enc->bytes, enc->nbytes, text, strlen(text)) != NULL;
+	}
+	return 0;
+}
+
+/* One is being written into the queue when the way is free for the next of its chat. */
+static void
+order_at_the_end_of_the_queue(void **state)
+{
+	rig_start();
+	rig_connect();
+	rig_settle();
+	rig.hold_commits = 1;
+	rig_send(RIG_BOB_LID, "k1", "AAAA", SEND_WAIT_QUEUED, 60000);
+	rig_until(rig.nheld == 1);
+	rig_offline_end();
+	rig_settle();
+	rig_send(RIG_BOB_LID, "k2", "BBBB", SEND_WAIT_QUEUED, 60000);
+	rig_settle();
+	rig_release();
+	rig_until(rig_sent("message", NULL, NULL) == 2);
+	assert_true(holds(0, "AAAA"));
+	assert_true(holds(1, "BBBB"));
+}
+
+/* The service ends the connection whenever it gets one message: the others go on. */
+static void
+never_acked(void **state)
+{
+	char poison[64];
+
+	rig_online();
+	rig_send(RIG_BOB_LID, "k1", "poison", SEND_WAIT_QUEUED, 60000);
+	for (size_t i = 1; i <= 3; i++) {
+		rig_until(rig_sent("message", NULL, NULL) == i);
+		rig_lose();
+		rig_connect();
+		rig_offline_end();
+	}
+	snprintf(poison, sizeof(poison), "%s", node_get(rig_last("message"), "id"));
+	rig_settle();
+	assert_int_equal(rig_sent("message", poison, NULL), 3);
+	rig_send(RIG_BOB_LID, "k2", "another", SEND_WAIT_SERVER, 60000);
+	rig_until(rig_sent("message", NULL, NULL) == 4);
+	assert_string_not_equal(node_get(rig_last("message"), "id"), poison);
+	assert_int_equal(rig_row(poison)->state, STORED__OUTBOX_STATE__READY);
+	rig.answers = 0;
+	rig_ack(node_get(rig_last("message"), "id"), NULL);
+	rig_until(rig.answers == 1);
+}
+
+/* An ack whose error is no number is none of success. */
+static void
+refused_in_words(void **state)
+{
+	rig_online();
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_SERVER, 60000);
+	rig_until(rig_sent("message", NULL, NULL) == 1);
+	rig_ack(node_get(rig_last("message"), "id"), "not-acceptable");
+	rig_until(rig.answers == 1);
+	assert_string_equal(rig.err_reason, "refused");
+}
+
 int
 main(void)
 {
@@ -241,6 +314,9 @@ main(void)
 	    T(committed_in_the_backlog),
 	    T(committed_after_the_deadline),
 	    T(linked_in_the_future),
+	    T(order_at_the_end_of_the_queue),
+	    T(never_acked),
+	    T(refused_in_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

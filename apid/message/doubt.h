@@ -1,0 +1,23 @@
+/* Messages in doubt: the service has left them without an ack, connection after connection. */
+#ifndef WARD_DOUBT_H
+#define WARD_DOUBT_H
+
+#include <stdint.h>
+
+struct doubts;
+
+/* Never NULL: memory that is out ends the process, as everywhere at the start. */
+struct doubts *doubts_new(void);
+void doubts_free(struct doubts *d);
+
+/* A connection ended, or was given up, while the message waited for its ack. */
+void doubt_note(struct doubts *d, const char *message_id);
+/* It got one. */
+void doubt_clear(struct doubts *d, const char *message_id);
+/* How long it has to wait before it is sent again, in ms; 0 = not at all. It is at once for the
+ * first DOUBT_TRIES connections, then after a minute, two, four, up to an hour: a message that the
+ * service cannot take must not cost the account every connection. */
+#define DOUBT_TRIES 3u
+int64_t doubt_wait_ms(const struct doubts *d, const char *message_id);
+
+#endif
