@@ -30,17 +30,6 @@ put_device(struct request *r, struct device *d)
 	buf_clear(&plain);
 }
 
-/* 1 if there is an unlinked device; else answers. */
-static int
-unlinked(struct request *r)
-{
-	if (r->device != NULL && !r->device->linked)
-		return 1;
-	request_error(
-	    r, "state", r->device == NULL ? "the account has no device" : "already linked");
-	return 0;
-}
-
 /* ---------------------------------------------------------------- public facts */
 
 struct state_reply {
@@ -93,8 +82,8 @@ run_account_open(struct request *r)
 	request_reply(r, KEYD__TYPE__DEVICE_STATE, &s.state.base);
 }
 
-const struct verb verb_account_open = {KEYD__TYPE__ACCOUNT_OPEN, "ACCOUNT_OPEN", request_check_none,
-    request_load_device, run_account_open};
+const struct verb verb_account_open = {
+    KEYD__TYPE__ACCOUNT_OPEN, VERB_ANY, NULL, NULL, run_account_open};
 
 /* ---------------------------------------------------------------- a new device */
 
@@ -107,14 +96,10 @@ next_generation(const struct device *d)
 static void
 load_device_create(struct request *r)
 {
-	struct device *d;
 	char name[VAULT_NAME_MAX + 1];
-	int there = work_need_device(&r->work, &d);
 
-	if (there == 0)
-		return;
 	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY,
-	    work_name(name, next_generation(there == 1 ? d : NULL), "1"));
+	    work_name(name, next_generation(r->device), "1"));
 }
 
 /* The private half goes into a record of its own, in libsignal's form. */
@@ -178,8 +163,8 @@ run_device_create(struct request *r)
 	request_reply(r, KEYD__TYPE__DEVICE_STATE, &s.state.base);
 }
 
-const struct verb verb_device_create = {KEYD__TYPE__DEVICE_CREATE, "DEVICE_CREATE",
-    request_check_none, load_device_create, run_device_create};
+const struct verb verb_device_create = {
+    KEYD__TYPE__DEVICE_CREATE, VERB_ANY, NULL, load_device_create, run_device_create};
 
 /* ---------------------------------------------------------------- QR */
 
@@ -217,8 +202,6 @@ run_pair_qr(struct request *r)
 	Keyd__PairQrReply a = KEYD__PAIR_QR_REPLY__INIT;
 	struct buf text = BUF_INIT;
 
-	if (!unlinked(r))
-		return;
 	buf_put_str(&text, QR_PREFIX);
 	buf_put(&text, q->ref.data, q->ref.len);
 	buf_put_u8(&text, ',');
@@ -238,7 +221,7 @@ run_pair_qr(struct request *r)
 }
 
 const struct verb verb_pair_qr = {
-    KEYD__TYPE__PAIR_QR, "PAIR_QR", check_pair_qr, request_load_device, run_pair_qr};
+    KEYD__TYPE__PAIR_QR, VERB_UNLINKED, check_pair_qr, NULL, run_pair_qr};
 
 static void
 run_pair_refresh(struct request *r)
@@ -246,8 +229,6 @@ run_pair_refresh(struct request *r)
 	const Keyd__PairRefresh *q = (const Keyd__PairRefresh *)r->pb;
 	Keyd__Staged a = KEYD__STAGED__INIT;
 
-	if (!unlinked(r))
-		return;
 	randombytes_buf(r->device->adv_secret, sizeof(r->device->adv_secret));
 	put_device(r, r->device);
 	if (request_stage(r, q->unit, &a.stages) == -1)
@@ -256,8 +237,8 @@ run_pair_refresh(struct request *r)
 	request_reply(r, KEYD__TYPE__STAGED, &a.base);
 }
 
-const struct verb verb_pair_refresh = {KEYD__TYPE__PAIR_REFRESH, "PAIR_REFRESH", request_check_none,
-    request_load_device, run_pair_refresh};
+const struct verb verb_pair_refresh = {
+    KEYD__TYPE__PAIR_REFRESH, VERB_UNLINKED, NULL, NULL, run_pair_refresh};
 
 /* ---------------------------------------------------------------- code */
 
@@ -279,8 +260,6 @@ run_pair_code(struct request *r)
 	Keyd__PairCodeReply a = KEYD__PAIR_CODE_REPLY__INIT;
 	uint8_t random[5], salt[32], iv[16], wrapped[PAIRCODE_WRAPPED];
 
-	if (!unlinked(r))
-		return;
 	sodium_memzero(c, sizeof(*c));
 	if (q->code != NULL)
 		memcpy(c->code, q->code, sizeof(c->code));
@@ -302,7 +281,7 @@ run_pair_code(struct request *r)
 }
 
 const struct verb verb_pair_code = {
-    KEYD__TYPE__PAIR_CODE, "PAIR_CODE", check_pair_code, request_load_device, run_pair_code};
+    KEYD__TYPE__PAIR_CODE, VERB_UNLINKED, check_pair_code, NULL, run_pair_code};
 
 static const char *
 check_pair_code_finish(const ProtobufCMessage *pb)
@@ -345,7 +324,7 @@ run_pair_code_finish(struct request *r)
 	uint8_t bundle[PAIRCODE_BUNDLE], primary_e[32];
 	struct paircode *c;
 
-	if (!unlinked(r) || (c = code_under_way(r)) == NULL)
+	if ((c = code_under_way(r)) == NULL)
 		return;
 	paircode_unwrap(c->code, q->wrapped_primary.data, primary_e);
 	randombytes_buf(&random, sizeof(random));
@@ -367,8 +346,8 @@ done:
 	sodium_memzero(primary_e, sizeof(primary_e));
 }
 
-const struct verb verb_pair_code_finish = {KEYD__TYPE__PAIR_CODE_FINISH, "PAIR_CODE_FINISH",
-    check_pair_code_finish, request_load_device, run_pair_code_finish};
+const struct verb verb_pair_code_finish = {KEYD__TYPE__PAIR_CODE_FINISH, VERB_UNLINKED,
+    check_pair_code_finish, NULL, run_pair_code_finish};
 
 /* ---------------------------------------------------------------- pair-success */
 
@@ -402,10 +381,8 @@ load_pair_success(struct request *r)
 {
 	const Keyd__PairSuccess *q = (const Keyd__PairSuccess *)r->pb;
 	char name[VAULT_NAME_MAX + 1];
-	struct device *d;
+	const struct device *d = r->device;
 
-	if (!request_need_device(r, &d))
-		return;
 	(void)work_need(
 	    &r->work, STORED__DOMAIN__IDENTITY, primary_name(name, d->generation, q->jid));
 	if (q->lid != NULL)
@@ -466,8 +443,6 @@ run_pair_success(struct request *r)
 	struct state_reply s;
 	struct adv_self self;
 
-	if (!unlinked(r))
-		return;
 	self = (struct adv_self){
 	    r->device->adv_secret, r->device->identity_priv, r->device->identity_pub};
 	a.outcome =
@@ -494,5 +469,5 @@ done:
 	adv_link_clear(&link);
 }
 
-const struct verb verb_pair_success = {KEYD__TYPE__PAIR_SUCCESS, "PAIR_SUCCESS", check_pair_success,
+const struct verb verb_pair_success = {KEYD__TYPE__PAIR_SUCCESS, VERB_UNLINKED, check_pair_success,
     load_pair_success, run_pair_success};

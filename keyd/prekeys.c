@@ -89,11 +89,10 @@ load_make(struct request *r)
 	const Keyd__PrekeysMake *q = (const Keyd__PrekeysMake *)r->pb;
 	char name[VAULT_NAME_MAX + 1];
 	struct watermarks m;
-	struct device *d;
+	const struct device *d = r->device;
 	uint32_t i, id;
 
-	if (!request_need_device(r, &d) ||
-	    !work_need(&r->work, STORED__DOMAIN__KEYSTATE, mark_name(name, d->generation)) ||
+	if (!work_need(&r->work, STORED__DOMAIN__KEYSTATE, mark_name(name, d->generation)) ||
 	    marks_get(&r->work, d->generation, &m) == -1)
 		return;
 	/* the new ones too: after 2^24 ids one of them may still be there */
@@ -166,8 +165,6 @@ run_make(struct request *r)
 	struct watermarks m;
 	uint32_t i;
 
-	if (!request_has_device(r))
-		return;
 	if (marks_get(&r->work, d->generation, &m) == -1) {
 		request_error(r, "store", "the key state record could not be read");
 		return;
@@ -197,7 +194,7 @@ run_make(struct request *r)
 }
 
 const struct verb verb_prekeys_make = {
-    KEYD__TYPE__PREKEYS_MAKE, "PREKEYS_MAKE", check_make, load_make, run_make};
+    KEYD__TYPE__PREKEYS_MAKE, VERB_DEVICE, check_make, load_make, run_make};
 
 /* ---------------------------------------------------------------- PREKEYS_UPLOADED */
 
@@ -220,11 +217,9 @@ load_uploaded(struct request *r)
 {
 	const Keyd__PrekeysUploaded *q = (const Keyd__PrekeysUploaded *)r->pb;
 	char name[VAULT_NAME_MAX + 1];
-	struct device *d;
+	const struct device *d = r->device;
 	size_t i;
 
-	if (!request_need_device(r, &d))
-		return;
 	for (i = 0; i < q->n_ids; i++)
 		(void)work_need(&r->work, STORED__DOMAIN__PREKEY,
 		    work_name(name, d->generation, "%u", q->ids[i]));
@@ -239,8 +234,6 @@ run_uploaded(struct request *r)
 	struct buf b = BUF_INIT;
 	size_t i;
 
-	if (!request_has_device(r))
-		return;
 	for (i = 0; i < q->n_ids; i++) {
 		work_name(name, r->device->generation, "%u", q->ids[i]);
 		/* one that was used meanwhile must not come back */
@@ -254,4 +247,4 @@ run_uploaded(struct request *r)
 }
 
 const struct verb verb_prekeys_uploaded = {
-    KEYD__TYPE__PREKEYS_UPLOADED, "PREKEYS_UPLOADED", check_uploaded, load_uploaded, run_uploaded};
+    KEYD__TYPE__PREKEYS_UPLOADED, VERB_DEVICE, check_uploaded, load_uploaded, run_uploaded};

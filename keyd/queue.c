@@ -49,35 +49,6 @@ request_stage(struct request *r, uint64_t unit, uint32_t *stages)
 	return -1;
 }
 
-int
-request_need_device(struct request *r, struct device **d)
-{
-	return work_need_device(&r->work, d) == 1;
-}
-
-int
-request_has_device(struct request *r)
-{
-	if (r->device != NULL)
-		return 1;
-	request_error(r, "state", "the account has no device");
-	return 0;
-}
-
-void
-request_load_device(struct request *r)
-{
-	struct device *d;
-
-	(void)request_need_device(r, &d);
-}
-
-const char *
-request_check_none(const ProtobufCMessage *pb)
-{
-	return NULL;
-}
-
 /* By their descriptors: field 1 of every queued message is its account, "unit" names its unit if
  * any. */
 static const char *
@@ -101,20 +72,32 @@ unit_of(const ProtobufCMessage *pb)
 	return unit;
 }
 
-/* See what is needed, ask stored for what is unknown. As work_fetch. */
+static void
+forget_device(struct request *r)
+{
+	sodium_memzero(&r->keyd->secrets->device, sizeof(struct device));
+	r->device = NULL;
+}
+
+/* See what is needed, ask stored for what is unknown. As work_fetch; if 1, the device is there. */
 static int
 load(struct request *r)
 {
-	int ready;
+	int ready, there;
 
 	r->work.failed = NULL;
+	if (r->verb->needs == VERB_NO_RECORD)
+		return 1;
 	/* first what is known to be needed: what else there is may depend on it */
 	if ((ready = work_fetch(&r->work)) != 1)
 		return ready;
-	if (r->verb->load != NULL)
-		r->verb->load(r);
-	sodium_memzero(&r->keyd->secrets->device, sizeof(struct device));
-	return work_fetch(&r->work);
+	there = work_need_device(&r->work, &r->device);
+	if (there == 1 || (there == -1 && r->verb->needs == VERB_ANY))
+		if (r->verb->load != NULL)
+			r->verb->load(r);
+	if ((ready = work_fetch(&r->work)) != 1)
+		forget_device(r);
+	return ready;
 }
 
 /* The head of its queue. */
@@ -132,14 +115,14 @@ head_free(struct account *a, struct request *r)
 static void
 run(struct request *r)
 {
-	struct device *d;
-
-	r->device = NULL;
-	if (r->verb->load != NULL && work_need_device(&r->work, &d) == 1)
-		r->device = d;
-	r->verb->run(r);
+	if (r->verb->needs >= VERB_DEVICE && r->device == NULL)
+		request_error(r, "state", "the account has no device");
+	else if (r->verb->needs == VERB_UNLINKED && r->device->linked)
+		request_error(r, "state", "already linked");
+	else
+		r->verb->run(r);
 	if (!r->answered && r->message->id != 0)
-		request_error(r, "store", "%s gave no answer", r->verb->name);
+		request_error(r, "store", "request %u was not answered", r->verb->type);
 }
 
 /* The head of the queue. 1: it is over. 0: it waits. */
@@ -188,7 +171,7 @@ admit(const struct keyd *k, const struct account *a, const struct verb *verb,
 		*text = k->locked_reason;
 		return "locked";
 	}
-	if ((*text = verb->check(pb)) != NULL)
+	if (verb->check != NULL && (*text = verb->check(pb)) != NULL)
 		return "bad_request";
 	if (a->queued >= QUEUE_MAX || k->queued_bytes >= QUEUE_BYTES_MAX) {
 		*text = "too many requests are waiting";
@@ -222,7 +205,8 @@ queue_add(struct keyd *k, const struct verb *verb, struct message *m)
 	k->queued_bytes += r->bytes;
 	/* not the head: have its records fetched while it waits */
 	if (r != STAILQ_FIRST(&a->queue) && k->state == KEYD_UNLOCKED)
-		(void)load(r);
+		if (load(r) == 1)
+			forget_device(r);
 	queue_run(a);
 }
 

@@ -11,14 +11,24 @@
 #define QUEUE_MAX       1024                /* requests of an account */
 #define QUEUE_BYTES_MAX (64u * 1024 * 1024) /* of all accounts, packed; one request always fits */
 
+/* What a verb needs of the account's device record. */
+enum verb_device {
+	VERB_NO_RECORD, /* does not look at it; has no load function */
+	VERB_ANY,       /* there may be none */
+	VERB_DEVICE,    /* there is one, else "state" */
+	VERB_UNLINKED   /* there is one and it is not linked, else "state" */
+};
+
 /* One verb: what it checks, what it needs, what it does. */
 struct verb {
 	uint32_t type;
-	const char *name;
-	/* Bounds of the fields, from the message alone: NULL, or what is wrong ("bad_request"). */
+	enum verb_device needs;
+	/* Bounds of the fields, from the message alone: NULL, or what is wrong ("bad_request").
+	 * NULL = no field has a bound of its own. */
 	const char *(*check)(const ProtobufCMessage *pb);
-	/* Say with work_need what records it reads or writes. Run when the request arrives, and
-	 * again as records come, until nothing is missing. Changes nothing. NULL = needs none. */
+	/* Say with work_need what other records it reads or writes. Run when the request arrives,
+	 * and again as records come, until nothing is missing. Changes nothing. NULL = no others.
+	 */
 	void (*load)(struct request *r);
 	/* Do it and answer. Everything that load asked for is there. */
 	void (*run)(struct request *r);
@@ -33,7 +43,7 @@ struct request {
 	size_t bytes; /* packed size of pb */
 	const struct verb *verb;
 	struct work work;
-	struct device *device; /* of the account, or NULL: there is none */
+	struct device *device; /* for load and run: of the account, or NULL: there is none */
 	int answered;
 };
 
@@ -43,14 +53,6 @@ void queue_add(struct keyd *k, const struct verb *verb, struct message *m);
 void queue_run(struct account *a);
 /* Answer everything that waits with an error (code NULL: with nothing) and forget it. */
 void queue_drop(struct account *a, const char *code, const char *text);
-
-/* For verbs: no field has a bound of its own; the device record is needed, and nothing else. */
-const char *request_check_none(const ProtobufCMessage *pb);
-void request_load_device(struct request *r);
-/* The account's device, for load functions: 1 there, else 0 (not yet, or there is none). */
-int request_need_device(struct request *r, struct device **d);
-/* For run functions: 1 if there is a device; else answers "state". */
-int request_has_device(struct request *r);
 
 /* Answers: each request gets exactly one. */
 void request_reply(struct request *r, uint32_t type, const ProtobufCMessage *m);

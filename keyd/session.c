@@ -83,11 +83,9 @@ static void
 load_sessions(struct request *r)
 {
 	const Keyd__Sessions *q = (const Keyd__Sessions *)r->pb;
-	struct device *d;
+	const struct device *d = r->device;
 	size_t i;
 
-	if (!request_need_device(r, &d))
-		return;
 	for (i = 0; i < q->n_addresses; i++)
 		need(r, STORED__DOMAIN__SESSION, d->generation, q->addresses[i]);
 }
@@ -101,8 +99,6 @@ run_sessions(struct request *r)
 	signal_protocol_address address;
 	size_t i;
 
-	if (!request_has_device(r))
-		return;
 	signal_store_begin(&r->work, r->device);
 	for (i = 0; i < q->n_addresses; i++) {
 		address = signal_address(q->addresses[i]);
@@ -115,7 +111,7 @@ run_sessions(struct request *r)
 }
 
 const struct verb verb_sessions = {
-    KEYD__TYPE__SESSIONS, "SESSIONS", check_sessions, load_sessions, run_sessions};
+    KEYD__TYPE__SESSIONS, VERB_DEVICE, check_sessions, load_sessions, run_sessions};
 
 /* ---------------------------------------------------------------- ENCRYPT */
 
@@ -161,11 +157,9 @@ load_encrypt(struct request *r)
 {
 	const Keyd__Encrypt *q = (const Keyd__Encrypt *)r->pb;
 	Keyd__Address primary = KEYD__ADDRESS__INIT;
-	struct device *d;
+	const struct device *d = r->device;
 	size_t i;
 
-	if (!request_need_device(r, &d))
-		return;
 	for (i = 0; i < q->n_items; i++) {
 		need(r, STORED__DOMAIN__SESSION, d->generation, q->items[i]->address);
 		if (q->items[i]->bundle == NULL)
@@ -299,8 +293,6 @@ run_encrypt(struct request *r)
 	int broken = 0;
 	size_t i;
 
-	if (!request_has_device(r))
-		return;
 	if ((done = calloc(q->n_items + 1, sizeof(*done))) == NULL)
 		fatalx("out of memory");
 	signal_store_begin(&r->work, r->device);
@@ -322,7 +314,7 @@ run_encrypt(struct request *r)
 }
 
 const struct verb verb_encrypt = {
-    KEYD__TYPE__ENCRYPT, "ENCRYPT", check_encrypt, load_encrypt, run_encrypt};
+    KEYD__TYPE__ENCRYPT, VERB_DEVICE, check_encrypt, load_encrypt, run_encrypt};
 
 /* ---------------------------------------------------------------- DECRYPT */
 
@@ -361,11 +353,9 @@ static void
 load_decrypt(struct request *r)
 {
 	const Keyd__Decrypt *q = (const Keyd__Decrypt *)r->pb;
-	struct device *d;
+	const struct device *d = r->device;
 	size_t i;
 
-	if (!request_need_device(r, &d))
-		return;
 	for (i = 0; i < q->n_items; i++) {
 		need(r, STORED__DOMAIN__SESSION, d->generation, q->items[i]->address);
 		if (q->items[i]->kind != KEYD__DECRYPT_ITEM__KIND__PKMSG)
@@ -481,8 +471,6 @@ run_decrypt(struct request *r)
 	int broken = 0;
 	size_t i;
 
-	if (!request_has_device(r))
-		return;
 	memset(done, 0, sizeof(done));
 	signal_store_begin(&r->work, r->device);
 	for (i = 0; i < q->n_items; i++) {
@@ -502,4 +490,4 @@ run_decrypt(struct request *r)
 }
 
 const struct verb verb_decrypt = {
-    KEYD__TYPE__DECRYPT, "DECRYPT", check_decrypt, load_decrypt, run_decrypt};
+    KEYD__TYPE__DECRYPT, VERB_DEVICE, check_decrypt, load_decrypt, run_decrypt};

@@ -64,7 +64,7 @@ run_hello(struct request *r)
 }
 
 const struct verb verb_noise_hello = {
-    KEYD__TYPE__NOISE_HELLO, "NOISE_HELLO", request_check_none, NULL, run_hello};
+    KEYD__TYPE__NOISE_HELLO, VERB_NO_RECORD, NULL, NULL, run_hello};
 
 static const char *
 check_finish(const ProtobufCMessage *pb)
@@ -104,8 +104,6 @@ run_finish(struct request *r)
 	uint8_t tx[32], rx[32];
 	const char *code;
 
-	if (!request_has_device(r))
-		return;
 	if (s == NULL) {
 		request_error(r, "state", "this connection has begun no handshake");
 		return;
@@ -131,7 +129,7 @@ run_finish(struct request *r)
 }
 
 const struct verb verb_noise_finish = {
-    KEYD__TYPE__NOISE_FINISH, "NOISE_FINISH", check_finish, request_load_device, run_finish};
+    KEYD__TYPE__NOISE_FINISH, VERB_DEVICE, check_finish, NULL, run_finish};
 
 static void
 run_drop(struct request *r)
@@ -143,5 +141,4 @@ run_drop(struct request *r)
 		sodium_memzero(s, sizeof(*s));
 }
 
-const struct verb verb_noise_drop = {
-    KEYD__TYPE__NOISE_DROP, "NOISE_DROP", request_check_none, NULL, run_drop};
+const struct verb verb_noise_drop = {KEYD__TYPE__NOISE_DROP, VERB_NO_RECORD, NULL, NULL, run_drop};

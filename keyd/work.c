@@ -47,10 +47,11 @@ work_need(struct work *w, int domain, const char *name)
 int
 work_need_device(struct work *w, struct device **out)
 {
-	struct device *d = *out = &w->account->keyd->secrets->device;
+	struct device *d = &w->account->keyd->secrets->device;
 	struct buf plain = BUF_INIT;
 	int there;
 
+	*out = NULL;
 	if (!work_need(w, STORED__DOMAIN__DEVICE, "device"))
 		return 0;
 	if ((there = work_get(w, STORED__DOMAIN__DEVICE, "device", &plain)) == 1 &&
@@ -58,11 +59,10 @@ work_need_device(struct work *w, struct device **out)
 		there = -1;
 	buf_clear(&plain);
 	if (there == 1)
-		return 1;
-	sodium_memzero(d, sizeof(*d));
+		*out = d;
 	if (there == -1)
 		w->failed = kind_of(STORED__DOMAIN__DEVICE);
-	return -1;
+	return there == 1 ? 1 : -1;
 }
 
 int

@@ -23,7 +23,8 @@ void work_clear(struct work *w); /* drops what was not staged, unpins, wipes */
 /* --- load: may be run many times; nothing is read or changed but through these. --- */
 /* 1: it is there (also when it is known to be absent). 0: not yet. */
 int work_need(struct work *w, int domain, const char *name);
-/* The device record into secrets->device: 1 there, 0 not yet, -1 there is none. */
+/* The device record into secrets->device: 1 there, 0 not yet, -1 there is none; d = NULL but for 1.
+ */
 int work_need_device(struct work *w, struct device **d);
 /* Ask stored for what is unknown. 1: all is there, 0: not yet, -1: `failed` cannot be read; the
  * next request asks again. */
