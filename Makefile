@@ -272,13 +272,16 @@ format:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/ward \
-		$(DESTDIR)$(PREFIX)/share/doc/ward $(DESTDIR)$(PREFIX)/lib/systemd/system
+		$(DESTDIR)$(PREFIX)/share/doc/ward $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 755 $(BUILD)/ward $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(BUILD)/wardctl $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(BUILD)/keyd $(BUILD)/netd $(BUILD)/stored $(BUILD)/apid $(DESTDIR)$(PREFIX)/libexec/ward/
 	install -m 644 README.md LICENSE packaging/ward.conf $(DESTDIR)$(PREFIX)/share/doc/ward/
-	sed 's|@PREFIX@|$(PREFIX)|g' packaging/ward.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/ward.service
-	@for p in $(PAGES) $(BUILD)/ward-api.7; do \
+	install -m 644 packaging/ward.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/ward.conf
+	sed 's|@PREFIX@|$(PREFIX)|g' packaging/ward.service > $(BUILD)/ward.service
+	install -m 644 $(BUILD)/ward.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	@set -e; for p in $(PAGES) $(BUILD)/ward-api.7; do \
 		case $$p in *sim.1) continue ;; esac; s=$${p##*.}; \
 		install -D -m 644 $$p $(DESTDIR)$(PREFIX)/share/man/man$$s/$${p##*/}; done
 
