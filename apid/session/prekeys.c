@@ -14,6 +14,7 @@
 #include "apid/session/unit.h"
 #include "common/log.h"
 
+#define COUNT_TIMEOUT_MS 20000u /* a login waits for it */
 #define MAKE_DEADLINE_MS 60000u /* 812 key pairs are made in one go */
 #define RETRY_MAX_S      610
 #define REPLY_MAX        (256u * 1024)
@@ -321,7 +322,7 @@ prekeys_check(struct account *a, void (*fn)(struct account *))
 		struct node *n = iq_new("get", "encrypt");
 
 		node_add(n, node_new("count"));
-		p->iq = iq_request(a, n, IQ_TIMEOUT_MS, counted, p);
+		p->iq = iq_request(a, n, COUNT_TIMEOUT_MS, counted, p);
 	}
 }
 

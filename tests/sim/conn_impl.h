@@ -43,6 +43,7 @@ struct conn {
 	struct evbuffer *stream;  /* the client's bytes, message boundaries gone */
 	struct evbuffer *out;     /* frames of this turn of the loop */
 	struct evbuffer *joined;  /* a frame that waits for the next one (fault) */
+	int swap;                 /* and goes behind it */
 	struct event *flush, *timer;
 	struct noise noise;
 	struct crypt_stream rx, tx;

@@ -105,6 +105,8 @@ put_frame_faulty(struct conn *c, uint8_t *frame, size_t len, enum frame_fault fa
 		conn_put_message(c, WS_PING, "ward", 4);
 		break;
 	case FRAME_JOIN:
+	case FRAME_SWAP:
+		c->swap = fault == FRAME_SWAP;
 		evbuffer_add(c->joined, frame, len);
 		loop_after(REORDER_MS, unjoin_later, (void *)(uintptr_t)c->id, NULL);
 		return;
@@ -133,7 +135,10 @@ conn_send_raw(struct conn *c, const void *payload, size_t len, enum frame_fault 
 		frame[2] = (uint8_t)clen;
 		crypt_stream_seal(&c->tx, payload, len, frame + 3);
 		if (joined > 0) {
-			evbuffer_add(c->joined, frame, clen + 3);
+			if (c->swap)
+				evbuffer_prepend(c->joined, frame, clen + 3);
+			else
+				evbuffer_add(c->joined, frame, clen + 3);
 			unjoin(c);
 		} else {
 			put_frame_faulty(c, frame, clen + 3, fault);

@@ -173,20 +173,24 @@ cmd_raw_send(struct call *c)
 {
 	struct conn *k = call_conn(c);
 	const char *hex = call_str(c, "hex");
+	int64_t fill = call_int(c, "fill", 0, 16 * 1024 * 1024, 0);
 	uint8_t *bytes;
 	size_t len;
 
-	if (k == NULL)
+	if (k == NULL || c->error != NULL)
 		return NULL;
 	if (hex == NULL || (len = strlen(hex) / 2) > 16 * 1024 * 1024)
 		return call_failed(c, "hex: the frame's payload, flags byte first");
-	if ((bytes = malloc(len + 1)) == NULL)
+	if (len + (size_t)fill > 0xffffff - 16)
+		return call_failed(c, "hex, fill: a frame has no room for so much");
+	if ((bytes = malloc(len + (size_t)fill + 1)) == NULL)
 		fatal("raw frame");
 	if (crypt_unhex(hex, bytes, len) != 0) {
 		free(bytes);
 		return call_failed(c, "hex: an even number of hex digits");
 	}
-	conn_send_raw(k, bytes, len, FRAME_FINE);
+	memset(bytes + len, 'x', (size_t)fill);
+	conn_send_raw(k, bytes, len + (size_t)fill, FRAME_FINE);
 	free(bytes);
 	return json_object();
 }

@@ -42,6 +42,7 @@ static const struct {
     {"frame_ping", ACT_FRAME, FRAME_PING},
     {"frame_compress", ACT_FRAME, FRAME_COMPRESS},
     {"frame_cut", ACT_FRAME, FRAME_CUT},
+    {"frame_swap", ACT_FRAME, FRAME_SWAP},
 };
 
 struct fault {

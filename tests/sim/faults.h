@@ -18,6 +18,7 @@ enum frame_fault {
 	FRAME_JOIN,     /* in one WebSocket message with the next frame */
 	FRAME_PING,     /* a WebSocket ping goes before it */
 	FRAME_COMPRESS, /* the stanza is compressed */
+	FRAME_SWAP,     /* sent behind the next frame */
 	FRAME_CUT,      /* the stanza's last byte is missing, under a good tag */
 };
 
