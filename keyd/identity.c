@@ -96,10 +96,9 @@ next_generation(const struct device *d)
 static void
 load_device_create(struct request *r)
 {
-	char name[VAULT_NAME_MAX + 1];
 
-	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY,
-	    work_name(name, next_generation(r->device), "1"));
+	r->work.generation = next_generation(r->device);
+	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY, work_name(&r->work, "1"));
 }
 
 /* The private half goes into a record of its own, in libsignal's form. */
@@ -110,7 +109,6 @@ make_signed_prekey(struct request *r, struct device *d)
 	ec_key_pair *pair = NULL;
 	session_signed_pre_key *key = NULL;
 	signal_buffer *pub = NULL, *record = NULL;
-	char name[VAULT_NAME_MAX + 1];
 	uint8_t *bytes;
 
 	d->skey_id = 1;
@@ -126,9 +124,8 @@ make_signed_prekey(struct request *r, struct device *d)
 		&key, d->skey_id, (uint64_t)clock_wall_ms(), pair, d->skey_sig, 64) != 0 ||
 	    session_signed_pre_key_serialize(&record, key) != 0)
 		fatalx("libsignal makes no signed prekey");
-	work_put(&r->work, STORED__DOMAIN__SIGNED_PREKEY,
-	    work_name(name, d->generation, "%u", d->skey_id), signal_buffer_data(record),
-	    signal_buffer_len(record));
+	work_put(&r->work, STORED__DOMAIN__SIGNED_PREKEY, work_name(&r->work, "%u", d->skey_id),
+	    signal_buffer_data(record), signal_buffer_len(record));
 	signal_buffer_free(pub);
 	signal_buffer_bzero_free(record);
 	SIGNAL_UNREF(key);
@@ -368,26 +365,22 @@ check_pair_success(const ProtobufCMessage *pb)
 
 /* The Signal address name of device 0 of that user: page 04, 3.1. */
 static const char *
-primary_name(char *name, uint32_t generation, const char *jid)
+primary_name(struct work *w, const char *jid)
 {
 	struct jid j;
 
 	(void)jid_parse(jid, &j); /* checked */
-	return work_name(name, generation, "%s%s:0", j.user, jid_on(&j, JID_LID) ? "_1" : "");
+	return work_name(w, "%s%s:0", j.user, jid_on(&j, JID_LID) ? "_1" : "");
 }
 
 static void
 load_pair_success(struct request *r)
 {
 	const Keyd__PairSuccess *q = (const Keyd__PairSuccess *)r->pb;
-	char name[VAULT_NAME_MAX + 1];
-	const struct device *d = r->device;
 
-	(void)work_need(
-	    &r->work, STORED__DOMAIN__IDENTITY, primary_name(name, d->generation, q->jid));
+	(void)work_need(&r->work, STORED__DOMAIN__IDENTITY, primary_name(&r->work, q->jid));
 	if (q->lid != NULL)
-		(void)work_need(
-		    &r->work, STORED__DOMAIN__IDENTITY, primary_name(name, d->generation, q->lid));
+		(void)work_need(&r->work, STORED__DOMAIN__IDENTITY, primary_name(&r->work, q->lid));
 }
 
 /* Record the link: who we are, and that the phone's messages must come from the key that signed us.
@@ -396,7 +389,6 @@ static void
 put_link(struct request *r, const Keyd__PairSuccess *q, const struct adv_link *l)
 {
 	struct device *d = r->device;
-	char name[VAULT_NAME_MAX + 1];
 	struct jid j;
 
 	d->linked = 1;
@@ -406,11 +398,11 @@ put_link(struct request *r, const Keyd__PairSuccess *q, const struct adv_link *l
 	if (q->lid != NULL) {
 		(void)jid_parse(q->lid, &j);
 		jid_format(&j, d->lid);
-		work_put(&r->work, STORED__DOMAIN__IDENTITY,
-		    primary_name(name, d->generation, q->lid), l->account_key, 32);
+		work_put(&r->work, STORED__DOMAIN__IDENTITY, primary_name(&r->work, q->lid),
+		    l->account_key, 32);
 	}
-	work_put(&r->work, STORED__DOMAIN__IDENTITY, primary_name(name, d->generation, q->jid),
-	    l->account_key, 32);
+	work_put(
+	    &r->work, STORED__DOMAIN__IDENTITY, primary_name(&r->work, q->jid), l->account_key, 32);
 	memcpy(d->account_key, l->account_key, 32);
 	d->key_index = l->key_index;
 	memcpy(d->device_identity, l->complete.data, l->complete.len);

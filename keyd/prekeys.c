@@ -29,19 +29,12 @@ after(uint32_t id)
 	return id >= ID_MAX ? 1 : id + 1;
 }
 
-static const char *
-mark_name(char *name, uint32_t generation)
-{
-	return work_name(name, generation, "prekeys");
-}
-
 /* 0, or -1: the record cannot be read. */
 static int
-marks_get(struct work *w, uint32_t generation, struct watermarks *m)
+marks_get(struct work *w, struct watermarks *m)
 {
-	char name[VAULT_NAME_MAX + 1];
 	struct buf b = BUF_INIT;
-	int there = work_get(w, STORED__DOMAIN__KEYSTATE, mark_name(name, generation), &b);
+	int there = work_get(w, STORED__DOMAIN__KEYSTATE, work_name(w, "prekeys"), &b);
 
 	m->next = m->first = 1;
 	if (there == 1 && b.len == 9 && b.data[0] == 1) {
@@ -56,16 +49,15 @@ marks_get(struct work *w, uint32_t generation, struct watermarks *m)
 }
 
 static void
-marks_put(struct work *w, uint32_t generation, const struct watermarks *m)
+marks_put(struct work *w, const struct watermarks *m)
 {
-	char name[VAULT_NAME_MAX + 1];
 	struct buf b = BUF_INIT;
 
 	buf_put_u8(&b, 1);
 	buf_put_be32(&b, m->next);
 	if (buf_put_be32(&b, m->first) == -1)
 		fatalx("out of memory");
-	work_put(w, STORED__DOMAIN__KEYSTATE, mark_name(name, generation), b.data, b.len);
+	work_put(w, STORED__DOMAIN__KEYSTATE, work_name(w, "prekeys"), b.data, b.len);
 	buf_clear(&b);
 }
 
@@ -87,18 +79,15 @@ static void
 load_make(struct request *r)
 {
 	const Keyd__PrekeysMake *q = (const Keyd__PrekeysMake *)r->pb;
-	char name[VAULT_NAME_MAX + 1];
 	struct watermarks m;
-	const struct device *d = r->device;
 	uint32_t i, id;
 
-	if (!work_need(&r->work, STORED__DOMAIN__KEYSTATE, mark_name(name, d->generation)) ||
-	    marks_get(&r->work, d->generation, &m) == -1)
+	if (!work_need(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "prekeys")) ||
+	    marks_get(&r->work, &m) == -1)
 		return;
 	/* the new ones too: after 2^24 ids one of them may still be there */
 	for (i = 0, id = m.first; i < q->count; i++, id = after(id))
-		(void)work_need(
-		    &r->work, STORED__DOMAIN__PREKEY, work_name(name, d->generation, "%u", id));
+		(void)work_need(&r->work, STORED__DOMAIN__PREKEY, work_name(&r->work, "%u", id));
 }
 
 static void
@@ -114,7 +103,7 @@ public_half(const session_pre_key *k, uint8_t pub[32])
 }
 
 static void
-make_key(struct work *w, const char *name, uint32_t id, int uploaded, uint8_t pub[32])
+make_key(struct work *w, uint32_t id, int uploaded, uint8_t pub[32])
 {
 	ec_key_pair *pair = NULL;
 	session_pre_key *k = NULL;
@@ -124,7 +113,7 @@ make_key(struct work *w, const char *name, uint32_t id, int uploaded, uint8_t pu
 	    session_pre_key_create(&k, id, pair) != 0 || session_pre_key_serialize(&record, k) != 0)
 		fatalx("libsignal makes no prekey");
 	public_half(k, pub);
-	work_put_prekey(w, name, signal_buffer_data(record), signal_buffer_len(record), uploaded);
+	work_put_prekey(w, id, signal_buffer_data(record), signal_buffer_len(record), uploaded);
 	signal_buffer_bzero_free(record);
 	SIGNAL_UNREF(k);
 	SIGNAL_UNREF(pair);
@@ -133,17 +122,17 @@ make_key(struct work *w, const char *name, uint32_t id, int uploaded, uint8_t pu
 
 /* One that was made earlier and never offered. 0, or -1: it is not there or not one. */
 static int
-offer_old(struct work *w, const char *name, int uploaded, uint8_t pub[32])
+offer_old(struct work *w, uint32_t id, int uploaded, uint8_t pub[32])
 {
 	struct buf b = BUF_INIT;
 	session_pre_key *k = NULL;
 	int ok = -1;
 
-	if (work_get(w, STORED__DOMAIN__PREKEY, name, &b) == 1 &&
+	if (work_get(w, STORED__DOMAIN__PREKEY, work_name(w, "%u", id), &b) == 1 &&
 	    session_pre_key_deserialize(&k, b.data, b.len, provider_context()) == 0) {
 		public_half(k, pub);
 		if (uploaded)
-			work_put_prekey(w, name, b.data, b.len, 1);
+			work_put_prekey(w, id, b.data, b.len, 1);
 		ok = 0;
 	}
 	SIGNAL_UNREF(k);
@@ -159,13 +148,12 @@ run_make(struct request *r)
 	Keyd__SignedPrekey skey;
 	Keyd__Prekey keys[COUNT_MAX], *list[COUNT_MAX];
 	uint8_t pubs[COUNT_MAX][32];
-	char name[VAULT_NAME_MAX + 1];
 	int retry = q->has_retry && q->retry;
 	struct device *d = r->device;
 	struct watermarks m;
 	uint32_t i;
 
-	if (marks_get(&r->work, d->generation, &m) == -1) {
+	if (marks_get(&r->work, &m) == -1) {
 		request_error(r, "store", "the key state record could not be read");
 		return;
 	}
@@ -174,14 +162,13 @@ run_make(struct request *r)
 		keys[i].id = m.first;
 		keys[i].pub = pb_bytes(pubs[i], 32);
 		list[i] = &keys[i];
-		work_name(name, d->generation, "%u", m.first);
-		if (m.first == m.next || offer_old(&r->work, name, retry, pubs[i]) == -1)
-			make_key(&r->work, name, m.first, retry, pubs[i]);
+		if (m.first == m.next || offer_old(&r->work, m.first, retry, pubs[i]) == -1)
+			make_key(&r->work, m.first, retry, pubs[i]);
 		if (m.first == m.next)
 			m.next = after(m.next);
 		m.first = after(m.first);
 	}
-	marks_put(&r->work, d->generation, &m);
+	marks_put(&r->work, &m);
 	if (request_stage(r, q->unit, &a.stages) == -1)
 		return;
 	a.registration_id = d->registration_id;
@@ -216,13 +203,11 @@ static void
 load_uploaded(struct request *r)
 {
 	const Keyd__PrekeysUploaded *q = (const Keyd__PrekeysUploaded *)r->pb;
-	char name[VAULT_NAME_MAX + 1];
-	const struct device *d = r->device;
 	size_t i;
 
 	for (i = 0; i < q->n_ids; i++)
-		(void)work_need(&r->work, STORED__DOMAIN__PREKEY,
-		    work_name(name, d->generation, "%u", q->ids[i]));
+		(void)work_need(
+		    &r->work, STORED__DOMAIN__PREKEY, work_name(&r->work, "%u", q->ids[i]));
 }
 
 static void
@@ -230,15 +215,14 @@ run_uploaded(struct request *r)
 {
 	const Keyd__PrekeysUploaded *q = (const Keyd__PrekeysUploaded *)r->pb;
 	Keyd__Staged a = KEYD__STAGED__INIT;
-	char name[VAULT_NAME_MAX + 1];
 	struct buf b = BUF_INIT;
 	size_t i;
 
 	for (i = 0; i < q->n_ids; i++) {
-		work_name(name, r->device->generation, "%u", q->ids[i]);
 		/* one that was used meanwhile must not come back */
-		if (work_get(&r->work, STORED__DOMAIN__PREKEY, name, &b) == 1)
-			work_put_prekey(&r->work, name, b.data, b.len, 1);
+		if (work_get(&r->work, STORED__DOMAIN__PREKEY, work_name(&r->work, "%u", q->ids[i]),
+			&b) == 1)
+			work_put_prekey(&r->work, q->ids[i], b.data, b.len, 1);
 		buf_reset(&b);
 	}
 	buf_clear(&b);

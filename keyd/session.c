@@ -43,18 +43,10 @@ address_ok(const Keyd__Address *a)
 	return 1;
 }
 
-static const char *
-record_name(char *buf, uint32_t generation, const Keyd__Address *a)
-{
-	return work_name(buf, generation, "%s:%u", a->name, a->device);
-}
-
 static void
-need(struct request *r, int domain, uint32_t generation, const Keyd__Address *a)
+need(struct request *r, int domain, const Keyd__Address *a)
 {
-	char name[VAULT_NAME_MAX + 1];
-
-	(void)work_need(&r->work, domain, record_name(name, generation, a));
+	(void)work_need(&r->work, domain, work_address(&r->work, a->name, (int32_t)a->device));
 }
 
 static signal_protocol_address
@@ -83,11 +75,10 @@ static void
 load_sessions(struct request *r)
 {
 	const Keyd__Sessions *q = (const Keyd__Sessions *)r->pb;
-	const struct device *d = r->device;
 	size_t i;
 
 	for (i = 0; i < q->n_addresses; i++)
-		need(r, STORED__DOMAIN__SESSION, d->generation, q->addresses[i]);
+		need(r, STORED__DOMAIN__SESSION, q->addresses[i]);
 }
 
 static void
@@ -102,9 +93,8 @@ run_sessions(struct request *r)
 	signal_store_begin(&r->work, r->device);
 	for (i = 0; i < q->n_addresses; i++) {
 		address = signal_address(q->addresses[i]);
-		has[i] = signal_protocol_session_contains_session(signal_store(), &address) == 1;
+		has[i] = signal_protocol_session_contains_session(signal_store, &address) == 1;
 	}
-	signal_store_end();
 	a.has = has;
 	a.n_has = q->n_addresses;
 	request_reply(r, KEYD__TYPE__SESSIONS_REPLY, &a.base);
@@ -157,16 +147,15 @@ load_encrypt(struct request *r)
 {
 	const Keyd__Encrypt *q = (const Keyd__Encrypt *)r->pb;
 	Keyd__Address primary = KEYD__ADDRESS__INIT;
-	const struct device *d = r->device;
 	size_t i;
 
 	for (i = 0; i < q->n_items; i++) {
-		need(r, STORED__DOMAIN__SESSION, d->generation, q->items[i]->address);
+		need(r, STORED__DOMAIN__SESSION, q->items[i]->address);
 		if (q->items[i]->bundle == NULL)
 			continue;
-		need(r, STORED__DOMAIN__IDENTITY, d->generation, q->items[i]->address);
+		need(r, STORED__DOMAIN__IDENTITY, q->items[i]->address);
 		primary.name = q->items[i]->address->name;
-		need(r, STORED__DOMAIN__IDENTITY, d->generation, &primary);
+		need(r, STORED__DOMAIN__IDENTITY, &primary);
 	}
 }
 
@@ -175,17 +164,14 @@ static int
 device_identity_ok(struct request *r, const Keyd__EncryptItem *item)
 {
 	const Keyd__Bundle *b = item->bundle;
-	Keyd__Address primary = KEYD__ADDRESS__INIT;
-	char name[VAULT_NAME_MAX + 1];
 	struct buf account = BUF_INIT;
 	enum adv_check c;
 	int there;
 
 	if (!b->has_device_identity || item->address->device == 0)
 		return 1;
-	primary.name = item->address->name;
 	there = work_get(&r->work, STORED__DOMAIN__IDENTITY,
-	    record_name(name, r->device->generation, &primary), &account);
+	    work_address(&r->work, item->address->name, 0), &account);
 	c = adv_check_device(b->device_identity.data, b->device_identity.len, b->identity.data,
 	    there == 1 && account.len == 32 ? account.data : NULL);
 	buf_clear(&account);
@@ -220,8 +206,7 @@ build_session(const signal_protocol_address *address, const Keyd__Bundle *b)
 	    (ok = session_pre_key_bundle_create(&bundle, b->registration_id, address->device_id,
 		 b->prekey != NULL ? b->prekey->id : 0, key, b->signed_prekey->id, skey,
 		 b->signed_prekey->signature.data, 64, identity)) == 0 &&
-	    (ok = session_builder_create(&builder, signal_store(), address, provider_context())) ==
-		0)
+	    (ok = session_builder_create(&builder, signal_store, address, provider_context())) == 0)
 		ok = session_builder_process_pre_key_bundle(builder, bundle);
 	session_builder_free(builder);
 	SIGNAL_UNREF(bundle);
@@ -245,11 +230,10 @@ encrypt_item(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBi
 		if (!device_identity_ok(r, item) || build_session(&address, item->bundle) != 0)
 			return KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE;
 		counters[COUNT_SESSIONS_BUILT]++;
-	} else if (signal_protocol_session_contains_session(signal_store(), &address) != 1)
+	} else if (signal_protocol_session_contains_session(signal_store, &address) != 1)
 		return KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION; /* trap 1: the library would not
 								     say so */
-	if ((ok = session_cipher_create(&cipher, signal_store(), &address, provider_context())) ==
-	    0)
+	if ((ok = session_cipher_create(&cipher, signal_store, &address, provider_context())) == 0)
 		ok = session_cipher_encrypt(cipher, plain->data, plain->len, out);
 	session_cipher_free(cipher);
 	return ok == 0 ? KEYD__ENCRYPT_RESULT__OUTCOME__DONE
@@ -290,7 +274,6 @@ run_encrypt(struct request *r)
 	Keyd__EncryptReply a = KEYD__ENCRYPT_REPLY__INIT;
 	Keyd__EncryptResult *list[ADDRESSES_MAX];
 	struct encrypted *done;
-	int broken = 0;
 	size_t i;
 
 	if ((done = calloc(q->n_items + 1, sizeof(*done))) == NULL)
@@ -299,12 +282,10 @@ run_encrypt(struct request *r)
 	for (i = 0; i < q->n_items; i++) {
 		encrypt_one(r, q->items[i], &q->plaintexts[q->items[i]->plaintext], &done[i]);
 		list[i] = &done[i].result;
-		broken |= signal_store_broken();
 	}
-	signal_store_end();
 	a.results = list;
 	a.n_results = q->n_items;
-	if (broken)
+	if (signal_now.broken)
 		request_error(r, "store", "a record could not be read");
 	else if (request_stage(r, q->unit, &a.stages) == 0)
 		request_reply(r, KEYD__TYPE__ENCRYPT_REPLY, &a.base);
@@ -334,18 +315,17 @@ check_decrypt(const ProtobufCMessage *pb)
 
 /* A prekey message names the keys that it was made for; one that does not parse needs none. */
 static void
-need_prekeys(struct request *r, uint32_t generation, const ProtobufCBinaryData *c)
+need_prekeys(struct request *r, const ProtobufCBinaryData *c)
 {
 	pre_key_signal_message *m = NULL;
-	char name[VAULT_NAME_MAX + 1];
 
 	if (pre_key_signal_message_deserialize(&m, c->data, c->len, provider_context()) != 0)
 		return;
 	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY,
-	    work_name(name, generation, "%u", pre_key_signal_message_get_signed_pre_key_id(m)));
+	    work_name(&r->work, "%u", pre_key_signal_message_get_signed_pre_key_id(m)));
 	if (pre_key_signal_message_has_pre_key_id(m))
 		(void)work_need(&r->work, STORED__DOMAIN__PREKEY,
-		    work_name(name, generation, "%u", pre_key_signal_message_get_pre_key_id(m)));
+		    work_name(&r->work, "%u", pre_key_signal_message_get_pre_key_id(m)));
 	SIGNAL_UNREF(m);
 }
 
@@ -353,15 +333,14 @@ static void
 load_decrypt(struct request *r)
 {
 	const Keyd__Decrypt *q = (const Keyd__Decrypt *)r->pb;
-	const struct device *d = r->device;
 	size_t i;
 
 	for (i = 0; i < q->n_items; i++) {
-		need(r, STORED__DOMAIN__SESSION, d->generation, q->items[i]->address);
+		need(r, STORED__DOMAIN__SESSION, q->items[i]->address);
 		if (q->items[i]->kind != KEYD__DECRYPT_ITEM__KIND__PKMSG)
 			continue;
-		need(r, STORED__DOMAIN__IDENTITY, d->generation, q->items[i]->address);
-		need_prekeys(r, d->generation, &q->items[i]->ciphertext);
+		need(r, STORED__DOMAIN__IDENTITY, q->items[i]->address);
+		need_prekeys(r, &q->items[i]->ciphertext);
 	}
 }
 
@@ -427,11 +406,10 @@ decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *
 {
 	signal_protocol_address address = signal_address(item->address);
 	session_cipher *cipher = NULL;
-	char name[VAULT_NAME_MAX + 1];
 
 	signal_store_item();
 	keyd__decrypt_result__init(&d->result);
-	if (session_cipher_create(&cipher, signal_store(), &address, provider_context()) == 0)
+	if (session_cipher_create(&cipher, signal_store, &address, provider_context()) == 0)
 		d->result.outcome = decrypt_with(cipher, item, &d->plain);
 	else
 		d->result.outcome = KEYD__DECRYPT_RESULT__OUTCOME__FAILED;
@@ -446,7 +424,7 @@ decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *
 		}
 		/* "you have it" must not outlive a unit that fails: the message would be lost */
 		work_rest_on(&r->work, STORED__DOMAIN__SESSION,
-		    record_name(name, r->device->generation, item->address));
+		    work_address(&r->work, item->address->name, (int32_t)item->address->device));
 		work_keep(&r->work);
 		counters[COUNT_DECRYPT_DUPLICATE]++;
 		return;
@@ -455,8 +433,7 @@ decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *
 	counters[COUNT_DECRYPTED]++;
 	d->result.has_plaintext = 1;
 	d->result.plaintext = pb_bytes(signal_buffer_data(d->plain), signal_buffer_len(d->plain));
-	d->result.has_identity_changed = d->result.identity_changed =
-	    signal_store_identity_changed();
+	d->result.has_identity_changed = d->result.identity_changed = signal_now.changed;
 	if (d->result.identity_changed)
 		counters[COUNT_IDENTITY_CHANGED]++;
 }
@@ -468,7 +445,6 @@ run_decrypt(struct request *r)
 	Keyd__DecryptReply a = KEYD__DECRYPT_REPLY__INIT;
 	Keyd__DecryptResult *list[DECRYPT_MAX];
 	struct decrypted done[DECRYPT_MAX];
-	int broken = 0;
 	size_t i;
 
 	memset(done, 0, sizeof(done));
@@ -476,12 +452,10 @@ run_decrypt(struct request *r)
 	for (i = 0; i < q->n_items; i++) {
 		decrypt_one(r, q->items[i], &done[i]);
 		list[i] = &done[i].result;
-		broken |= signal_store_broken();
 	}
-	signal_store_end();
 	a.results = list;
 	a.n_results = q->n_items;
-	if (broken)
+	if (signal_now.broken)
 		request_error(r, "store", "a record could not be read");
 	else if (request_stage(r, q->unit, &a.stages) == 0)
 		request_reply(r, KEYD__TYPE__DECRYPT_REPLY, &a.base);

@@ -13,20 +13,14 @@
 #define BROKEN   (-10001)
 #define TOO_LONG (-10002)
 
-static signal_protocol_store_context *store;
+signal_protocol_store_context *signal_store;
+struct signal_now signal_now;
 
-/* One request at a time. */
-static struct {
-	struct work *work;
-	const struct device *device;
-	int broken, changed;
-} now;
-
+/* The text of an address ends with NUL: it is that of a request. */
 static const char *
-address_name(char *buf, const signal_protocol_address *a)
+address_name(const signal_protocol_address *a)
 {
-	return work_name(
-	    buf, now.device->generation, "%.*s:%d", (int)a->name_len, a->name, a->device_id);
+	return work_address(signal_now.work, a->name, a->device_id);
 }
 
 /* A copy of a record for the library, which frees it: 1 there, 0 absent, -1 unreadable. */
@@ -34,7 +28,7 @@ static int
 get(int domain, const char *name, signal_buffer **out)
 {
 	struct buf b = BUF_INIT;
-	int there = work_get(now.work, domain, name, &b);
+	int there = work_get(signal_now.work, domain, name, &b);
 
 	*out = NULL;
 	if (there == 1 && (*out = signal_buffer_create(b.data, b.len)) == NULL)
@@ -49,11 +43,10 @@ static int
 load_session(signal_buffer **record, signal_buffer **user_record,
     const signal_protocol_address *address, void *user)
 {
-	char name[VAULT_NAME_MAX + 1];
 
 	/* A session that does not open counts as none: an error would shut out that peer for ever,
 	 * while his next prekey message mends it (store contract 0). */
-	return get(STORED__DOMAIN__SESSION, address_name(name, address), record) == 1;
+	return get(STORED__DOMAIN__SESSION, address_name(address), record) == 1;
 }
 
 static int
@@ -92,7 +85,7 @@ put_trimmed(const char *name, const uint8_t *data, size_t len)
 		ok = TOO_LONG;
 	}
 	if (ok == 0)
-		work_put(now.work, STORED__DOMAIN__SESSION, name, signal_buffer_data(b),
+		work_put(signal_now.work, STORED__DOMAIN__SESSION, name, signal_buffer_data(b),
 		    signal_buffer_len(b));
 	signal_buffer_bzero_free(b);
 	SIGNAL_UNREF(record);
@@ -103,14 +96,13 @@ static int
 store_session(const signal_protocol_address *address, uint8_t *record, size_t len,
     uint8_t *user_record, size_t user_len, void *user)
 {
-	char name[VAULT_NAME_MAX + 1];
 	int ok = 0;
 
-	address_name(name, address);
 	if (len <= VAULT_PLAIN_MAX)
-		work_put(now.work, STORED__DOMAIN__SESSION, name, record, len);
+		work_put(
+		    signal_now.work, STORED__DOMAIN__SESSION, address_name(address), record, len);
 	else
-		ok = put_trimmed(name, record, len);
+		ok = put_trimmed(address_name(address), record, len);
 	sodium_memzero(record, len); /* the library frees it as it is */
 	return ok;
 }
@@ -120,10 +112,9 @@ store_session(const signal_protocol_address *address, uint8_t *record, size_t le
 static int
 load_key(int domain, signal_buffer **record, uint32_t id)
 {
-	char name[VAULT_NAME_MAX + 1];
-	int there = get(domain, work_name(name, now.device->generation, "%u", id), record);
+	int there = get(domain, work_name(signal_now.work, "%u", id), record);
 
-	now.broken |= there == -1;
+	signal_now.broken |= there == -1;
 	return there == 1 ? 0 : there == 0 ? SG_ERR_INVALID_KEY_ID : BROKEN;
 }
 
@@ -136,10 +127,8 @@ load_pre_key(signal_buffer **record, uint32_t id, void *user)
 static int
 remove_pre_key(uint32_t id, void *user)
 {
-	char name[VAULT_NAME_MAX + 1];
 
-	work_delete(
-	    now.work, STORED__DOMAIN__PREKEY, work_name(name, now.device->generation, "%u", id));
+	work_delete(signal_now.work, STORED__DOMAIN__PREKEY, work_name(signal_now.work, "%u", id));
 	counters[COUNT_PREKEYS_USED]++;
 	return 0;
 }
@@ -157,34 +146,34 @@ own_identity(signal_buffer **pub, signal_buffer **priv, void *user)
 {
 	uint8_t typed[33] = {5};
 
-	memcpy(typed + 1, now.device->identity_pub, 32);
+	memcpy(typed + 1, signal_now.device->identity_pub, 32);
 	*pub = signal_buffer_create(typed, sizeof(typed));
-	*priv = signal_buffer_create(now.device->identity_priv, 32);
+	*priv = signal_buffer_create(signal_now.device->identity_priv, 32);
 	return *pub == NULL || *priv == NULL ? SG_ERR_NOMEM : 0;
 }
 
 static int
 own_registration_id(void *user, uint32_t *id)
 {
-	*id = now.device->registration_id;
+	*id = signal_now.device->registration_id;
 	return 0;
 }
 
 static int
 save_identity(const signal_protocol_address *address, uint8_t *key, size_t len, void *user)
 {
-	char name[VAULT_NAME_MAX + 1];
 	struct buf b = BUF_INIT;
 	int there;
 
 	if (key == NULL || len != 33)
 		return SG_ERR_INVAL;
-	there = work_get(now.work, STORED__DOMAIN__IDENTITY, address_name(name, address), &b);
+	there = work_get(signal_now.work, STORED__DOMAIN__IDENTITY, address_name(address), &b);
 	if (there == -1)
-		now.broken = 1;
+		signal_now.broken = 1;
 	else if (there == 0 || b.len != 32 || memcmp(b.data, key + 1, 32) != 0) {
-		now.changed = there == 1;
-		work_put(now.work, STORED__DOMAIN__IDENTITY, name, key + 1, 32);
+		signal_now.changed = there == 1;
+		work_put(
+		    signal_now.work, STORED__DOMAIN__IDENTITY, address_name(address), key + 1, 32);
 	}
 	buf_clear(&b);
 	return there == -1 ? BROKEN : 0;
@@ -216,49 +205,24 @@ signal_store_warm_up(void)
 	    .save_identity = save_identity,
 	    .is_trusted_identity = is_trusted};
 
-	if (signal_protocol_store_context_create(&store, provider_context()) != 0 ||
-	    signal_protocol_store_context_set_session_store(store, &sessions) != 0 ||
-	    signal_protocol_store_context_set_pre_key_store(store, &pre_keys) != 0 ||
-	    signal_protocol_store_context_set_signed_pre_key_store(store, &signed_pre_keys) != 0 ||
-	    signal_protocol_store_context_set_identity_key_store(store, &identities) != 0)
+	if (signal_protocol_store_context_create(&signal_store, provider_context()) != 0 ||
+	    signal_protocol_store_context_set_session_store(signal_store, &sessions) != 0 ||
+	    signal_protocol_store_context_set_pre_key_store(signal_store, &pre_keys) != 0 ||
+	    signal_protocol_store_context_set_signed_pre_key_store(
+		signal_store, &signed_pre_keys) != 0 ||
+	    signal_protocol_store_context_set_identity_key_store(signal_store, &identities) != 0)
 		fatalx("libsignal: no store context");
-}
-
-signal_protocol_store_context *
-signal_store(void)
-{
-	return store;
 }
 
 void
 signal_store_begin(struct work *w, const struct device *d)
 {
-	memset(&now, 0, sizeof(now));
-	now.work = w;
-	now.device = d;
-}
-
-void
-signal_store_end(void)
-{
-	memset(&now, 0, sizeof(now));
+	signal_now = (struct signal_now){.work = w, .device = d};
 }
 
 void
 signal_store_item(void)
 {
-	now.broken = now.changed = 0;
+	signal_now.changed = 0;
 	provider_mac_failed = 0;
-}
-
-int
-signal_store_broken(void)
-{
-	return now.broken;
-}
-
-int
-signal_store_identity_changed(void)
-{
-	return now.changed;
 }

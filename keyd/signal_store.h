@@ -9,14 +9,16 @@
 /* Once, after provider_warm_up. */
 void signal_store_warm_up(void);
 
-/* The store context. Bound to one request's work and device from signal_store_begin to _end. */
-signal_protocol_store_context *signal_store(void);
-void signal_store_begin(struct work *w, const struct device *d);
-void signal_store_end(void);
+extern signal_protocol_store_context *signal_store;
 
-/* Before each item: forget what the last one did. After it: */
-void signal_store_item(void);
-int signal_store_broken(void);           /* a record could not be read: the request must fail */
-int signal_store_identity_changed(void); /* another identity was stored for the address */
+/* What its callbacks work on, one request at a time. */
+extern struct signal_now {
+	struct work *work;
+	const struct device *device;
+	int broken;  /* a record could not be read: the request must fail */
+	int changed; /* another identity was stored for the address of this item */
+} signal_now;
+void signal_store_begin(struct work *w, const struct device *d);
+void signal_store_item(void); /* before each item */
 
 #endif

@@ -58,8 +58,10 @@ work_need_device(struct work *w, struct device **out)
 	    device_decode(d, plain.data, plain.len) == -1)
 		there = -1;
 	buf_clear(&plain);
-	if (there == 1)
+	if (there == 1) {
 		*out = d;
+		w->generation = d->generation;
+	}
 	if (there == -1)
 		w->failed = kind_of(STORED__DOMAIN__DEVICE);
 	return there == 1 ? 1 : -1;
@@ -137,9 +139,9 @@ work_put(struct work *w, int domain, const char *name, const void *data, size_t 
 }
 
 void
-work_put_prekey(struct work *w, const char *name, const void *data, size_t len, int uploaded)
+work_put_prekey(struct work *w, uint32_t id, const void *data, size_t len, int uploaded)
 {
-	change(w, STORED__DOMAIN__PREKEY, name, data, len)->uploaded = uploaded;
+	change(w, STORED__DOMAIN__PREKEY, work_name(w, "%u", id), data, len)->uploaded = uploaded;
 }
 
 void
@@ -217,14 +219,20 @@ work_stage(struct work *w, uint64_t unit, uint32_t *stages)
 }
 
 const char *
-work_name(char *buf, uint32_t generation, const char *fmt, ...)
+work_name(struct work *w, const char *fmt, ...)
 {
 	va_list ap;
-	int n = snprintf(buf, VAULT_NAME_MAX + 1, "%u/", generation);
+	int n = snprintf(w->name, sizeof(w->name), "%u/", w->generation);
 
 	va_start(ap, fmt);
 	/* never cut: an address name is at most 80 bytes, numbers at most 10 */
-	(void)vsnprintf(buf + n, (size_t)(VAULT_NAME_MAX + 1 - n), fmt, ap);
+	(void)vsnprintf(w->name + n, sizeof(w->name) - (size_t)n, fmt, ap);
 	va_end(ap);
-	return buf;
+	return w->name;
+}
+
+const char *
+work_address(struct work *w, const char *name, int32_t device)
+{
+	return work_name(w, "%s:%d", name, device);
 }

@@ -11,6 +11,8 @@
 
 struct work {
 	struct account *account;
+	uint32_t generation; /* of the device, by which names begin */
+	char name[VAULT_NAME_MAX + 1];
 	struct entry **pinned; /* all that was asked for, until the end */
 	size_t npinned, cap;
 	const char *failed;    /* a kind of record that cannot be read, or NULL */
@@ -23,7 +25,8 @@ void work_clear(struct work *w); /* drops what was not staged, unpins, wipes */
 /* --- load: may be run many times; nothing is read or changed but through these. --- */
 /* 1: it is there (also when it is known to be absent). 0: not yet. */
 int work_need(struct work *w, int domain, const char *name);
-/* The device record into secrets->device: 1 there, 0 not yet, -1 there is none; d = NULL but for 1.
+/* The device record into secrets->device, and `generation`: 1 there, 0 not yet, -1 there is none; d
+ * = NULL but for 1.
  */
 int work_need_device(struct work *w, struct device **d);
 /* Ask stored for what is unknown. 1: all is there, 0: not yet, -1: `failed` cannot be read; the
@@ -34,7 +37,7 @@ int work_fetch(struct work *w);
 int work_get(
     struct work *w, int domain, const char *name, struct buf *out); /* 1, 0 absent, -1 unreadable */
 void work_put(struct work *w, int domain, const char *name, const void *data, size_t len);
-void work_put_prekey(struct work *w, const char *name, const void *data, size_t len, int uploaded);
+void work_put_prekey(struct work *w, uint32_t id, const void *data, size_t len, int uploaded);
 void work_delete(struct work *w, int domain, const char *name);
 /* What is answered rests on this record: if a unit that wrote it is not finished, it is written
  * again as it is, so that this unit can only be committed after that one. */
@@ -49,8 +52,9 @@ void work_keep(struct work *w);
  */
 int work_stage(struct work *w, uint64_t unit, uint32_t *stages);
 
-/* "generation/rest" into buf (VAULT_NAME_MAX + 1 bytes); returns buf. */
-const char *work_name(char *buf, uint32_t generation, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+/* --- names of records: "generation/rest", in w->name until the next one. --- */
+const char *work_name(struct work *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* … of the session or identity of a Signal address; name: at most 80 bytes */
+const char *work_address(struct work *w, const char *name, int32_t device);
 
 #endif
