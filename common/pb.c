@@ -236,3 +236,13 @@ pb_pack(const ProtobufCMessage *m, size_t *len)
 	*len = protobuf_c_message_pack(m, out);
 	return out;
 }
+
+int
+pb_put(const ProtobufCMessage *m, struct buf *out)
+{
+	uint8_t *room = buf_reserve(out, protobuf_c_message_get_packed_size(m));
+
+	if (room != NULL)
+		(void)protobuf_c_message_pack(m, room);
+	return room == NULL ? -1 : 0;
+}

@@ -7,6 +7,8 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "common/buf.h"
+
 /* A bump arena with a budget. Everything unpacked from it dies, wiped, with it. */
 struct pb_arena;
 
@@ -26,6 +28,9 @@ void *pb_unpack(const ProtobufCMessageDescriptor *desc, const void *bytes, size_
 /* Pack to a fresh malloc'd buffer; *len is set. NULL when memory is out. Caller frees (wipe first
  * if secret). An empty message gives a non-NULL pointer and *len 0. */
 uint8_t *pb_pack(const ProtobufCMessage *m, size_t *len);
+
+/* The same, behind what a buffer has. 0 or -1. */
+int pb_put(const ProtobufCMessage *m, struct buf *out);
 
 /* protobuf-c's structs have no const fields, yet packing writes to none: a constant text for a
  * field. */
