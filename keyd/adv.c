@@ -1,6 +1,5 @@
 /* ADV, the signed device identity: our own at pairing, those of others in bundles (protocol page
  * 03, 2 and 4). */
-#include <stdlib.h>
 #include <string.h>
 
 #include <sodium.h>
@@ -60,17 +59,6 @@ hmac_matches(const Adv__ADVSignedDeviceIdentityHMAC *c, const uint8_t secret[32]
 	return same;
 }
 
-static int
-put_identity(const Adv__ADVSignedDeviceIdentity *si, struct buf *out)
-{
-	size_t len = 0;
-	uint8_t *packed = pb_pack(&si->base, &len);
-	int ok = packed == NULL ? -1 : buf_put(out, packed, len);
-
-	free(packed);
-	return ok;
-}
-
 /* Our own signature, and both forms of the result. */
 static enum adv_outcome
 make_link(const struct adv_self *self, Adv__ADVSignedDeviceIdentity *si, struct adv_link *out)
@@ -88,11 +76,10 @@ make_link(const struct adv_self *self, Adv__ADVSignedDeviceIdentity *si, struct 
 		return ADV_BAD_FORMAT;
 	memcpy(out->account_key, si->account_signature_key.data, 32);
 	si->has_device_signature = 1;
-	si->device_signature.data = sig;
-	si->device_signature.len = sizeof(sig);
-	ok = put_identity(si, &out->complete) == 0;
+	si->device_signature = pb_bytes(sig, sizeof(sig));
+	ok = pb_put(&si->base, &out->complete) == 0;
 	si->has_account_signature_key = 0;
-	return ok && put_identity(si, &out->answer) == 0 ? ADV_OK : ADV_BAD_FORMAT;
+	return ok && pb_put(&si->base, &out->answer) == 0 ? ADV_OK : ADV_BAD_FORMAT;
 }
 
 static enum adv_outcome

@@ -1,5 +1,4 @@
 /* The device of an account: making it, pairing it with a phone, telling its public facts. */
-#include <stdlib.h>
 #include <string.h>
 
 #include <signal/key_helper.h>
@@ -410,21 +409,11 @@ put_link(struct request *r, const Keyd__PairSuccess *q, const struct adv_link *l
 	put_device(r, d);
 }
 
-static Keyd__PairSuccessReply__Outcome
-outcome_of(enum adv_outcome o)
-{
-	switch (o) {
-	case ADV_OK:
-		return KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED;
-	case ADV_BAD_HMAC:
-		return KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_HMAC;
-	case ADV_BAD_SIGNATURE:
-		return KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_SIGNATURE;
-	case ADV_BAD_FORMAT:
-		break;
-	}
-	return KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT;
-}
+static const Keyd__PairSuccessReply__Outcome outcomes[] = {
+    [ADV_OK] = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED,
+    [ADV_BAD_FORMAT] = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT,
+    [ADV_BAD_HMAC] = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_HMAC,
+    [ADV_BAD_SIGNATURE] = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_SIGNATURE};
 
 static void
 run_pair_success(struct request *r)
@@ -437,8 +426,7 @@ run_pair_success(struct request *r)
 
 	self = (struct adv_self){
 	    r->device->adv_secret, r->device->identity_priv, r->device->identity_pub};
-	a.outcome =
-	    outcome_of(adv_open_container(&self, q->container.data, q->container.len, &link));
+	a.outcome = outcomes[adv_open_container(&self, q->container.data, q->container.len, &link)];
 	if (link.complete.len > DEVICE_IDENTITY_MAX)
 		a.outcome = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT;
 	if (a.outcome != KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED) {

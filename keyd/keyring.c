@@ -16,11 +16,13 @@
 
 static const uint8_t magic[4] = {'W', 'K', 'R', '1'};
 
-struct header {
-	uint8_t kind;
-	uint32_t ops, mem;
-	uint8_t salt[16];
-};
+/* Where things are in a header. */
+#define KIND  4
+#define OPS   5
+#define MEM   9
+#define SALT  13
+#define ZERO  29
+#define CHECK 30
 
 const char *
 keyring_parse(struct keyring_source *s, enum keyring_kind kind, const uint8_t *bytes, size_t len)
@@ -53,82 +55,64 @@ keyring_parse(struct keyring_source *s, enum keyring_kind kind, const uint8_t *b
 }
 
 static int
-header_put(const struct header *h, const uint8_t master[32], struct buf *out)
+header_ok(const uint8_t *h, size_t len)
 {
-	uint8_t check[32];
-	size_t from = out->len;
+	uint32_t ops, mem;
 
-	buf_put(out, magic, sizeof(magic));
-	buf_put_u8(out, h->kind);
-	buf_put_be32(out, h->ops);
-	buf_put_be32(out, h->mem);
-	buf_put(out, h->salt, sizeof(h->salt));
-	buf_put_u8(out, 0);
-	if (out->failed)
-		return -1;
-	crypto_generichash(check, sizeof(check), out->data + from, out->len - from, master, 32);
-	return buf_put(out, check, sizeof(check));
-}
-
-static int
-header_get(struct header *h, const uint8_t *bytes, size_t len)
-{
-	if (len != KEYRING_HEADER_LEN || memcmp(bytes, magic, sizeof(magic)) != 0 || bytes[29] != 0)
-		return -1;
-	h->kind = bytes[4];
-	h->ops = buf_be32(bytes + 5);
-	h->mem = buf_be32(bytes + 9);
-	memcpy(h->salt, bytes + 13, sizeof(h->salt));
-	if (h->kind == KEYRING_RAW)
+	if (len != KEYRING_HEADER_LEN || memcmp(h, magic, sizeof(magic)) != 0 || h[ZERO] != 0)
 		return 0;
-	if (h->kind != KEYRING_PASSPHRASE || h->ops < OPS_MIN || h->ops > OPS_MAX ||
-	    h->mem < MEM_MIN || h->mem > MEM_MAX)
-		return -1;
-	return 0;
+	ops = buf_be32(h + OPS);
+	mem = buf_be32(h + MEM);
+	return h[KIND] == KEYRING_RAW || (h[KIND] == KEYRING_PASSPHRASE && ops >= OPS_MIN &&
+					     ops <= OPS_MAX && mem >= MEM_MIN && mem <= MEM_MAX);
 }
 
+/* The master key by a header's parameters, and the header's check value by that. 0, or -1: no
+ * memory. */
 static int
-stretch(const struct keyring_source *s, const struct header *h, uint8_t master[32])
+stretch(
+    const struct keyring_source *s, const uint8_t *header, uint8_t master[32], uint8_t check[32])
 {
-	if (s->kind == KEYRING_RAW) {
+	if (s->kind == KEYRING_RAW)
 		memcpy(master, s->secret, 32);
-		return 0;
-	}
-	return crypto_pwhash(master, 32, (const char *)s->secret, s->len, h->salt, h->ops,
-	    (size_t)h->mem * 1024, crypto_pwhash_ALG_ARGON2ID13);
+	else if (crypto_pwhash(master, 32, (const char *)s->secret, s->len, header + SALT,
+		     buf_be32(header + OPS), (size_t)buf_be32(header + MEM) * 1024,
+		     crypto_pwhash_ALG_ARGON2ID13) == -1)
+		return -1;
+	return crypto_generichash(check, 32, header, CHECK, master, 32);
 }
 
 int
 keyring_new(const struct keyring_source *s, uint8_t master[32], struct buf *header)
 {
-	struct header h = {(uint8_t)s->kind, 0, 0, {0}};
+	uint8_t salt[16], *check;
 
-	if (s->kind == KEYRING_PASSPHRASE) {
-		h.ops = OPS_NEW;
-		h.mem = MEM_NEW;
-	}
-	randombytes_buf(h.salt, sizeof(h.salt));
-	return stretch(s, &h, master) == -1 ? -1 : header_put(&h, master, header);
+	randombytes_buf(salt, sizeof(salt));
+	buf_put(header, magic, sizeof(magic));
+	buf_put_u8(header, (uint8_t)s->kind);
+	buf_put_be32(header, s->kind == KEYRING_PASSPHRASE ? OPS_NEW : 0);
+	buf_put_be32(header, s->kind == KEYRING_PASSPHRASE ? MEM_NEW : 0);
+	buf_put(header, salt, sizeof(salt));
+	buf_put_u8(header, 0);
+	if ((check = buf_reserve(header, 32)) == NULL)
+		return -1;
+	return stretch(s, header->data, master, check);
 }
 
 const char *
 keyring_open(const struct keyring_source *s, const uint8_t *bytes, size_t len, uint8_t master[32])
 {
-	struct header h;
-	struct buf again = BUF_INIT;
+	uint8_t check[32];
 	const char *why = NULL;
 
-	if (header_get(&h, bytes, len) == -1)
+	if (!header_ok(bytes, len))
 		return "keyring";
-	if (h.kind != s->kind)
+	if (bytes[KIND] != s->kind)
 		return "wrong_master_key"; /* a passphrase where a key file was, or the reverse */
-	if (stretch(s, &h, master) == -1)
-		return "memory";
-	if (header_put(&h, master, &again) == -1)
+	if (stretch(s, bytes, master, check) == -1)
 		why = "memory";
-	else if (sodium_memcmp(again.data, bytes, KEYRING_HEADER_LEN) != 0)
+	else if (sodium_memcmp(check, bytes + CHECK, sizeof(check)) != 0)
 		why = "wrong_master_key";
-	buf_clear(&again);
 	if (why != NULL)
 		sodium_memzero(master, 32);
 	return why;

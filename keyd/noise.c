@@ -1,5 +1,6 @@
 /* The Noise XX handshake as the initiator, with the server's certificate chain (protocol page 01, 3
  * and 4). */
+#include <stdlib.h>
 #include <string.h>
 
 #include <sodium.h>
@@ -86,17 +87,6 @@ open_sealed(struct noise *s, const ProtobufCBinaryData *in, uint8_t *out)
 	return 0;
 }
 
-static int
-put_handshake(struct buf *out, const Wa6__HandshakeMessage *m)
-{
-	size_t len = 0;
-	uint8_t *packed = pb_pack(&m->base, &len);
-	int ok = packed == NULL ? -1 : buf_put(out, packed, len);
-
-	free(packed);
-	return ok;
-}
-
 int
 noise_begin(struct noise_hello *n, const uint8_t e_priv[32], struct buf *out)
 {
@@ -112,7 +102,7 @@ noise_begin(struct noise_hello *n, const uint8_t e_priv[32], struct buf *out)
 	hello.has_ephemeral = 1;
 	hello.ephemeral = pb_bytes(n->e_pub, 32);
 	m.client_hello = &hello;
-	return put_handshake(out, &m);
+	return pb_put(&m.base, out);
 }
 
 /* ---------------------------------------------------------------- certificates */
@@ -231,7 +221,7 @@ make_client_finish(
 		finish.static_ = pb_bytes(sealed_static, sizeof(sealed_static));
 		finish.payload = pb_bytes(sealed.data, sealed.len);
 		m.client_finish = &finish;
-		ok = put_handshake(out, &m);
+		ok = pb_put(&m.base, out);
 	}
 	buf_clear(&sealed);
 	return ok;

@@ -1,10 +1,8 @@
 /* One-time prekeys: making and offering them, and the note that the service has them (protocol page
  * 04, 2). */
-#include <stdlib.h>
 #include <string.h>
 
 #include <signal/session_pre_key.h>
-#include <sodium.h>
 
 #include "common/log.h"
 #include "common/pb.h"

@@ -7,7 +7,6 @@
 #include <signal/session_builder.h>
 #include <signal/session_cipher.h>
 #include <signal/session_pre_key.h>
-#include <sodium.h>
 
 #include "common/log.h"
 #include "common/pb.h"

@@ -1,6 +1,5 @@
 /* keyd's half of the channel to stored: unlocking, asking for records, staging writes. */
 #include <stdlib.h>
-#include <string.h>
 
 #include <sodium.h>
 
@@ -23,19 +22,26 @@
 
 /* ---------------------------------------------------------------- unlocking */
 
+/* stored gave no answer that helps: nothing can be opened. */
+static int
+refused(struct keyd *k, const struct reply *r, const char *what)
+{
+	if (r->ok)
+		return 0;
+	log_errx("stored does not %s: %s (%s)", what, r->code, r->text);
+	core_lock(k, "store");
+	return 1;
+}
+
 static void
 on_unlocked(const struct reply *r, void *arg)
 {
 	struct keyd *k = arg;
-	const Stored__UnlockReply *u;
+	const Stored__UnlockReply *u = (const Stored__UnlockReply *)r->pb;
 	size_t i;
 
-	if (!r->ok) {
-		log_errx("stored does not take the database keys: %s (%s)", r->code, r->text);
-		core_lock(k, "store");
+	if (refused(k, r, "take the database keys"))
 		return;
-	}
-	u = (const Stored__UnlockReply *)r->pb;
 	for (i = 0; i < u->n_accounts; i++)
 		if (!u->accounts[i]->ok)
 			log_warnx("stored could not open the database of account %s: %s",
@@ -80,12 +86,8 @@ on_keyring_kept(const struct reply *r, void *arg)
 {
 	struct keyd *k = arg;
 
-	if (r->ok) {
+	if (!refused(k, r, "keep the keyring header"))
 		send_keys(k);
-		return;
-	}
-	log_errx("stored cannot keep the keyring header: %s (%s)", r->code, r->text);
-	core_lock(k, "store");
 }
 
 /* The first start: a header for this key. Durable before anything is sealed under it. */
@@ -114,10 +116,9 @@ on_keyring(const struct reply *r, void *arg)
 	const Stored__Keyring *kr = (const Stored__Keyring *)r->pb;
 	const char *why;
 
-	if (!r->ok) {
-		log_errx("stored does not give the keyring header: %s (%s)", r->code, r->text);
-		core_lock(k, "store");
-	} else if (kr->header.len == 0)
+	if (refused(k, r, "give the keyring header"))
+		return; /* all secrets are wiped */
+	if (kr->header.len == 0)
 		make_keyring(k);
 	else if ((why = keyring_open(&k->secrets->source, kr->header.data, kr->header.len,
 		      k->secrets->master)) != NULL) {
