@@ -36,9 +36,12 @@ work_need(struct work *w, int domain, const char *name)
 	struct entry *e = vault_pin(w->account->keyd->vault, w->account->number, domain, name);
 
 	if (w->npinned == w->cap) {
+		struct entry **grown;
+
 		w->cap = w->cap == 0 ? 16 : w->cap * 2;
-		if ((w->pinned = realloc(w->pinned, w->cap * sizeof(struct entry *))) == NULL)
+		if ((grown = realloc(w->pinned, w->cap * sizeof(struct entry *))) == NULL)
 			fatalx("out of memory");
+		w->pinned = grown;
 	}
 	w->pinned[w->npinned++] = e;
 	return e->state == VAULT_HERE || e->state == VAULT_ABSENT;

@@ -33,7 +33,7 @@ on_stop(struct child *c)
 static struct store *
 make_store(struct child *c)
 {
-	const char *names[ACCOUNTS_MAX];
+	const char *names[ACCOUNTS_MAX] = {NULL};
 	struct store_options options;
 	struct store *s;
 	size_t i, n = config_account_count(c->config);

@@ -7,3 +7,5 @@
 #define STAILQ_FOREACH(v, h, f) for ((v) = (h)->stqh_first; (v); (v) = (v)->f.stqe_next)
 #define SLIST_FOREACH(v, h, f)  for ((v) = (h)->slh_first; (v); (v) = (v)->f.sle_next)
 #define LIST_FOREACH(v, h, f)   for ((v) = (h)->lh_first; (v); (v) = (v)->f.le_next)
+/* Of <jansson.h>, which it does not read either. */
+#define JSON_INTEGER_FORMAT "lld"

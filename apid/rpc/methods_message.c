@@ -110,7 +110,7 @@ void
 method_chat_mark_read(struct request *rq)
 {
 	const json_t *ids = json_object_get(rq->params, "message_ids");
-	const char *text[256]; /* the most that the table allows */
+	const char *text[256] = {NULL}; /* the most that the table allows */
 	size_t n = json_array_size(ids);
 
 	for (size_t i = 0; i < n; i++)
