@@ -146,20 +146,28 @@ do_open(struct store *s, struct consumer_op *op, const Stored__ConsumerOpen *rq)
 	return s->backend->consumer_put(s->service, &op->c);
 }
 
+/* The consumer is there, in op->c; else *st, and the op is refused if that is STORE_OK. */
+static int
+known(
+    struct store *s, struct consumer_op *op, uint32_t uid, const char *name, enum store_status *st)
+{
+	int found = 0;
+
+	*st = STORE_OK;
+	if (check_consumer_name(name) == NULL)
+		*st = s->backend->consumer_get(s->service, uid, name, &op->c, &found);
+	if (*st == STORE_OK && !found)
+		refuse(op, "not_found", "no such consumer");
+	return found;
+}
+
 static enum store_status
 do_ack(struct store *s, struct consumer_op *op, const Stored__ConsumerAck *rq)
 {
-	int found = 0;
-	enum store_status st = STORE_OK;
+	enum store_status st;
 
-	if (check_consumer_name(rq->name) == NULL)
-		st = s->backend->consumer_get(s->service, rq->uid, rq->name, &op->c, &found);
-	if (st != STORE_OK)
+	if (!known(s, op, rq->uid, rq->name, &st))
 		return st;
-	if (!found) {
-		refuse(op, "not_found", "no such consumer");
-		return STORE_OK;
-	}
 	if (rq->seq > s->last_seq) {
 		refuse(op, "bad_request", "the position is beyond the end of the log");
 		return STORE_OK;
@@ -173,17 +181,10 @@ do_ack(struct store *s, struct consumer_op *op, const Stored__ConsumerAck *rq)
 static enum store_status
 do_delete(struct store *s, struct consumer_op *op, const Stored__ConsumerDelete *rq)
 {
-	int found = 0;
-	enum store_status st = STORE_OK;
+	enum store_status st;
 
-	if (check_consumer_name(rq->name) == NULL)
-		st = s->backend->consumer_get(s->service, rq->uid, rq->name, &op->c, &found);
-	if (st != STORE_OK)
+	if (!known(s, op, rq->uid, rq->name, &st))
 		return st;
-	if (!found) {
-		refuse(op, "not_found", "no such consumer");
-		return STORE_OK;
-	}
 	return s->backend->consumer_delete(s->service, rq->uid, rq->name);
 }
 

@@ -96,6 +96,8 @@ void request_fail(struct request *rq, const struct api_error *e);
 /* The common case of request_fail; path may be NULL. */
 void request_error(
     struct request *rq, int code, const char *reason, const char *message, const char *path);
+/* What the engine said at the end of its call (fn of apid/service.h; arg is the request). */
+void request_engine_said(void *arg, const json_t *result, const struct api_error *err);
 /* stored refused or did not answer: its code as an error of the API. */
 void request_store_error(struct request *rq, const char *code);
 

@@ -19,14 +19,44 @@ struct ack_waiter {
 
 static void ack_send(struct consumer *co);
 
-int
-consumer_name_ok(const char *name)
+static int
+name_ok(const char *name)
 {
 	size_t n = strlen(name);
 
 	return n > 0 && n <= CONSUMER_NAME_MAX &&
 	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
 		   n;
+}
+
+const char *
+consumer_asked(struct request *rq)
+{
+	const char *name = request_str(rq, "consumer");
+	const struct api_error *e = rpc_store_error(rq->client->rpc);
+
+	if (e != NULL) {
+		request_fail(rq, e);
+		return NULL;
+	}
+	if (!name_ok(name)) {
+		request_error(
+		    rq, -32602, "params", "must be 1 to 64 of A-Z a-z 0-9 . _ -", "consumer");
+		return NULL;
+	}
+	return name;
+}
+
+int
+consumer_asked_cursor(struct request *rq, const char *param, uint64_t *seq)
+{
+	struct rpc *r = rq->client->rpc;
+
+	if (cursor_parse(request_str(rq, param), r->service->log_id, seq) == 0 &&
+	    *seq <= rpc_last_seq(r))
+		return 0;
+	request_error(rq, -1, "bad_cursor", "the cursor is not of this event log", param);
+	return -1;
 }
 
 int

@@ -25,7 +25,11 @@ struct consumer {
 	struct ack_list ack_now, ack_next;
 };
 
-int consumer_name_ok(const char *name);
+/* What a request asks for: the name of its consumer, and the place in the log that the parameter
+ * gives. NULL or -1: it was answered, since it makes no sense or there is no store. */
+const char *consumer_asked(struct request *rq);
+int consumer_asked_cursor(struct request *rq, const char *param, uint64_t *seq);
+
 /* Find, or remember; NULL when memory is out. Older ones that nobody uses may be forgotten by it.
  */
 struct consumer *consumer_get(struct rpc *r, uint32_t uid, const char *name);

@@ -73,26 +73,13 @@ void
 method_events_fetch(struct request *rq)
 {
 	struct rpc *r = rq->client->rpc;
-	const char *name = request_str(rq, "consumer"), *ack = request_str(rq, "ack");
-	const struct api_error *e = rpc_store_error(r);
+	const char *ack = request_str(rq, "ack"), *name = consumer_asked(rq);
 	struct consumer *co;
 	struct fetch *f;
 	uint64_t seq = 0;
 
-	if (e != NULL) {
-		request_fail(rq, e);
+	if (name == NULL || (ack != NULL && consumer_asked_cursor(rq, "ack", &seq) == -1))
 		return;
-	}
-	if (!consumer_name_ok(name)) {
-		request_error(
-		    rq, -32602, "params", "must be 1 to 64 of A-Z a-z 0-9 . _ -", "consumer");
-		return;
-	}
-	if (ack != NULL &&
-	    (cursor_parse(ack, r->service->log_id, &seq) == -1 || seq > rpc_last_seq(r))) {
-		request_error(rq, -1, "bad_cursor", "the cursor is not of this event log", "ack");
-		return;
-	}
 	if ((co = consumer_get(r, rq->client->peer.uid, name)) != NULL &&
 	    consumer_claim(co, request_bool(rq, "steal")) == -1) {
 		request_error(rq, -9, "consumer_busy",

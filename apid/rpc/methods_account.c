@@ -47,15 +47,6 @@ method_account_state(struct request *rq)
 
 /* The ends of engine calls: what the engine said, "ok", or the state that followed. */
 static void
-engine_said(void *arg, const json_t *result, const struct api_error *err)
-{
-	if (err != NULL)
-		request_fail(arg, err);
-	else /* a copy by reference: result is borrowed */
-		request_result(arg, json_incref((json_t *)(uintptr_t)result));
-}
-
-static void
 engine_said_ok(void *arg, const json_t *result, const struct api_error *err)
 {
 	if (err != NULL)
@@ -90,7 +81,7 @@ method_account_link(struct request *rq)
 		request_error(
 		    rq, -32602, "params", "is for method code", phone != NULL ? "phone" : "code");
 	else
-		account_link(rq->account, rq->token, method, phone, code, engine_said, rq);
+		account_link(rq->account, rq->token, method, phone, code, request_engine_said, rq);
 }
 
 void

@@ -10,28 +10,13 @@
 void
 method_events_ack(struct request *rq)
 {
-	struct rpc *r = rq->client->rpc;
-	const char *name = request_str(rq, "consumer");
-	const struct api_error *e = rpc_store_error(r);
+	const char *name = consumer_asked(rq);
 	struct consumer *co;
 	uint64_t seq;
 
-	if (e != NULL) {
-		request_fail(rq, e);
+	if (name == NULL || consumer_asked_cursor(rq, "cursor", &seq) == -1)
 		return;
-	}
-	if (!consumer_name_ok(name)) {
-		request_error(
-		    rq, -32602, "params", "must be 1 to 64 of A-Z a-z 0-9 . _ -", "consumer");
-		return;
-	}
-	if (cursor_parse(request_str(rq, "cursor"), r->service->log_id, &seq) == -1 ||
-	    seq > rpc_last_seq(r)) {
-		request_error(
-		    rq, -1, "bad_cursor", "the cursor is not of this event log", "cursor");
-		return;
-	}
-	if ((co = consumer_get(r, rq->client->peer.uid, name)) == NULL)
+	if ((co = consumer_get(rq->client->rpc, rq->client->peer.uid, name)) == NULL)
 		request_error(rq, -2, "internal", "out of memory", NULL);
 	else
 		consumer_ack(co, seq, rq);
@@ -119,22 +104,14 @@ method_events_consumer_delete(struct request *rq)
 	struct rpc *r = rq->client->rpc;
 	uint32_t own = rq->client->peer.uid;
 	uint32_t uid = (uint32_t)request_int(rq, "uid", own);
-	const char *name = request_str(rq, "consumer");
-	const struct api_error *e = rpc_store_error(r);
+	const char *name = consumer_asked(rq);
 	struct consumer *co;
 
-	if (e != NULL) {
-		request_fail(rq, e);
+	if (name == NULL)
 		return;
-	}
 	if (uid != own && !(rq->client->peer.roles & API_ADMIN)) {
 		request_error(
 		    rq, -8, "role_denied", "only admin deletes the consumer of another", "uid");
-		return;
-	}
-	if (!consumer_name_ok(name)) {
-		request_error(
-		    rq, -32602, "params", "must be 1 to 64 of A-Z a-z 0-9 . _ -", "consumer");
 		return;
 	}
 	if ((co = consumer_find(r, uid, name)) != NULL) {

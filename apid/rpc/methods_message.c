@@ -6,15 +6,6 @@
 #include "apid/rpc/methods.h"
 #include "common/clock.h"
 
-static void
-engine_said(void *arg, const json_t *result, const struct api_error *err)
-{
-	if (err != NULL)
-		request_fail(arg, err);
-	else /* a copy by reference: result is borrowed */
-		request_result(arg, json_incref((json_t *)(uintptr_t)result));
-}
-
 static int
 hash_piece(const char *text, size_t len, void *arg)
 {
@@ -79,22 +70,18 @@ method_message_send(struct request *rq)
 		    rq, -32602, "params", "must be of A-Z a-z 0-9 . _ : -", "idempotency_key");
 		return;
 	}
-	if (m.not_after_ms != 0 && m.not_after_ms <= clock_wall_ms()) {
-		request_error(rq, -32602, "params", "is in the past", "not_after_ms");
-		return;
-	}
 	if (method_send_hash(rq->params, account_name(rq->account), m.params_hash) == -1) {
 		request_error(rq, -2, "internal", "out of memory", NULL);
 		return;
 	}
-	message_send(rq->account, rq->token, &m, engine_said, rq);
+	message_send(rq->account, rq->token, &m, request_engine_said, rq);
 }
 
 void
 method_message_state(struct request *rq)
 {
 	message_state(rq->account, rq->token, rq->client->peer.uid,
-	    request_str(rq, "idempotency_key"), engine_said, rq);
+	    request_str(rq, "idempotency_key"), request_engine_said, rq);
 }
 
 static void

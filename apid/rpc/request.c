@@ -147,6 +147,15 @@ request_error(
 }
 
 void
+request_engine_said(void *arg, const json_t *result, const struct api_error *err)
+{
+	if (err != NULL)
+		request_fail(arg, err);
+	else /* a copy by reference: result is borrowed */
+		request_result(arg, json_incref((json_t *)(uintptr_t)result));
+}
+
+void
 request_store_error(struct request *rq, const char *code)
 {
 	static const struct {

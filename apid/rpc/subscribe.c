@@ -369,9 +369,7 @@ parse_from(struct request *rq, int durable, int *from, uint64_t *seq)
 			    : "must be latest, earliest or a cursor without a consumer",
 		    "from");
 		return -1;
-	} else if (cursor_parse(text, rq->client->rpc->service->log_id, seq) == -1 ||
-		   *seq > rpc_last_seq(rq->client->rpc)) {
-		request_error(rq, -1, "bad_cursor", "the cursor is not of this event log", "from");
+	} else if (consumer_asked_cursor(rq, "from", seq) == -1) {
 		return -1;
 	} else {
 		*from = STORED__CONSUMER_OPEN__FROM__AT;
@@ -410,16 +408,14 @@ subscription_new(struct request *rq, struct consumer *co)
 
 /* The consumer that is asked for, free to be used. NULL: answered. */
 static struct consumer *
-subscribe_consumer(struct request *rq, const char *name)
+subscribe_consumer(struct request *rq)
 {
+	const char *name = consumer_asked(rq);
 	struct client *c = rq->client;
 	struct consumer *co;
 
-	if (!consumer_name_ok(name)) {
-		request_error(
-		    rq, -32602, "params", "must be 1 to 64 of A-Z a-z 0-9 . _ -", "consumer");
+	if (name == NULL)
 		return NULL;
-	}
 	if ((co = consumer_get(c->rpc, c->peer.uid, name)) == NULL)
 		request_error(rq, -2, "internal", "out of memory", NULL);
 	else if (consumer_claim(co, request_bool(rq, "steal")) == -1) {
@@ -464,7 +460,7 @@ method_events_subscribe(struct request *rq)
 	}
 	if (parse_from(rq, name != NULL, &from, &seq) == -1)
 		return;
-	if (name != NULL && (co = subscribe_consumer(rq, name)) == NULL)
+	if (name != NULL && (co = subscribe_consumer(rq)) == NULL)
 		return;
 	if ((sub = subscription_new(rq, co)) == NULL) {
 		request_error(rq, -2, "internal", "out of memory", NULL);
