@@ -11,6 +11,7 @@
 
 #define BUCKETS          1024u
 #define LOOKUP_REPLY_MAX (1024u * 1024)
+#define EVICT_STEPS      64u /* looked at for each that is added */
 
 struct contact {
 	TAILQ_ENTRY(contact) lru; /* newest first */
@@ -111,17 +112,28 @@ contacts_free(struct contacts *c)
 	free(c);
 }
 
+/* Those that are not written yet stay, since stored could not tell them again. But somebody who was
+ * only asked for, and never was part of an event, must not fill the memory either. */
 static void
 evict(struct contacts *c)
 {
 	struct contact *k, *prev;
+	size_t steps = 0;
 
-	for (k = TAILQ_LAST(&c->lru, contact_lru); c->n > CONTACTS_CACHE_MAX && k != NULL;
-	     k = prev) {
+	for (k = TAILQ_LAST(&c->lru, contact_lru);
+	     c->n > CONTACTS_CACHE_MAX && k != NULL && steps < EVICT_STEPS; k = prev, steps++) {
 		prev = TAILQ_PREV(k, contact_lru, lru);
-		if (!k->dirty && k->writing == 0) /* else stored could not tell it again */
+		if (k->writing > 0)
+			continue;
+		if (!k->dirty || c->n > CONTACTS_DIRTY_FACTOR * CONTACTS_CACHE_MAX)
 			contact_drop(c, k);
 	}
+}
+
+size_t
+contacts_count(const struct account *a)
+{
+	return a->contacts->n;
 }
 
 static struct contact *

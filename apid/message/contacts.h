@@ -9,6 +9,9 @@
 
 #define CONTACTS_CACHE_MAX 4096u
 #define CONTACTS_ASK_MAX   8u /* people of one request */
+/* So many times that, if most are new and none was written. */
+#define CONTACTS_DIRTY_FACTOR 2u
+size_t contacts_count(const struct account *a);
 
 /* What is known of a person; a copy. */
 struct person {

@@ -304,7 +304,7 @@ receipt_committed(const struct unit_result *u, void *arg)
 
 	r->unit = NULL;
 	if (r->wrote)
-		contacts_written(r->a, &r->party, u->ok);
+		contacts_written(r->a, r->own ? &r->chat : &r->party, u->ok);
 	if (!u->ok) {
 		flow_end(&r->f, u->reason, "the receipt comes again");
 		return;
@@ -361,7 +361,7 @@ receipt_batch(struct receipt *r)
 		read_event(r, chat_id);
 	for (size_t i = 0; i < r->batch && !r->own; i++)
 		status_event(r, r->ids[r->at + i], party, chat_id);
-	r->wrote = contacts_write(r->a, &r->party, r->unit);
+	r->wrote = contacts_write(r->a, r->own ? &r->chat : &r->party, r->unit);
 	unit_commit(r->unit, receipt_committed, r);
 }
 

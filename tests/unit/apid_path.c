@@ -1,6 +1,8 @@
 /* The path of a message: what must not stop it, lose it, or bring it twice. */
 #include "tests/unit/apid_engine_rig.h"
 
+#include "apid/message/contacts.h"
+
 /* ------------------------------------------------------------------ in */
 
 static struct node *
@@ -300,6 +302,48 @@ refused_in_words(void **state)
 	assert_string_equal(rig.err_reason, "refused");
 }
 
+/* Asking for people that nobody ever writes to does not fill the memory. */
+static void
+people_without_end(void **state)
+{
+	static const char *const ids[] = {"M1"};
+	size_t max = CONTACTS_DIRTY_FACTOR * CONTACTS_CACHE_MAX;
+	char number[32];
+
+	rig_online();
+	for (size_t i = 0; i < max + 500; i++) {
+		snprintf(number, sizeof(number), "+1666%07zu", i);
+		chat_mark_read(rig.a, &rig, number, ids, 1, rig_done, NULL);
+		if (i % 50 == 49) {
+			rig_until(rig.answers == (int)i + 1);
+			rig_out_clear();
+		}
+	}
+	rig_until(rig.answers == (int)max + 500);
+	assert_true(contacts_count(rig.a) > CONTACTS_CACHE_MAX);
+	assert_true(contacts_count(rig.a) <= max);
+}
+
+/* Who is first seen because our own phone read his message is kept with that event. */
+static void
+read_elsewhere(void **state)
+{
+	struct node *n = node_new("receipt");
+	struct jid own, carol;
+
+	rig_online();
+	assert_int_equal(jid_parse("100000000000009@lid", &own), 0);
+	assert_int_equal(jid_parse("100000000000033@lid", &carol), 0);
+	node_set(n, "id", "M1");
+	node_set_jid(n, "from", &own);
+	node_set_jid(n, "recipient", &carol);
+	node_set(n, "type", "read");
+	rig_in(n);
+	rig_until(rig_sent("ack", "M1", NULL) == 1);
+	assert_int_equal(rig_events("message.read"), 1);
+	assert_string_equal(rig.contact, "100000000000033");
+}
+
 int
 main(void)
 {
@@ -317,6 +361,8 @@ main(void)
 	    T(order_at_the_end_of_the_queue),
 	    T(never_acked),
 	    T(refused_in_words),
+	    T(people_without_end),
+	    T(read_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
