@@ -393,6 +393,17 @@ send_known(struct send *s, const Stored__OutboxRow *row)
 }
 
 static void
+send_too_late(struct send *s)
+{
+	struct api_error e = outbox_refused(0, "expired");
+
+	e.path = "not_after_ms";
+	call_fail(s->call, &e);
+	s->call = NULL;
+	flow_end(&s->f, NULL, NULL);
+}
+
+static void
 found(const struct reply *rp, void *arg)
 {
 	struct send *s = arg;
@@ -402,7 +413,9 @@ found(const struct reply *rp, void *arg)
 	if (!rp->ok)
 		send_fail_store(s, rp->code);
 	else if (m->n_rows > 0)
-		send_known(s, m->rows[0]);
+		send_known(s, m->rows[0]); /* whatever its time: the key tells how it ended */
+	else if (s->not_after_ms > 0 && s->not_after_ms <= clock_wall_ms())
+		send_too_late(s);
 	else
 		send_people(s);
 }

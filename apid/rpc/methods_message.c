@@ -4,7 +4,6 @@
 #include <sodium.h>
 
 #include "apid/rpc/methods.h"
-#include "common/clock.h"
 
 static int
 hash_piece(const char *text, size_t len, void *arg)

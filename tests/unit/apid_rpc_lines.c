@@ -340,7 +340,7 @@ static const struct {
 	0, -32602, "params", "timeout_ms", 0},
     {RQ(",\"method\":\"message.send\",\"params\":{\"to\":\"+49\",\"text\":\"x\",\"idempotency_"
 	"key\":"
-	"\"k\",\"not_after_ms\":1000}"),
+	"\"k\",\"not_after_ms\":0}"),
 	0, -32602, "params", "not_after_ms", 0},
     {RQ(",\"method\":\"message.send\",\"params\":{\"account\":\"nope\",\"to\":\"+49\",\"text\":"
 	"\"x\","
