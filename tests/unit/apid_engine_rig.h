@@ -77,6 +77,7 @@ struct rig {
 	size_t nrows;
 	size_t commits, aborts, opens, receipts, list_drops, list_puts;
 	char state[32], list_dropped[112];
+	char contact[65]; /* user part of the LID of the one that was written last */
 	int has_prekeys, know_lid;
 	int64_t linked_ms;
 
@@ -260,6 +261,8 @@ rig_apply(const Stored__Write *w)
 		    rig.list_dropped, sizeof(rig.list_dropped), "%s", w->device_list_drop->user);
 	}
 	rig.list_puts += w->device_list != NULL;
+	if (w->contact != NULL && w->contact->lid != NULL)
+		snprintf(rig.contact, sizeof(rig.contact), "%s", w->contact->lid);
 	if (w->mark != NULL) {
 		assert_true(rig.nmarks < RIG_MAX);
 		snprintf(rig.marks[rig.nmarks++], sizeof(rig.marks[0]), "%s", w->mark);
