@@ -13,19 +13,20 @@ keyd_of(void *owner)
 	return ((struct child *)owner)->owner;
 }
 
+const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_finish,
+    &verb_noise_drop, &verb_account_open, &verb_device_create, &verb_pair_qr, &verb_pair_refresh,
+    &verb_pair_code, &verb_pair_code_finish, &verb_pair_success, &verb_prekeys_make,
+    &verb_prekeys_uploaded, &verb_sessions, &verb_encrypt, &verb_decrypt};
+const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
+
 static int
 on_verb(struct message *m, void *owner)
 {
-	static const struct verb *const verbs[] = {&verb_noise_hello, &verb_noise_finish,
-	    &verb_noise_drop, &verb_account_open, &verb_device_create, &verb_pair_qr,
-	    &verb_pair_refresh, &verb_pair_code, &verb_pair_code_finish, &verb_pair_success,
-	    &verb_prekeys_make, &verb_prekeys_uploaded, &verb_sessions, &verb_encrypt,
-	    &verb_decrypt};
 	size_t i;
 
-	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		if (verbs[i]->type == m->type) {
-			queue_add(keyd_of(owner), verbs[i], m);
+	for (i = 0; i < dispatch_nverbs; i++) {
+		if (dispatch_verbs[i]->type == m->type) {
+			queue_add(keyd_of(owner), dispatch_verbs[i], m);
 			return 0;
 		}
 	}
