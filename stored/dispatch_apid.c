@@ -85,10 +85,7 @@ answer(struct store *s, struct store_account *a, struct message *m, enum store_s
 	region_free(r);
 	if (st != STORE_OK)
 		store_trouble(s, a, st);
-	if (channel_full(s->apid) && !s->apid_paused) {
-		s->apid_paused = 1; /* it asks faster than it reads */
-		channel_pause(s->apid);
-	}
+	dispatch_answered(s, s->apid);
 	return ret;
 }
 
@@ -325,46 +322,9 @@ static const struct channel_row rows[] = {
 	&stored__stats_get__descriptor, stats},
 };
 
-static void
-on_broken(struct channel *ch, void *owner, const char *why)
-{
-	struct store *s = owner;
-
-	s->peer_lost(s, ch, why);
-}
-
-static void
-on_closed(struct channel *ch, void *owner)
-{
-	struct store *s = owner;
-
-	s->peer_lost(s, ch, NULL);
-}
-
-static void
-on_drained(struct channel *ch, void *owner)
-{
-	struct store *s = owner;
-
-	if (s->apid_paused)
-		channel_resume(ch);
-	s->apid_paused = 0;
-}
-
 int
 dispatch_apid_attach(struct store *s, int fd)
 {
-	const struct channel_config cfg = {
-	    .name = "stored: apid",
-	    .rows = rows,
-	    .nrows = sizeof(rows) / sizeof(rows[0]),
-	    .owner = s,
-	    .out_max_bytes = (size_t)64 * 1024 * 1024,
-	    .on_broken = on_broken,
-	    .on_closed = on_closed,
-	    .on_drained = on_drained,
-	};
-
-	s->apid = channel_new(s->base, fd, &cfg);
+	s->apid = dispatch_channel(s, fd, "stored: apid", rows, sizeof(rows) / sizeof(rows[0]));
 	return s->apid == NULL ? -1 : 0;
 }

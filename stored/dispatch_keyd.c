@@ -160,10 +160,7 @@ records_get(struct message *m, void *owner)
 	if (why != NULL)
 		return channel_reply_error(m->channel, m->id, "bad_request", "%s", why);
 	ret = answer_records(s, a, m);
-	if (channel_full(s->keyd) && !s->keyd_paused) {
-		s->keyd_paused = 1; /* it asks faster than it reads */
-		channel_pause(s->keyd);
-	}
+	dispatch_answered(s, s->keyd);
 	return ret;
 }
 
@@ -187,46 +184,9 @@ static const struct channel_row rows[] = {
 	stage},
 };
 
-static void
-on_broken(struct channel *ch, void *owner, const char *why)
-{
-	struct store *s = owner;
-
-	s->peer_lost(s, ch, why);
-}
-
-static void
-on_closed(struct channel *ch, void *owner)
-{
-	struct store *s = owner;
-
-	s->peer_lost(s, ch, NULL);
-}
-
-static void
-on_drained(struct channel *ch, void *owner)
-{
-	struct store *s = owner;
-
-	if (s->keyd_paused)
-		channel_resume(ch);
-	s->keyd_paused = 0;
-}
-
 int
 dispatch_keyd_attach(struct store *s, int fd)
 {
-	const struct channel_config cfg = {
-	    .name = "stored: keyd",
-	    .rows = rows,
-	    .nrows = sizeof(rows) / sizeof(rows[0]),
-	    .owner = s,
-	    .out_max_bytes = (size_t)64 * 1024 * 1024,
-	    .on_broken = on_broken,
-	    .on_closed = on_closed,
-	    .on_drained = on_drained,
-	};
-
-	s->keyd = channel_new(s->base, fd, &cfg);
+	s->keyd = dispatch_channel(s, fd, "stored: keyd", rows, sizeof(rows) / sizeof(rows[0]));
 	return s->keyd == NULL ? -1 : 0;
 }
