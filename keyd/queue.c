@@ -43,6 +43,10 @@ request_error(struct request *r, const char *code, const char *fmt, ...)
 int
 request_stage(struct request *r, uint64_t unit, uint32_t *stages)
 {
+	/* what is made with the keys of a device must not outlive the unit that makes that device
+	 */
+	if (r->work.newest != NULL)
+		work_rest_on(&r->work, STORED__DOMAIN__DEVICE, "device");
 	if (work_stage(&r->work, unit, stages) == 0)
 		return 0;
 	request_error(r, "store", "the changes could not be staged");

@@ -20,11 +20,10 @@
 #define ADDRESSES_MAX  1024
 #define PLAINTEXTS_MAX 4
 #define DECRYPT_MAX    16
-#define ENCRYPT_OUT_MAX                                                                            \
-	(12u * 1024 * 1024) /* plaintexts times items: the reply must fit a frame                  \
-			     */
-#define NAME_MAX_BYTES 80
-#define DEVICE_MAX     65535
+/* plaintexts times items: the reply must fit a frame */
+#define ENCRYPT_OUT_MAX (12u * 1024 * 1024)
+#define NAME_MAX_BYTES  80
+#define DEVICE_MAX      65535
 
 /* ---------------------------------------------------------------- addresses */
 
@@ -260,6 +259,7 @@ encrypt_one(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBin
 	}
 	work_keep(&r->work);
 	counters[COUNT_ENCRYPTED]++;
+	counters[COUNT_IDENTITY_CHANGED] += signal_now.changed; /* by a bundle */
 	b = ciphertext_message_get_serialized(e->message);
 	e->result.has_pkmsg = e->result.has_ciphertext = 1;
 	e->result.pkmsg = ciphertext_message_get_type(e->message) == CIPHERTEXT_PREKEY_TYPE;
@@ -433,8 +433,7 @@ decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *
 	d->result.has_plaintext = 1;
 	d->result.plaintext = pb_bytes(signal_buffer_data(d->plain), signal_buffer_len(d->plain));
 	d->result.has_identity_changed = d->result.identity_changed = signal_now.changed;
-	if (d->result.identity_changed)
-		counters[COUNT_IDENTITY_CHANGED]++;
+	counters[COUNT_IDENTITY_CHANGED] += signal_now.changed;
 }
 
 static void

@@ -159,7 +159,7 @@ work_rest_on(struct work *w, int domain, const char *name)
 	const struct entry *e = entry_of(w, domain, name);
 	struct buf b = BUF_INIT;
 
-	if (e != NULL && e->pending > 0 && work_get(w, domain, name, &b) == 1)
+	if (e != NULL && e->pending > 0 && e->change == NULL && work_get(w, domain, name, &b) == 1)
 		work_put(w, domain, name, b.data, b.len);
 	buf_clear(&b);
 }

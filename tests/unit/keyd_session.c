@@ -521,6 +521,43 @@ test_apid_hears_first(void **state)
 	}
 }
 
+/* Prekeys and sessions of a device whose own unit fails are not committed either: the next device
+ * has the same generation, and would find them. */
+static void
+test_device_not_committed(void **state)
+{
+	Keyd__DeviceCreate q = KEYD__DEVICE_CREATE__INIT;
+	struct sealed_text t = {0};
+	const Keyd__DeviceState *d;
+	uint64_t unit;
+
+	b.hold_done = 1;
+	q.account = ALICE;
+	q.unit = unit = ++b.unit;
+	d = BENCH_ASK(&b, b.apid, DEVICE_CREATE, &q, DEVICE_STATE, device_state);
+	assert_non_null(d);
+	assert_int_equal(d->generation, 2);
+	assert_non_null(make_prekeys(ALICE, 1, 0, ++b.unit));
+	assert_int_equal(
+	    encrypt(ALICE, &address_of_bob, "of a device that never was", &of_bob.b, &t),
+	    KEYD__ENCRYPT_RESULT__OUTCOME__DONE);
+	assert_int_equal(bench_commit(&b, "alice", unit, 0), 0);
+	assert_int_equal(bench_commit(&b, "alice", unit + 1, 1), 0);
+	assert_int_equal(bench_commit(&b, "alice", t.unit, 1), 0);
+	while (b.ndone > 0)
+		bench_tell(&b);
+	bench_settle(&b);
+	b.hold_done = 0;
+	create(ALICE);
+	assert_int_equal(
+	    bench_record(&b, "alice", STORED__DOMAIN__DEVICE, "device", 0)->version, 2);
+	assert_int_equal(bench_record(&b, "alice", STORED__DOMAIN__PREKEY, "2/1", 1)->version, 0);
+	assert_int_equal(
+	    bench_record(&b, "alice", STORED__DOMAIN__SESSION, "2/200_1:0", 1)->version, 0);
+	send_text(ALICE, &address_of_bob, "of one that is", &of_bob.b, &t);
+	receive(BOB, &address_of_alice, &t, "of one that is");
+}
+
 /* Items of one request see each other's state; one that fails undoes only itself. */
 static void
 test_items_of_one_request(void **state)
@@ -824,6 +861,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_simultaneous, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_failed_units, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_apid_hears_first, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_device_not_committed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_items_of_one_request, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_identity_change, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_skipped_and_trimmed, setup, teardown),
