@@ -1,0 +1,170 @@
+"""Who may do what: clients of other users, by the rules of [roles] and the mode of the socket."""
+
+import json
+import os
+import socket
+
+from harness import Failure, Skip, World, check, equal, main, test
+from test_chain import wait_texts
+from test_faults import linked_world, send_in
+
+NOBODY = 65534
+
+
+def answers(data):
+    return {m["id"]: m for m in map(json.loads, data.split(b"\n")[:-1]) if "id" in m}
+
+
+def ask_as(uid, path, lines, gid=None, groups=()):
+    """What a process of that user gets for these requests, or the error that connecting gives it."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        out = {"error": "?"}
+        try:
+            os.close(r)
+            os.setgroups(list(groups))
+            os.setgid(uid if gid is None else gid)
+            os.setuid(uid)
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(30)
+            s.connect(path)
+            got = b""
+            for n, (method, params) in enumerate(lines, 1):
+                s.sendall(json.dumps({"jsonrpc": "2.0", "id": n, "method": method, "params": params}).encode() + b"\n")
+                while n not in answers(got):
+                    part = s.recv(65536)
+                    if not part:
+                        raise OSError("closed")
+                    got += part
+            out = [answers(got)[n] for n in range(1, len(lines) + 1)]
+            for m in map(json.loads, got.split(b"\n")[:-1]):
+                if "id" not in m:  # events that came besides
+                    out.append(m)
+        except Exception as e:
+            out = {"error": "%s: %s" % (type(e).__name__, e)}
+        finally:
+            os.write(w, json.dumps(out).encode())
+            os._exit(0)
+    os.close(w)
+    with os.fdopen(r, "rb") as f:
+        data = f.read()
+    os.waitpid(pid, 0)
+    out = json.loads(data)
+    if isinstance(out, dict):
+        raise Failure(out["error"])
+    return out
+
+
+def denied(m):
+    return m.get("error", {}).get("code") == -8
+
+
+def needs_root():
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+
+
+# right parameters, so that nothing but the role decides
+PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "account.state": {"account": "alice"},
+          "account.link": {"account": "bob"}, "account.link_cancel": {"account": "bob"}, "account.unlink": {"account": "bob"},
+          "account.pause": {"account": "bob"}, "account.resume": {"account": "bob"}, "account.reconnect": {"account": "bob"},
+          "message.send": {"account": "bob", "to": "+15550001111", "text": "x", "idempotency_key": "1"},
+          "message.state": {"account": "alice", "idempotency_key": "none"},
+          "chat.mark_read": {"account": "bob", "chat": "15550001111@s.whatsapp.net", "message_ids": ["A"]},
+          "events.subscribe": {}, "events.unsubscribe": {"subscription": "s9"}, "events.fetch": {"consumer": "x"},
+          "events.ack": {"consumer": "none", "cursor": "1.x.1"}, "events.consumer_delete": {"consumer": "none"}}
+
+
+def methods_of(ward):
+    return ward.client().call("server.hello")["methods"]
+
+
+@test
+def each_role():
+    """with each role another user may call what server.hello lists for it, and gets -8 for every other method"""
+    needs_root()
+    seen = {}
+    roles = ["observe", "read", "send", "link", "admin"]
+    extra = {"service": {"socket_mode": "0666"}, "roles": {"uid:%d" % (64300 + i): r for i, r in enumerate(roles)}}
+    with World(sim=False) as w:
+        ward = w.ward("alice", "bob", extra=extra)
+        every = methods_of(ward)
+        check(len(every) > 20, "methods", every)
+        missing = [m for m in every if m not in PARAMS and m.split(".")[0] not in ("server",)
+                   and m not in ("account.list", "events.consumers")]
+        equal(missing, [], "methods that this test does not know")
+        for i, role in enumerate(roles):
+            uid = 64300 + i
+            hello = ask_as(uid, ward.socket, [("server.hello", {})])[0]["result"]
+            check(role in hello["role"], "role", hello["role"])
+            may = set(hello["methods"])
+            seen[role] = may
+            check(may and may < set(every), "some methods, not all", role, sorted(may))
+            for method, m in zip(every, ask_as(uid, ward.socket, [(m, PARAMS.get(m, {})) for m in every])):
+                equal(denied(m), method not in may, "%s for %s" % (method, role))
+                if denied(m):
+                    equal(m["error"]["data"]["reason"], "role_denied", "reason")
+        check("message.send" in seen["send"] and "events.fetch" not in seen["send"], "send cannot read", seen["send"])
+        check("events.fetch" in seen["read"] and "message.send" not in seen["read"], "read cannot send")
+        check("account.link" in seen["link"] and "message.send" not in seen["link"], "link links")
+        check("account.state" in seen["observe"] and "events.subscribe" not in seen["observe"], "observe sees states only")
+        equal(ward.proc.poll(), None, "ward lives")
+
+
+@test
+def no_role():
+    """a user without a role may say hello and nothing else; by its groups it gets what they have"""
+    needs_root()
+    with World(sim=False) as w:
+        ward = w.ward("alice", extra={"service": {"socket_mode": "0666"}, "roles": {"gid:64200": "observe"}})
+        lines = [("account.list", {}), ("message.send", PARAMS["message.send"]), ("events.fetch", {"consumer": "x"})]
+        try:
+            equal([denied(m) for m in ask_as(NOBODY, ward.socket, lines)], [True] * 3, "without a role")
+        except Failure as e:
+            check("closed" in str(e) or "Broken" in str(e) or "reset" in str(e), "refused at the door", e)
+        equal([denied(m) for m in ask_as(NOBODY, ward.socket, lines, gid=64200)], [False, True, True], "by its group")
+        equal([denied(m) for m in ask_as(NOBODY, ward.socket, lines, groups=[64200])], [False, True, True],
+              "by a supplementary group")
+        ward.client().call("server.hello")
+
+
+@test
+def mode_of_the_socket():
+    """with the mode 0660 that is usual, another user cannot connect at all; a member of socket_group can"""
+    needs_root()
+    with World(sim=False) as w:
+        ward = w.ward("alice", extra={"service": {"socket_mode": "0660", "socket_group": "64200"}, "roles": {"gid:64200": "observe"}})
+        try:
+            ask_as(NOBODY, ward.socket, [("server.hello", {})])
+            raise AssertionError("connected")
+        except Failure as e:
+            check("PermissionError" in str(e), "refused by the file's mode", e)
+        m = ask_as(NOBODY, ward.socket, [("server.hello", {}), ("account.list", {})], groups=[64200])
+        check("result" in m[0] and "result" in m[1], "a member", m)
+
+
+@test
+def events_of_a_role():
+    """without the role to read, no event with content is delivered; consumers belong to the user who made them"""
+    needs_root()
+    with World() as w:
+        ward, c = linked_world(w, extra={"service": {"socket_mode": "0666"},
+                                         "roles": {"uid:64301": "link", "uid:64302": "read"}})
+        send_in(w, "secret words")
+        wait_texts(c, 1)
+        m = ask_as(64301, ward.socket, [("events.subscribe", {"consumer": "l", "from": "earliest"}),
+                                        ("server.hello", {}), ("events.fetch", {"consumer": "l"})])
+        check("result" in m[0], "link may subscribe to its steps", m[0])
+        check(denied(m[2]), "and not fetch", m[2])
+        check("secret words" not in json.dumps(m), "no content")
+        m = ask_as(64302, ward.socket, [("events.fetch", {"consumer": "t", "limit": 1000}), ("events.consumers", {}),
+                                        ("message.send", dict(PARAMS["message.send"], account="alice")),
+                                        ("events.consumer_delete", {"consumer": "t", "uid": 0})])
+        equal([k["uid"] for k in m[1]["result"]["consumers"]], [64302], "only its own consumers")
+        check(denied(m[2]) and "error" in m[3], "cannot send, cannot delete another's consumer", m[2], m[3])
+        check("t" in [k["consumer"] for k in c.call("events.consumers")["consumers"]], "it is still there")
+
+
+if __name__ == "__main__":
+    main()
