@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/keyd.pb-c.h"
 #include "netd/conn.h"
 #include "netd/noise_stream.h"
@@ -78,7 +79,7 @@ drop_keyd(struct conn *c)
 	if (!c->keyd_knows)
 		return;
 	c->keyd_knows = 0;
-	m.account = (char *)(uintptr_t)c->params.account;
+	m.account = pb_str(c->params.account);
 	m.conn = c->params.id;
 	(void)channel_notify(c->nd->keyd, KEYD__TYPE__NOISE_DROP, &m.base);
 }
@@ -300,7 +301,7 @@ ask_hello(struct conn *c)
 {
 	Keyd__NoiseHello m = KEYD__NOISE_HELLO__INIT;
 
-	m.account = (char *)(uintptr_t)c->params.account;
+	m.account = pb_str(c->params.account);
 	m.conn = c->params.id;
 	c->state = ST_HELLO;
 	c->keyd_knows = 1;
@@ -395,10 +396,9 @@ take_server_hello(struct conn *c, const uint8_t *data, size_t len)
 		conn_fail(c, AGAIN_LATER, "frame", "a frame before our hello");
 		return -1;
 	}
-	m.account = (char *)(uintptr_t)c->params.account;
+	m.account = pb_str(c->params.account);
 	m.conn = c->params.id;
-	m.server_hello.data = (uint8_t *)(uintptr_t)data;
-	m.server_hello.len = len;
+	m.server_hello = pb_bytes(data, len);
 	m.payload.data = c->params.payload->data;
 	m.payload.len = c->params.payload->len;
 	c->state = ST_FINISH;

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 #include "common/wire/node.h"
 #include "netd/conn.h"
 #include "netd/keepalive.h"
@@ -100,8 +101,8 @@ set_state(struct link *l, Netd__LinkState__State state, const char *reason, cons
 	m.account = l->account;
 	m.conn = l->conn_id;
 	m.state = state;
-	m.reason = (char *)(uintptr_t)reason;
-	m.text = (char *)(uintptr_t)text;
+	m.reason = pb_str(reason);
+	m.text = pb_str(text);
 	if (next_ms >= 0) {
 		m.has_next_attempt_ms = 1;
 		m.next_attempt_ms = clock_wall_ms() + next_ms;
@@ -163,8 +164,7 @@ on_stanza(void *arg, const uint8_t *data, size_t len)
 	keepalive_life(&l->keepalive);
 	m.account = l->account;
 	m.conn = l->conn_id;
-	m.node.data = (uint8_t *)(uintptr_t)data;
-	m.node.len = len;
+	m.node = pb_bytes(data, len);
 	(void)channel_notify(l->nd->apid, NETD__TYPE__STANZA_IN, &m.base);
 	if (channel_full(l->nd->apid))
 		links_hold(l->nd);
@@ -362,9 +362,9 @@ no_link(struct netd *nd, const char *account, const char *reason)
 {
 	Netd__LinkState m = NETD__LINK_STATE__INIT;
 
-	m.account = (char *)(uintptr_t)account;
+	m.account = pb_str(account);
 	m.state = NETD__LINK_STATE__STATE__DOWN;
-	m.reason = (char *)(uintptr_t)reason;
+	m.reason = pb_str(reason);
 	(void)channel_notify(nd->apid, NETD__TYPE__LINK_STATE, &m.base);
 }
 
@@ -526,7 +526,7 @@ fill_status(const struct link *l, Netd__LinkStatus *s)
 	const struct conn_stats *now = l->conn != NULL ? conn_stats(l->conn) : &none;
 
 	netd__link_status__init(s);
-	s->account = (char *)(uintptr_t)l->account;
+	s->account = pb_str(l->account);
 	s->state = l->state;
 	s->frames_in = l->total.frames_in + now->frames_in;
 	s->frames_out = l->total.frames_out + now->frames_out;

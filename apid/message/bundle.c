@@ -6,6 +6,7 @@
 
 #include "apid/session/iq.h"
 #include "common/log.h"
+#include "common/pb.h"
 
 #define IDENTITY_MAX 8192u
 
@@ -90,13 +91,6 @@ bundle_read(const struct node *keys, const struct node *reg, struct bundle *out)
 	return 0;
 }
 
-static void
-bytes(ProtobufCBinaryData *to, const uint8_t *data, size_t len)
-{
-	to->data = (uint8_t *)(uintptr_t)data; /* only read */
-	to->len = len;
-}
-
 void
 bundle_fill(const struct bundle *b, struct bundle_pb *out)
 {
@@ -104,19 +98,19 @@ bundle_fill(const struct bundle *b, struct bundle_pb *out)
 	keyd__signed_prekey__init(&out->skey);
 	keyd__prekey__init(&out->key);
 	out->bundle.registration_id = b->registration_id;
-	bytes(&out->bundle.identity, b->identity, 32);
+	out->bundle.identity = pb_bytes(b->identity, 32);
 	out->skey.id = b->skey_id;
-	bytes(&out->skey.pub, b->skey_pub, 32);
-	bytes(&out->skey.signature, b->skey_sig, 64);
+	out->skey.pub = pb_bytes(b->skey_pub, 32);
+	out->skey.signature = pb_bytes(b->skey_sig, 64);
 	out->bundle.signed_prekey = &out->skey;
 	if (b->has_key) {
 		out->key.id = b->key_id;
-		bytes(&out->key.pub, b->key_pub, 32);
+		out->key.pub = pb_bytes(b->key_pub, 32);
 		out->bundle.prekey = &out->key;
 	}
 	if (b->device_identity != NULL) {
 		out->bundle.has_device_identity = 1;
-		bytes(&out->bundle.device_identity, b->device_identity, b->device_identity_len);
+		out->bundle.device_identity = pb_bytes(b->device_identity, b->device_identity_len);
 	}
 }
 

@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include "apid/session/stanza.h"
+#include "common/pb.h"
 
 uint8_t *
 content_text(const char *text, const uint8_t *secret, size_t *len)
@@ -14,11 +15,10 @@ content_text(const char *text, const uint8_t *secret, size_t *len)
 	E2e__Message m = E2E__MESSAGE__INIT;
 	E2e__MessageContextInfo ctx = E2E__MESSAGE_CONTEXT_INFO__INIT;
 
-	m.conversation = (char *)(uintptr_t)text; /* only read */
+	m.conversation = pb_str(text);
 	if (secret != NULL) {
 		ctx.has_message_secret = 1;
-		ctx.message_secret.data = (uint8_t *)(uintptr_t)secret;
-		ctx.message_secret.len = 32;
+		ctx.message_secret = pb_bytes(secret, 32);
 		m.message_context_info = &ctx;
 	}
 	return pb_pack(&m.base, len);
@@ -40,7 +40,7 @@ content_device_sent(const uint8_t *msg, size_t msg_len, const char *chat, size_t
 	uint8_t *bytes = NULL;
 
 	if (m != NULL) {
-		dsm.destination_jid = (char *)(uintptr_t)chat;
+		dsm.destination_jid = pb_str(chat);
 		dsm.message = (E2e__Message *)(uintptr_t)m;
 		out.device_sent_message = &dsm;
 		out.message_context_info = m->message_context_info;

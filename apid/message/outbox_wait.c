@@ -8,6 +8,7 @@
 #include "apid/message/outbox.h"
 #include "apid/session/ask.h"
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/frame.h"
 
 struct waiter {
@@ -253,7 +254,7 @@ message_state(struct account *a, const void *client, uint32_t uid, const char *k
 	m.account = a->name;
 	m.has_uid = 1;
 	m.uid = uid;
-	m.idempotency_key = (char *)(uintptr_t)key;
+	m.idempotency_key = pb_str(key);
 	(void)ask_stored(a, STORED__TYPE__OUTBOX_FIND, &m.base, STORED__TYPE__OUTBOX_ROWS,
 	    &stored__outbox_rows__descriptor, FRAME_PAYLOAD_MAX, ASK_DEADLINE_MS, state_found, k);
 }

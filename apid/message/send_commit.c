@@ -9,6 +9,7 @@
 #include "apid/message/recv_event.h"
 #include "apid/message/send_impl.h"
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/frame.h"
 
 #define KEYD_DEADLINE 30000u
@@ -144,7 +145,7 @@ put(struct send *s, Stored__OutboxState state)
 	char chat[JID_TEXT_MAX];
 
 	p.message_id = s->id;
-	p.chat = (char *)(uintptr_t)jid_format(&s->chat, chat);
+	p.chat = pb_str(jid_format(&s->chat, chat));
 	p.uid = s->uid;
 	p.idempotency_key = s->key;
 	p.params_hash.data = s->hash;

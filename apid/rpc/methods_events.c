@@ -4,6 +4,7 @@
 #include "apid/rpc/cursor.h"
 #include "apid/rpc/methods.h"
 #include "apid/rpc/subscribe.h"
+#include "common/pb.h"
 
 #define CONSUMERS_REPLY_MAX (1u << 20)
 
@@ -120,7 +121,7 @@ method_events_consumer_delete(struct request *rq)
 		if (co->fetch != NULL)
 			fetch_give_up(co->fetch);
 	}
-	m.name = (char *)(uintptr_t)name; /* protobuf-c wants no const; it only reads */
+	m.name = pb_str(name);
 	m.uid = uid;
 	wait_for_store(rq, store_ask(r, STORED__TYPE__CONSUMER_DELETE, &m.base, STORED__TYPE__DONE,
 			       &stored__done__descriptor, 64, consumer_deleted, rq));

@@ -192,7 +192,7 @@ write_list(struct unit *u, const struct device_list *l)
 		dev[i].has_hosted = dev[i].hosted = l->hosted[i];
 		ptr[i] = &dev[i];
 	}
-	m.user = (char *)(uintptr_t)l->user;
+	m.user = pb_str(l->user);
 	m.n_devices = l->n;
 	m.devices = ptr;
 	m.has_raw_id = l->has_raw_id;

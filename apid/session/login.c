@@ -20,6 +20,7 @@
 #include "apid/session/unit.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/netd.pb-c.h"
 
 #define BATCH          200
@@ -43,6 +44,7 @@ struct login {
 	struct unit *unit;
 	uint64_t iq, active_iq;
 	int64_t expected, seen, count; /* stanzas of the backlog */
+	int pulling;     /* the backlog has not ended: each batch is followed by a request */
 	int batch_open;  /* the first stanza of the batch asked for has not come yet */
 	int ended_early; /* <offline> came before we were active */
 	struct event *next_batch, *silence;
@@ -69,7 +71,7 @@ next_batch(evutil_socket_t fd, short what, void *arg)
 {
 	struct login *l = arg;
 
-	if (l->step >= LOGIN_BOOKING && l->step < LOGIN_DONE)
+	if (l->step >= LOGIN_BOOKING && l->pulling)
 		ask_batch(l);
 }
 
@@ -78,8 +80,11 @@ silence(evutil_socket_t fd, short what, void *arg)
 {
 	struct login *l = arg;
 
-	if (l->step == LOGIN_BACKLOG)
-		login_online(l, "silence");
+	if (l->step != LOGIN_BACKLOG)
+		return;
+	login_online(l, "silence");
+	if (l->pulling) /* if there is more nevertheless, it still comes */
+		ask_batch(l);
 }
 
 static void
@@ -179,7 +184,7 @@ book(struct account *a)
 	rec.has_login_counter = 1;
 	rec.login_counter = a->rec.login_counter;
 	if (a->dev.has_lid)
-		rec.lid = (char *)(uintptr_t)jid_format(&a->dev.lid, lid);
+		rec.lid = pb_str(jid_format(&a->dev.lid, lid));
 	unit_device(u, &rec);
 	return u;
 }
@@ -211,7 +216,7 @@ login_success(struct account *a, const struct node *n)
 	a->rec.login_counter = a->rec.login_counter == INT32_MAX ? 1 : a->rec.login_counter + 1;
 	l->step = LOGIN_BOOKING;
 	l->expected = l->seen = l->count = 0;
-	l->batch_open = l->ended_early = 0;
+	l->pulling = l->batch_open = l->ended_early = 0;
 	if ((l->unit = book(a)) == NULL) {
 		account_store_failed(a, "memory");
 		return;
@@ -263,14 +268,13 @@ login_stanza_seen(struct account *a, const struct node *n)
 {
 	struct login *l = a->login;
 
-	if (l->step < LOGIN_BOOKING || l->step >= LOGIN_DONE)
-		return;
 	if (l->step == LOGIN_BACKLOG)
 		arm(l->silence, SILENCE_MS);
-	if (node_get(n, "offline") == NULL)
+	if (l->step < LOGIN_BOOKING || node_get(n, "offline") == NULL)
 		return;
-	l->seen++;
-	if (l->batch_open && l->seen < l->expected) {
+	if (l->step < LOGIN_DONE)
+		l->seen++;
+	if (l->pulling && l->batch_open) { /* also beyond what was announced: more came meanwhile */
 		l->batch_open = 0;
 		arm(l->next_batch, BATCH_PAUSE_MS);
 	}
@@ -299,7 +303,6 @@ login_online(struct login *l, const char *how)
 	struct account *a = l->a;
 
 	l->step = LOGIN_DONE;
-	evtimer_del(l->next_batch);
 	evtimer_del(l->silence);
 	a->rate_steps = 0;
 	receipts_flush(a);
@@ -321,13 +324,17 @@ static void
 offline_preview(struct login *l, const struct node *c)
 {
 	l->expected = node_get_int(c, "count", PREVIEW_MAX);
-	if (l->expected > 0 && !l->batch_open)
+	if (l->expected > 0 && !l->batch_open) {
+		l->pulling = 1;
 		ask_batch(l);
+	}
 }
 
 static void
 offline_end(struct login *l)
 {
+	l->pulling = 0;
+	evtimer_del(l->next_batch);
 	if (l->step == LOGIN_BACKLOG)
 		login_online(l, "complete");
 	else if (l->step >= LOGIN_BOOKING && l->step < LOGIN_BACKLOG)

@@ -17,6 +17,7 @@
 #include "apid/session/unit.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 
 #define CODE_MS     180000
 #define FINISH_MS   60000
@@ -296,10 +297,8 @@ primary_hello(struct pair_code *p, const struct node *reg)
 	p->finishing = 1;
 	m.account = p->a->name;
 	m.unit = unit_id(p->unit);
-	m.wrapped_primary.data = (uint8_t *)(uintptr_t)wrapped;
-	m.wrapped_primary.len = wlen;
-	m.primary_identity.data = (uint8_t *)(uintptr_t)identity;
-	m.primary_identity.len = ilen;
+	m.wrapped_primary = pb_bytes(wrapped, wlen);
+	m.primary_identity = pb_bytes(identity, ilen);
 	p->ask = ask_keyd(p->a, KEYD__TYPE__PAIR_CODE_FINISH, &m.base,
 	    KEYD__TYPE__PAIR_CODE_FINISH_REPLY, &keyd__pair_code_finish_reply__descriptor, 4096,
 	    ASK_DEADLINE_MS, finish_made, p);

@@ -233,8 +233,7 @@ pair_success(struct account *a, const struct node *n, const struct node *ps)
 	p->open = 1;
 	m.account = a->name;
 	m.unit = unit_id(p->unit);
-	m.container.data = (uint8_t *)(uintptr_t)box;
-	m.container.len = len;
+	m.container = pb_bytes(box, len);
 	m.jid = p->link.jid;
 	m.lid = p->link.lid[0] != '\0' ? p->link.lid : NULL;
 	p->ask = ask_keyd(a, KEYD__TYPE__PAIR_SUCCESS, &m.base, KEYD__TYPE__PAIR_SUCCESS_REPLY,

@@ -20,13 +20,6 @@ struct payload { /* the messages that every payload has, on the stack of its mak
 	Wa6__ClientPayload__WebInfo web;
 };
 
-/* proto2 strings are char *; protobuf-c never writes to them when packing. */
-static char *
-text(const char *s)
-{
-	return (char *)(uintptr_t)s;
-}
-
 static void
 common(struct payload *b, const struct payload_client *c, int passive, int pull)
 {
@@ -41,16 +34,16 @@ common(struct payload *b, const struct payload_client *c, int passive, int pull)
 	b->ua.has_platform = 1;
 	b->ua.platform = WA6__CLIENT_PAYLOAD__USER_AGENT__PLATFORM__WEB;
 	b->ua.app_version = &b->version;
-	b->ua.mcc = text("000");
-	b->ua.mnc = text("000");
-	b->ua.os_version = text("0.1");
-	b->ua.manufacturer = text("");
-	b->ua.device = text("Desktop");
-	b->ua.os_build_number = text("0.1");
+	b->ua.mcc = pb_str("000");
+	b->ua.mnc = pb_str("000");
+	b->ua.os_version = pb_str("0.1");
+	b->ua.manufacturer = pb_str("");
+	b->ua.device = pb_str("Desktop");
+	b->ua.os_build_number = pb_str("0.1");
 	b->ua.has_release_channel = 1;
 	b->ua.release_channel = WA6__CLIENT_PAYLOAD__USER_AGENT__RELEASE_CHANNEL__RELEASE;
-	b->ua.locale_language_iso6391 = text("en");
-	b->ua.locale_country_iso31661_alpha2 = text("US");
+	b->ua.locale_language_iso6391 = pb_str("en");
+	b->ua.locale_country_iso31661_alpha2 = pb_str("US");
 	b->web.has_web_sub_platform = 1;
 	b->web.web_sub_platform = WA6__CLIENT_PAYLOAD__WEB_INFO__WEB_SUB_PLATFORM__WEB_BROWSER;
 	b->p.has_passive = 1;
@@ -137,7 +130,7 @@ device_props(const struct payload_client *c, size_t *len)
 #undef YES
 	h.has_thumbnail_sync_days_limit = 1;
 	h.thumbnail_sync_days_limit = 60;
-	p.os = text(c->os);
+	p.os = pb_str(c->os);
 	p.version = &v;
 	p.has_platform_type = 1;
 	p.platform_type = (Companion__DeviceProps__PlatformType)c->platform;
@@ -151,8 +144,7 @@ static void
 field(protobuf_c_boolean *has, ProtobufCBinaryData *to, const uint8_t *data, size_t len)
 {
 	*has = 1;
-	to->data = (uint8_t *)(uintptr_t)data; /* only read */
-	to->len = len;
+	*to = pb_bytes(data, len);
 }
 
 uint8_t *

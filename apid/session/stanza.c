@@ -18,6 +18,7 @@
 #include "apid/session/pair.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 
 #define NACK_PARSING 487
 #define UNSENT_MAX   (16u * 1024 * 1024) /* beyond netd's high mark */
@@ -43,8 +44,7 @@ stanza_send_bytes(struct account *a, const uint8_t *bytes, size_t len)
 	}
 	m.account = a->name;
 	m.conn = a->conn;
-	m.node.data = (uint8_t *)(uintptr_t)bytes; /* only read */
-	m.node.len = len;
+	m.node = pb_bytes(bytes, len);
 	a->n.stanzas_out++;
 	return channel_notify(a->svc->netd, NETD__TYPE__STANZA_OUT, &m.base);
 }

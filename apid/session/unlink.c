@@ -18,6 +18,7 @@
 #include "apid/session/unit.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 
 #define REMOVE_MS     10000u
 #define ERASE_RETRY_S 5
@@ -102,7 +103,7 @@ erase_created(const struct reply *rp, void *arg)
 	unit_staged(e->unit, ((const Keyd__DeviceState *)rp->pb)->stages);
 	unit_device_reset(e->unit);
 	rec.jid = e->jid; /* a new link must be of the same account */
-	rec.state = (char *)(uintptr_t)state_name(e->state);
+	rec.state = pb_str(state_name(e->state));
 	rec.state_reason = e->reason;
 	rec.has_state_since_ms = 1;
 	rec.state_since_ms = clock_wall_ms();
