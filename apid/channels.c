@@ -131,6 +131,10 @@ channels_open(struct service *s, void *owner, int keyd_fd, int netd_fd, int stor
 void
 channels_close(struct service *s)
 {
+	/* who is told by one that its request failed may turn to another */
+	channel_close(s->keyd);
+	channel_close(s->netd);
+	channel_close(s->stored);
 	channel_free(s->keyd);
 	channel_free(s->netd);
 	channel_free(s->stored);

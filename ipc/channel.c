@@ -160,11 +160,12 @@ fail_all(struct channel *ch)
 }
 
 void
-channel_free(struct channel *ch)
+channel_close(struct channel *ch)
 {
 	if (ch == NULL || ch->dead)
 		return;
 	ch->dead = 1;
+	channel_ref(ch); /* one of those who are told may free it */
 	free_event(&ch->ev_read);
 	free_event(&ch->ev_write);
 	free_event(&ch->ev_later);
@@ -178,7 +179,17 @@ channel_free(struct channel *ch)
 	close(ch->fd);
 	ch->fd = -1;
 	fail_all(ch);
-	/* one of them may have asked anew: then the timer is armed and holds a reference */
+	channel_unref(ch);
+}
+
+void
+channel_free(struct channel *ch)
+{
+	if (ch == NULL || ch->freed)
+		return;
+	ch->freed = 1;
+	channel_close(ch);
+	/* somebody may have asked anew: then the timer is armed and holds a reference */
 	if (ch->armed == INT64_MAX)
 		free_event(&ch->ev_deadline);
 	channel_unref(ch);
@@ -514,7 +525,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	time_out(ch);
 	if (!ch->dead && (r = requests_earliest(&ch->requests)) != NULL)
 		arm(ch, r->deadline);
-	if (dead && ch->armed == INT64_MAX)
+	if (dead && ch->freed && ch->armed == INT64_MAX)
 		free_event(&ch->ev_deadline);
 	channel_unref(ch);
 }

@@ -56,7 +56,11 @@ struct channel_config {
 
 /* Takes the (non-blocking) socket. NULL on failure. State starts as 1 (bit 0). */
 struct channel *channel_new(struct event_base *base, int fd, const struct channel_config *cfg);
-/* Fails all requests in flight with "closed", closes the socket. Safe inside handlers. */
+/* Fails all requests in flight with "closed", closes the socket. Safe inside handlers. The channel
+ * can still be called, to no effect, until channel_free: who is told of the failure may turn to
+ * another channel, so one with several closes all of them before it frees the first. */
+void channel_close(struct channel *ch);
+/* channel_close, if that is still to do, and let go of it. NULL is fine. Safe inside handlers. */
 void channel_free(struct channel *ch);
 
 void channel_set_state(struct channel *ch, unsigned state_bit); /* exactly one bit */

@@ -29,7 +29,8 @@ struct channel {
 	uint8_t *seen; /* a byte a row: it has come */
 	unsigned refs; /* the owner, running callbacks, held messages */
 
-	unsigned dead : 1;    /* channel_free was called */
+	unsigned dead : 1;    /* channel_close was called */
+	unsigned freed : 1;   /* … and channel_free: nobody asks any more */
 	unsigned ended : 1;   /* broken or closed: nothing is read or written any more */
 	unsigned broken : 1;  /* … and which of the two */
 	unsigned told : 1;    /* the owner knows */

@@ -195,8 +195,9 @@ store_free(struct store *s)
 	if (s == NULL)
 		return;
 	store_stop(s);
-	channel_free(s->keyd);
+	channel_close(s->keyd); /* whose failed requests may be answered to apid */
 	channel_free(s->apid);
+	channel_free(s->keyd);
 	if (s->flush != NULL)
 		event_free(s->flush);
 	if (s->tick != NULL)

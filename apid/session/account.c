@@ -312,6 +312,8 @@ account_store_failed(struct account *a, const char *reason)
 	static struct log_limit limit = LOG_LIMIT_INIT;
 	unsigned delay = strcmp(reason, "disk_full") == 0 ? DISK_DELAY_MS : STORE_DELAY_MS;
 
+	if (a->svc->stopping)
+		return; /* the channels are closed: it comes again after the next start */
 	a->n.store_failures++;
 	if (log_allowed(&limit))
 		log_warnx("account %s: an incoming stanza could not be kept (%s): nothing is "

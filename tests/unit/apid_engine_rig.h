@@ -61,6 +61,7 @@ struct rig {
 	struct channel *keyd, *netd, *stored; /* the far ends */
 	struct account *a;
 	int broken;
+	int abrupt; /* the end comes as when a peer has gone: nothing is stopped before */
 
 	/* stored */
 	int hold_commits; /* commits wait in `held` until rig_release */
@@ -951,7 +952,8 @@ rig_end_service(void)
 	for (size_t i = 0; i < rig.nheld; i++)
 		message_release(rig.held[i]);
 	rig.nheld = 0;
-	engine_stop(&rig.svc);
+	if (!rig.abrupt)
+		engine_stop(&rig.svc);
 	engine_free(&rig.svc);
 	channel_free(rig.keyd);
 	channel_free(rig.netd);

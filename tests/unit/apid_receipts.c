@@ -165,6 +165,21 @@ incoming_not_durable(void **state)
 	assert_int_equal(rig_sent("ack", "R1", NULL), 0);
 }
 
+/* Another process has gone while a receipt is being written: whoever is told by one channel may
+ * turn to another, which takes nothing any more. What this test is for shows under a sanitizer. */
+static void
+end_while_written(void **state)
+{
+	rig_online();
+	rig.hold_commits = 1;
+	receipt_in("R1", RIG_BOB_LID, "read", NULL);
+	rig_until(rig.nheld > 0);
+	rig.abrupt = 1;
+	rig_end_service();
+	assert_int_equal(rig.restarts, 0);
+	rig_begin_service();
+}
+
 /* A device could not read our message: it gets it again, alone, with the id of old. */
 static void
 resend(void **state)
@@ -232,6 +247,7 @@ main(void)
 	    cmocka_unit_test(types),
 	    T(incoming),
 	    T(incoming_not_durable),
+	    T(end_while_written),
 	    T(resend),
 	};
 

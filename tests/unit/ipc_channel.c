@@ -889,6 +889,56 @@ test_ask_while_freed(void **state)
 
 /* ---------------------------------------------------------------- life and back-pressure */
 
+/* Two that turn to each other when their requests fail, as at the end of a process. */
+struct pair {
+	struct rig a, b;
+	int told, refused;
+};
+
+static void
+on_turn_to_other(const struct reply *r, void *arg)
+{
+	struct pair *p = arg;
+
+	assert_string_equal(r->code, "closed");
+	if (p->told++ < 2) {
+		ask(&p->a, 1, 1000);
+		ask(&p->b, 1, 1000);
+		p->refused += channel_notify(p->a.ch, T_NOTICE, NULL) == -1;
+		p->refused += channel_notify(p->b.ch, T_NOTICE, NULL) == -1;
+	}
+}
+
+static void
+test_close_then_free(void **state)
+{
+	struct pair p = {0};
+
+	rig_open(&p.a);
+	rig_open(&p.b);
+	for (int i = 0; i < 2; i++)
+		channel_request(i ? p.b.ch : p.a.ch, T_ASK, NULL, T_ANSWER,
+		    &keyd__pair_qr_reply__descriptor, 10, 1000, on_turn_to_other, &p);
+	channel_close(p.a.ch);
+	channel_close(p.a.ch);
+	assert_int_equal(p.told, 1);
+	assert_int_equal(p.refused, 1); /* the other was open then */
+	channel_close(p.b.ch);
+	assert_int_equal(p.told, 2);
+	assert_int_equal(p.refused, 3);
+	assert_int_equal(ask(&p.a, 1, 1000), 0); /* told from the loop, as ever */
+	assert_int_equal(p.a.replies, 0);
+	run_until(&p.a, 3);
+	assert_string_equal(p.a.code, "closed");
+	assert_int_equal(p.b.replies, 1);
+	run_until(&p.b, 2);
+	channel_free(p.a.ch);
+	channel_free(p.b.ch);
+	p.a.ch = p.b.ch = NULL;
+	rig_close(&p.a);
+	rig_close(&p.b);
+}
+
 static void
 test_free_in_handler(void **state)
 {
@@ -1095,6 +1145,7 @@ main(void)
 	    cmocka_unit_test(test_busy),
 	    cmocka_unit_test(test_requests_fail_when_peer_ends),
 	    cmocka_unit_test(test_ask_while_freed),
+	    cmocka_unit_test(test_close_then_free),
 	    cmocka_unit_test(test_free_in_handler),
 	    cmocka_unit_test(test_pause),
 	    cmocka_unit_test(test_full_and_drained),
