@@ -1,7 +1,7 @@
 """The path of a message with something missing on the way: each text arrives once, each send is told as it is."""
 
-from harness import World, check, equal, main, test
-from test_chain import texts, wait_texts
+from harness import World, check, equal, main, test, wait_until
+from test_chain import follow, texts, wait_texts
 from test_faults import linked_world, send_in
 
 
@@ -94,6 +94,29 @@ def our_answers_are_lost():
         equal(texts(c), ["first"] + ["x"] * 20 + ["end"], "texts")
         check(not [e for e in c.events if e.get("event", {}).get("type") == "message.undecryptable"],
               "what comes again is known")
+
+
+@test
+def backlog_that_grows():
+    """texts that come while the service waits for each offline_batch come with the backlog, at once"""
+    with World() as w:
+        w.sim.account("alice", offline_mode="pulled")
+        w.sim.account("bob")
+        ward = w.ward("alice")
+        ward.link("alice")
+        ward.stop()
+        send_in(w, "q", count=300)
+        watch = w.sim.cmd("watch", match={"account": "alice", "direction": "out", "tag": "ib", "child": "offline_preview"})
+        ward.start()
+        w.sim.cmd("expect", watch=watch["watch"], count=1, deadline_ms=30000)
+        send_in(w, "more", count=600)
+        c = follow(ward, "alice")
+        wait_texts(c, 900, 30)
+        wait_until(lambda: c.call("account.state", account="alice")["state"] == "online", 30, "online")
+        equal([e["event"]["body"]["how"] for e in c.events if e.get("event", {}).get("type") == "offline.done"],
+              ["complete"] * 2, "how the backlogs ended")
+        send_in(w, "end")
+        wait_texts(c, 901, 30)
 
 
 @test
