@@ -45,6 +45,9 @@ sqlite3_stmt *db_stmt(struct store_db *db, struct sql *q, enum store_status *st)
 enum store_status db_step(struct store_db *db, sqlite3_stmt *s, int *row);
 /* Step a statement that gives no rows, and be done with it. */
 enum store_status db_run(struct store_db *db, sqlite3_stmt *s);
+/* The same with a message, packed, as the last parameter. */
+enum store_status db_run_packed(
+    struct store_db *db, sqlite3_stmt *s, int at, const ProtobufCMessage *m);
 /* Reset and unbind: after the last step. NULL is fine. */
 void db_done(sqlite3_stmt *s);
 /* Prepare, run, done, for statements without parameters. */

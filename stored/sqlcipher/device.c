@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include "common/pb.h"
 #include "stored/sqlcipher/db.h"
 
@@ -102,18 +100,10 @@ save(struct store_db *db, const Stored__DeviceRecord *rec)
 				  " ON CONFLICT(one) DO UPDATE SET record = excluded.record");
 	enum store_status st;
 	sqlite3_stmt *s = db_stmt(db, &q, &st);
-	size_t len = 0;
-	uint8_t *bytes;
 
 	if (s == NULL)
 		return st;
-	if ((bytes = pb_pack(&rec->base, &len)) == NULL)
-		return STORE_NO_MEMORY;
-	db_bind_blob(s, 1, bytes, len);
-	st = db_run(db, s);
-	sodium_memzero(bytes, len);
-	free(bytes);
-	return st;
+	return db_run_packed(db, s, 1, &rec->base);
 }
 
 enum store_status

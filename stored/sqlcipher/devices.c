@@ -1,8 +1,5 @@
 /* Protocol domain: device lists of users, each packed as it came. */
-#include <stdlib.h>
 #include <string.h>
-
-#include <sodium.h>
 
 #include "common/pb.h"
 #include "stored/sqlcipher/db.h"
@@ -14,18 +11,11 @@ devices_put(struct store_db *db, const Stored__DeviceList *list)
 				  " ON CONFLICT(user) DO UPDATE SET list = excluded.list");
 	enum store_status st;
 	sqlite3_stmt *s = db_stmt(db, &q, &st);
-	size_t len = 0;
-	uint8_t *bytes;
 
 	if (s == NULL)
 		return st;
-	if ((bytes = pb_pack(&list->base, &len)) == NULL)
-		return STORE_NO_MEMORY;
 	db_bind_text(s, 1, list->user);
-	db_bind_blob(s, 2, bytes, len);
-	st = db_run(db, s);
-	free(bytes);
-	return st;
+	return db_run_packed(db, s, 2, &list->base);
 }
 
 enum store_status

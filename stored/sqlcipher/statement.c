@@ -1,8 +1,12 @@
 /* Statements that are kept, their parameters and results. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "common/log.h"
+#include "common/pb.h"
 #include "stored/sqlcipher/db.h"
 
 /* ---------------------------------------------------------------- results */
@@ -108,6 +112,24 @@ db_run(struct store_db *db, sqlite3_stmt *s)
 	enum store_status st = db_step(db, s, &row);
 
 	db_done(s);
+	return st;
+}
+
+enum store_status
+db_run_packed(struct store_db *db, sqlite3_stmt *s, int at, const ProtobufCMessage *m)
+{
+	size_t len = 0;
+	uint8_t *bytes = pb_pack(m, &len);
+	enum store_status st = STORE_NO_MEMORY;
+
+	if (bytes != NULL) {
+		db_bind_blob(s, at, bytes, len);
+		st = db_run(db, s);
+		sodium_memzero(bytes, len);
+	} else {
+		db_done(s);
+	}
+	free(bytes);
 	return st;
 }
 
