@@ -104,7 +104,7 @@ load_device_create(struct request *r)
 static void
 make_signed_prekey(struct request *r, struct device *d)
 {
-	signal_context *ctx = provider_context();
+	signal_context *ctx = provider_context;
 	ec_key_pair *pair = NULL;
 	session_signed_pre_key *key = NULL;
 	signal_buffer *pub = NULL, *record = NULL;
@@ -143,7 +143,7 @@ run_device_create(struct request *r)
 	sodium_memzero(d, sizeof(*d));
 	d->generation = generation;
 	if (signal_protocol_key_helper_generate_registration_id(
-		&d->registration_id, 0, provider_context()) != 0)
+		&d->registration_id, 0, provider_context) != 0)
 		fatalx("libsignal makes no registration id");
 	curve_pair(d->noise_priv, d->noise_pub);
 	curve_pair(d->identity_priv, d->identity_pub);

@@ -15,48 +15,34 @@
 #define UPLOADED_MAX 1024
 #define ID_MAX       0xfffffeu /* libsignal never removes 0xffffff after use (page 04, 2.2) */
 
-/* Two numbers of a generation, record "generation/prekeys": u8 1 | u32 next | u32 first.
- * Ids from first up to next - 1 are made and were never offered to anyone; next is made next. */
-struct watermarks {
-	uint32_t next, first;
-};
-
 static uint32_t
 after(uint32_t id)
 {
 	return id >= ID_MAX ? 1 : id + 1;
 }
 
-/* 0, or -1: the record cannot be read. */
-static int
-marks_get(struct work *w, struct watermarks *m)
+/* The watermark: the id that is made next; those before it were offered. Record
+ * "generation/prekeys": u8 1 | u32 id. 0 = the record cannot be read. */
+static uint32_t
+mark_get(struct work *w)
 {
 	struct buf b = BUF_INIT;
 	int there = work_get(w, STORED__DOMAIN__KEYSTATE, work_name(w, "prekeys"), &b);
+	uint32_t id = there == 0 ? 1 : 0;
 
-	m->next = m->first = 1;
-	if (there == 1 && b.len == 9 && b.data[0] == 1) {
-		m->next = buf_be32(b.data + 1);
-		m->first = buf_be32(b.data + 5);
-	} else if (there != 0)
-		there = -1;
-	if (m->next < 1 || m->next > ID_MAX || m->first < 1 || m->first > ID_MAX)
-		there = -1;
+	if (there == 1 && b.len == 5 && b.data[0] == 1)
+		id = buf_be32(b.data + 1);
 	buf_clear(&b);
-	return there == -1 ? -1 : 0;
+	return id <= ID_MAX ? id : 0;
 }
 
 static void
-marks_put(struct work *w, const struct watermarks *m)
+mark_put(struct work *w, uint32_t id)
 {
-	struct buf b = BUF_INIT;
+	const uint8_t record[5] = {
+	    1, (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
 
-	buf_put_u8(&b, 1);
-	buf_put_be32(&b, m->next);
-	if (buf_put_be32(&b, m->first) == -1)
-		fatalx("out of memory");
-	work_put(w, STORED__DOMAIN__KEYSTATE, work_name(w, "prekeys"), b.data, b.len);
-	buf_clear(&b);
+	work_put(w, STORED__DOMAIN__KEYSTATE, work_name(w, "prekeys"), record, sizeof(record));
 }
 
 /* ---------------------------------------------------------------- PREKEYS_MAKE */
@@ -77,27 +63,14 @@ static void
 load_make(struct request *r)
 {
 	const Keyd__PrekeysMake *q = (const Keyd__PrekeysMake *)r->pb;
-	struct watermarks m;
 	uint32_t i, id;
 
 	if (!work_need(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "prekeys")) ||
-	    marks_get(&r->work, &m) == -1)
+	    (id = mark_get(&r->work)) == 0)
 		return;
-	/* the new ones too: after 2^24 ids one of them may still be there */
-	for (i = 0, id = m.first; i < q->count; i++, id = after(id))
+	/* after 2^24 ids one of them may still be there */
+	for (i = 0; i < q->count; i++, id = after(id))
 		(void)work_need(&r->work, STORED__DOMAIN__PREKEY, work_name(&r->work, "%u", id));
-}
-
-static void
-public_half(const session_pre_key *k, uint8_t pub[32])
-{
-	signal_buffer *b = NULL;
-
-	if (ec_public_key_serialize(&b, ec_key_pair_get_public(session_pre_key_get_key_pair(k))) !=
-	    0)
-		fatalx("libsignal: out of memory");
-	memcpy(pub, signal_buffer_data(b) + 1, 32); /* without the type byte */
-	signal_buffer_free(b);
 }
 
 static void
@@ -105,37 +78,19 @@ make_key(struct work *w, uint32_t id, int uploaded, uint8_t pub[32])
 {
 	ec_key_pair *pair = NULL;
 	session_pre_key *k = NULL;
-	signal_buffer *record = NULL;
+	signal_buffer *record = NULL, *typed = NULL;
 
-	if (curve_generate_key_pair(provider_context(), &pair) != 0 ||
+	if (curve_generate_key_pair(provider_context, &pair) != 0 ||
+	    ec_public_key_serialize(&typed, ec_key_pair_get_public(pair)) != 0 ||
 	    session_pre_key_create(&k, id, pair) != 0 || session_pre_key_serialize(&record, k) != 0)
 		fatalx("libsignal makes no prekey");
-	public_half(k, pub);
+	memcpy(pub, signal_buffer_data(typed) + 1, 32); /* without the type byte */
 	work_put_prekey(w, id, signal_buffer_data(record), signal_buffer_len(record), uploaded);
+	signal_buffer_free(typed);
 	signal_buffer_bzero_free(record);
 	SIGNAL_UNREF(k);
 	SIGNAL_UNREF(pair);
 	counters[COUNT_PREKEYS_MADE]++;
-}
-
-/* One that was made earlier and never offered. 0, or -1: it is not there or not one. */
-static int
-offer_old(struct work *w, uint32_t id, int uploaded, uint8_t pub[32])
-{
-	struct buf b = BUF_INIT;
-	session_pre_key *k = NULL;
-	int ok = -1;
-
-	if (work_get(w, STORED__DOMAIN__PREKEY, work_name(w, "%u", id), &b) == 1 &&
-	    session_pre_key_deserialize(&k, b.data, b.len, provider_context()) == 0) {
-		public_half(k, pub);
-		if (uploaded)
-			work_put_prekey(w, id, b.data, b.len, 1);
-		ok = 0;
-	}
-	SIGNAL_UNREF(k);
-	buf_clear(&b);
-	return ok;
 }
 
 static void
@@ -148,25 +103,20 @@ run_make(struct request *r)
 	uint8_t pubs[COUNT_MAX][32];
 	int retry = q->has_retry && q->retry;
 	struct device *d = r->device;
-	struct watermarks m;
-	uint32_t i;
+	uint32_t i, id = mark_get(&r->work);
 
-	if (marks_get(&r->work, &m) == -1) {
+	if (id == 0) {
 		request_error(r, "store", "the key state record could not be read");
 		return;
 	}
-	for (i = 0; i < q->count; i++) {
+	for (i = 0; i < q->count; i++, id = after(id)) {
 		keyd__prekey__init(&keys[i]);
-		keys[i].id = m.first;
+		keys[i].id = id;
 		keys[i].pub = pb_bytes(pubs[i], 32);
 		list[i] = &keys[i];
-		if (m.first == m.next || offer_old(&r->work, m.first, retry, pubs[i]) == -1)
-			make_key(&r->work, m.first, retry, pubs[i]);
-		if (m.first == m.next)
-			m.next = after(m.next);
-		m.first = after(m.first);
+		make_key(&r->work, id, retry, pubs[i]);
 	}
-	marks_put(&r->work, &m);
+	mark_put(&r->work, id);
 	if (request_stage(r, q->unit, &a.stages) == -1)
 		return;
 	a.registration_id = d->registration_id;

@@ -8,7 +8,7 @@
 #include "keyd/crypto.h"
 #include "keyd/provider.h"
 
-static signal_context *context;
+signal_context *provider_context;
 int provider_mac_failed;
 
 static int
@@ -110,15 +110,9 @@ provider_warm_up(void)
 	    .decrypt_func = provide_decrypt,
 	};
 
-	if (signal_context_create(&context, NULL) != 0 ||
-	    signal_context_set_crypto_provider(context, &provider) != 0 ||
-	    signal_context_set_log_function(context, provide_log) != 0)
+	if (signal_context_create(&provider_context, NULL) != 0 ||
+	    signal_context_set_crypto_provider(provider_context, &provider) != 0 ||
+	    signal_context_set_log_function(provider_context, provide_log) != 0)
 		fatalx("libsignal: no context");
 	/* one thread: no locking functions */
-}
-
-signal_context *
-provider_context(void)
-{
-	return context;
 }

@@ -6,7 +6,7 @@
 
 /* Makes the one context of the process. After crypto_warm_up. Dies if it cannot. */
 void provider_warm_up(void);
-signal_context *provider_context(void);
+extern signal_context *provider_context;
 
 /* libsignal returns the same code for a wrong MAC and for "no state fits"; only its log text tells
  * them apart (protocol page 04, 4.3 trap 2). Clear before a call, look after it. Nothing of that

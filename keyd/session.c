@@ -186,7 +186,7 @@ decode_point(ec_public_key **key, const ProtobufCBinaryData *raw)
 	uint8_t typed[33] = {5};
 
 	memcpy(typed + 1, raw->data, 32);
-	return curve_decode_point(key, typed, sizeof(typed), provider_context());
+	return curve_decode_point(key, typed, sizeof(typed), provider_context);
 }
 
 /* A new session from the bundle; the old state is archived. libsignal's code. */
@@ -204,7 +204,7 @@ build_session(const signal_protocol_address *address, const Keyd__Bundle *b)
 	    (ok = session_pre_key_bundle_create(&bundle, b->registration_id, address->device_id,
 		 b->prekey != NULL ? b->prekey->id : 0, key, b->signed_prekey->id, skey,
 		 b->signed_prekey->signature.data, 64, identity)) == 0 &&
-	    (ok = session_builder_create(&builder, signal_store, address, provider_context())) == 0)
+	    (ok = session_builder_create(&builder, signal_store, address, provider_context)) == 0)
 		ok = session_builder_process_pre_key_bundle(builder, bundle);
 	session_builder_free(builder);
 	SIGNAL_UNREF(bundle);
@@ -231,7 +231,7 @@ encrypt_item(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBi
 	} else if (signal_protocol_session_contains_session(signal_store, &address) != 1)
 		return KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION; /* trap 1: the library would not
 								     say so */
-	if ((ok = session_cipher_create(&cipher, signal_store, &address, provider_context())) == 0)
+	if ((ok = session_cipher_create(&cipher, signal_store, &address, provider_context)) == 0)
 		ok = session_cipher_encrypt(cipher, plain->data, plain->len, out);
 	session_cipher_free(cipher);
 	return ok == 0 ? KEYD__ENCRYPT_RESULT__OUTCOME__DONE
@@ -318,7 +318,7 @@ need_prekeys(struct request *r, const ProtobufCBinaryData *c)
 {
 	pre_key_signal_message *m = NULL;
 
-	if (pre_key_signal_message_deserialize(&m, c->data, c->len, provider_context()) != 0)
+	if (pre_key_signal_message_deserialize(&m, c->data, c->len, provider_context) != 0)
 		return;
 	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY,
 	    work_name(&r->work, "%u", pre_key_signal_message_get_signed_pre_key_id(m)));
@@ -381,13 +381,12 @@ decrypt_with(session_cipher *cipher, const Keyd__DecryptItem *item, signal_buffe
 	DecryptOutcome o = KEYD__DECRYPT_RESULT__OUTCOME__MALFORMED;
 
 	if (item->kind == KEYD__DECRYPT_ITEM__KIND__PKMSG) {
-		if (pre_key_signal_message_deserialize(&pk, c->data, c->len, provider_context()) ==
-		    0)
+		if (pre_key_signal_message_deserialize(&pk, c->data, c->len, provider_context) == 0)
 			o = outcome_of(
 			    session_cipher_decrypt_pre_key_signal_message(cipher, pk, NULL, plain));
 		SIGNAL_UNREF(pk);
 	} else {
-		if (signal_message_deserialize(&m, c->data, c->len, provider_context()) == 0)
+		if (signal_message_deserialize(&m, c->data, c->len, provider_context) == 0)
 			o = outcome_of(
 			    session_cipher_decrypt_signal_message(cipher, m, NULL, plain));
 		SIGNAL_UNREF(m);
@@ -408,7 +407,7 @@ decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *
 
 	signal_store_item();
 	keyd__decrypt_result__init(&d->result);
-	if (session_cipher_create(&cipher, signal_store, &address, provider_context()) == 0)
+	if (session_cipher_create(&cipher, signal_store, &address, provider_context) == 0)
 		d->result.outcome = decrypt_with(cipher, item, &d->plain);
 	else
 		d->result.outcome = KEYD__DECRYPT_RESULT__OUTCOME__FAILED;

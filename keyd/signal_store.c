@@ -67,7 +67,7 @@ put_trimmed(const char *name, const uint8_t *data, size_t len)
 	session_record *record = NULL;
 	session_record_state_node *node, *next;
 	signal_buffer *b = NULL;
-	int ok = session_record_deserialize(&record, data, len, provider_context());
+	int ok = session_record_deserialize(&record, data, len, provider_context);
 
 	while (ok == 0 && (node = session_record_get_previous_states_head(record)) != NULL) {
 		while ((next = session_record_get_previous_states_next(node)) != NULL)
@@ -205,7 +205,7 @@ signal_store_warm_up(void)
 	    .save_identity = save_identity,
 	    .is_trusted_identity = is_trusted};
 
-	if (signal_protocol_store_context_create(&signal_store, provider_context()) != 0 ||
+	if (signal_protocol_store_context_create(&signal_store, provider_context) != 0 ||
 	    signal_protocol_store_context_set_session_store(signal_store, &sessions) != 0 ||
 	    signal_protocol_store_context_set_pre_key_store(signal_store, &pre_keys) != 0 ||
 	    signal_protocol_store_context_set_signed_pre_key_store(

@@ -426,7 +426,7 @@ counter_of(const struct sealed_text *t)
 	uint32_t n;
 
 	assert_int_equal(
-	    signal_message_deserialize(&m, t->bytes, t->len, provider_context()), SG_SUCCESS);
+	    signal_message_deserialize(&m, t->bytes, t->len, provider_context), SG_SUCCESS);
 	n = signal_message_get_counter(m);
 	SIGNAL_UNREF(m);
 	return n;
