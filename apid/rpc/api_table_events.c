@@ -42,8 +42,7 @@ static const struct api_field party[] = {STR("id", "stable id, u_…"), STR("pn"
     STR("push_name", "name that the person chose"), END};
 static const struct api_field chat[] = {
     STR("id", "stable id"), STR("jid", "JID"), STR("kind", "direct, group, …"), END};
-static const struct api_field content[] = {
-    STR("kind", "text, …, unknown"), STR("text", "for text"),
+static const struct api_field content[] = {STR("kind", "text, …, unknown"), STR("text", "for text"),
     FLAG("truncated", "a string of this object was too long and is cut; raw has it"), END};
 static const struct api_field message[] = {STR("message_id", "id at the service"),
     OBJ("chat", chat, "where it belongs"), OBJ("sender", party, "who wrote it"),

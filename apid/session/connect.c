@@ -161,7 +161,8 @@ connect_link_state(struct account *a, const Netd__LinkState *st)
 
 			memcpy(kept, a->reason, sizeof(kept));
 			state_set(a, ACCOUNT_BACKOFF, given ? kept : reason, given ? a->code : 0,
-			    given ? a->user_action : "none", st->has_next_attempt_ms ? st->next_attempt_ms : 0, 0);
+			    given ? a->user_action : "none",
+			    st->has_next_attempt_ms ? st->next_attempt_ms : 0, 0);
 		} else if (!a->dev.linked) {
 			pair_link_closed(a, reason);
 		}

@@ -65,12 +65,12 @@ int phone_unlink(struct phone *p, unsigned device);
 
 /* Since the start, of all phones. */
 struct phone_stats {
-	uint64_t read;            /* messages decrypted */
-	uint64_t duplicates;      /* messages that had been decrypted before */
+	uint64_t read;             /* messages decrypted */
+	uint64_t duplicates;       /* messages that had been decrypted before */
 	uint64_t decrypt_failures; /* messages that could not be decrypted */
-	uint64_t retries_asked;   /* retry receipts that went out */
-	uint64_t given_up;        /* of those failures: not asked again */
-	uint64_t resent;          /* messages that were asked for again by companions */
+	uint64_t retries_asked;    /* retry receipts that went out */
+	uint64_t given_up;         /* of those failures: not asked again */
+	uint64_t resent;           /* messages that were asked for again by companions */
 };
 extern struct phone_stats phone_stats;
 

@@ -68,7 +68,8 @@ struct rig {
 	struct message *held[RIG_MAX];
 	size_t nheld;
 	char fail_commit[32];     /* the next commit fails with this code */
-	char fail_with_event[48]; /* the next commit with an event of this type fails with fail_code */
+	char fail_with_event[48]; /* the next commit with an event of this type fails with fail_code
+				   */
 	char fail_code[32];
 	struct rig_event events[RIG_MAX];
 	size_t nevents;

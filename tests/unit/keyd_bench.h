@@ -56,7 +56,7 @@ struct bench {
 	int hold_records;                  /* do not answer RECORDS_GET until bench_release */
 	struct message *held[64];
 	unsigned nheld;
-	int hold_done;            /* keep UNIT_DONE back until bench_tell: apid hears first */
+	int hold_done; /* keep UNIT_DONE back until bench_tell: apid hears first */
 	struct {
 		char account[40];
 		uint64_t unit;
