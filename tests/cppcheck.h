@@ -1,4 +1,4 @@
-/* What cppcheck must know of <sys/queue.h>, which it does not read. */
+/* What cppcheck must know of <sys/queue.h> and <cmocka.h>, which it does not read. */
 #define LIST_HEAD(name, type)                                                                      \
 	struct name {                                                                              \
 		struct type *lh_first;                                                             \
@@ -9,3 +9,4 @@
 #define LIST_FOREACH(v, h, f)   for ((v) = (h)->lh_first; (v); (v) = (v)->f.le_next)
 /* Of <jansson.h>, which it does not read either. */
 #define JSON_INTEGER_FORMAT "lld"
+#define fail_msg(...)       abort()
