@@ -221,7 +221,8 @@ bench: deps
 
 # The whole suite under valgrind: programs without confinement, since valgrind needs calls of its own.
 .PHONY: valgrind
-VALGRIND = valgrind -q --vgdb=no --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+VALGRIND = valgrind -q --vgdb=no --error-exitcode=99 --leak-check=full \
+	--show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	--trace-children=yes --trace-children-skip=/bin/*,/usr/bin/*,/sbin/*,/usr/sbin/* \
 	--suppressions=$(abspath tests/valgrind.supp)
 valgrind: deps

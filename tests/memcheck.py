@@ -9,13 +9,15 @@ import shutil
 import tempfile
 
 WRAP = os.environ.get("WARD_WRAP", "").split()  # "valgrind …", put before the programs
+# UBSan knows no other place than standard error, and a sanitizer that fails itself has none either
+SAID = re.compile(r"^\S+:\d+:\d+: runtime error: |^==\d+==\s*(ERROR: )?(Address|Leak)Sanitizer")
 
 
 class Reports:
     """The folder of the reports; made before the first process is, and removed at the end."""
 
     def __init__(self):
-        self.folder, self.owner = tempfile.mkdtemp(prefix="ward-reports-"), os.getpid()
+        self.folder, self.owner, self.said = tempfile.mkdtemp(prefix="ward-reports-"), os.getpid(), []
         atexit.register(self.remove)
         self.wrap = WRAP + ["--log-file=%s/valgrind.%%p" % self.folder] if WRAP else []
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
@@ -26,9 +28,14 @@ class Reports:
         if os.getpid() == self.owner:
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def look(self, line):
+        """A line that a process said: kept if it is a report."""
+        if SAID.match(line):
+            self.said.append(line)
+
     def take(self):
         """The text of what was found since the last call; empty if nothing was."""
-        found = []
+        found, self.said = self.said, []
         for name in sorted(os.listdir(self.folder)):
             path = os.path.join(self.folder, name)
             with open(path, encoding="utf-8", errors="replace") as f:

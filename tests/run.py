@@ -27,6 +27,8 @@ def run(path):
     failed = sum(int(n) for n in re.findall(r"^\[  FAILED  \] (\d+) test", text, re.M))
     for p, f in re.findall(r"^(?:\S+: )?(\d+) passed, (\d+) failed", text, re.M):
         passed, failed = passed + int(p), failed + int(f)
+    for line in text.splitlines():
+        REPORTS.look(line)
     found = REPORTS.take()
     if found:
         text, failed = text + "\n" + found, failed + 1

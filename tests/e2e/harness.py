@@ -92,6 +92,7 @@ class LineLog(threading.Thread):
             self.file.flush()
             with self.cond:
                 self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                REPORTS.look(self.lines[-1])
                 self.cond.notify_all()
         with self.cond:
             self.eof = True
@@ -336,6 +337,8 @@ class Ward:
             self.settings["test"] = {"noise_root_key": sim.noise_root}
         if os.geteuid() == 0:
             self.settings["service"].update({"user_" + r: str(u) for r, u in UIDS.items()})
+        if SLOW > 1:
+            self.settings["service"]["ready_timeout"] = "%ds" % min(20 * SLOW, 300)
         if UNCONFINED:
             self.settings["service"]["developer_unconfined"] = "yes"
         for section, keys in (extra or {}).items():
@@ -439,6 +442,8 @@ class World:
                 problems.append(str(e))
         if self.sim and self.sim.stop() not in (0, -signal.SIGTERM):
             problems.append("sim ended with %d" % self.sim.proc.returncode)
+        for log in [w.log for w in self.wards if w.log] + ([self.sim.log] if self.sim else []):
+            log.join(10)  # all that was said has been read
         if kind is not None or problems:
             for w in self.wards:
                 if w.log:
