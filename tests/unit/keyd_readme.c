@@ -42,9 +42,13 @@ find_verb(uint32_t type)
 static size_t
 cells(char *line, char *cell[COLUMNS])
 {
-	size_t n = 0;
+	static char empty[1];
+	size_t n;
 	char *p;
 
+	for (n = 0; n < COLUMNS; n++)
+		cell[n] = empty;
+	n = 0;
 	for (p = strsep(&line, "|"); p != NULL && n < COLUMNS; p = strsep(&line, "|")) {
 		p += strspn(p, " ");
 		while (p[0] != '\0' && strchr(" \n", p[strlen(p) - 1]) != NULL)
@@ -64,12 +68,16 @@ check_row(char *cell[COLUMNS])
 	int unlinked = strstr(cell[STATE], "device, unlinked") != NULL;
 	const struct verb *v;
 
-	if (row == NULL || (!netd && strcmp(cell[WHO], "apid") != 0))
+	if (row == NULL || (!netd && strcmp(cell[WHO], "apid") != 0)) {
 		fail_msg("%s: %s may not ask it", cell[VERB], cell[WHO]);
+		return;
+	}
 	if (strcmp(cell[VERB], "STATUS") == 0)
 		return; /* of no account */
-	if ((v = find_verb(row->type)) == NULL)
+	if ((v = find_verb(row->type)) == NULL) {
 		fail_msg("%s: nothing carries it out", cell[VERB]);
+		return;
+	}
 	if (device != (v->needs >= VERB_DEVICE) || unlinked != (v->needs == VERB_UNLINKED))
 		fail_msg("%s: its state is not \"%s\"", cell[VERB], cell[STATE]);
 	/* what run checks beyond is in the README too, so only one way */
