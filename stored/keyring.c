@@ -158,12 +158,14 @@ keyring_read(uint8_t out[KEYRING_MAX], size_t *len)
 static int
 sync_folder(void)
 {
-	int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r, why;
 
 	if (fd == -1)
 		return -1;
 	r = fsync(fd);
+	why = errno; /* the caller's reason, not that of close */
 	close(fd);
+	errno = why;
 	return r;
 }
 
