@@ -227,8 +227,8 @@ VALGRIND = valgrind -q --vgdb=no --error-exitcode=99 --leak-check=full \
 	--suppressions=$(abspath tests/valgrind.supp)
 valgrind: deps
 	@$(MAKE) --no-print-directory test-programs
-	@$(TEST_ENV) WARD_UNCONFINED=1 WARD_SLOW=20 WARD_CRASH_MESSAGES=60 WARD_CRASH_KILLS=4 WARD_WRAP="$(VALGRIND)" \
-		$(PYTHON) -B tests/run.py $(UNIT_BIN) $(E2E)
+	@$(TEST_ENV) WARD_UNCONFINED=1 WARD_SLOW=20 WARD_SUITE_SECONDS=3600 WARD_CRASH_MESSAGES=60 WARD_CRASH_KILLS=4 \
+		WARD_WRAP="$(VALGRIND)" $(PYTHON) -B tests/run.py $(UNIT_BIN) $(E2E)
 
 # A first try on this machine: own folder, own key, the account "main". CONF= takes another file.
 RUN := $(abspath $(BUILD))/run
