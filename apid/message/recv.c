@@ -1,314 +1,21 @@
-/* Incoming messages: decrypted, durable, answered; in order of arrival. */
-#include "apid/message/recv.h"
-
-#include <stdio.h>
+/* Incoming messages: who sent it, what keyd makes of it, and what becomes of that. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
-#include <sodium.h>
-
-#include "apid/message/contacts.h"
 #include "apid/message/content.h"
-#include "apid/message/envelope.h"
-#include "apid/message/receipts.h"
 #include "apid/message/recv_event.h"
+#include "apid/message/recv_impl.h"
 #include "apid/message/retry.h"
-#include "apid/session/ask.h"
 #include "apid/session/engine.h"
 #include "apid/session/stanza.h"
-#include "apid/session/unit.h"
 #include "common/log.h"
 #include "ipc/frame.h"
 
-#define ENCS_MAX              16u
-#define NACK_PARSING          487
-#define NACK_PROTOBUF         491
-#define NACK_UNHANDLED        500
-#define RETRY_INVALID_MESSAGE 4 /* 12.1 */
-#define KEYD_DEADLINE         30000u
-#define FAILURES_MAX          5u /* of one message, then it is given up */
-
-enum answer {
-	ANSWER_RECEIPT,
-	ANSWER_ACK,
-	ANSWER_NACK,
-	ANSWER_RETRY,
-	ANSWER_NOTHING
-};
-
-struct recv {
-	struct flow f; /* first */
-	TAILQ_ENTRY(recv) link;
-	struct account *a;
-	struct node *n;
-	size_t size;
-	uint64_t conn;
-	struct envelope e;
-	enum {
-		RECV_ASKING,
-		RECV_READY,
-		RECV_WORKING,
-		RECV_DONE
-	} phase;
-	struct person sender, chat; /* of a direct chat */
-	int wrote_sender, wrote_chat;
-	struct contacts_request *lookup;
-	struct ask *ask;
-	struct unit *unit;
-	int open; /* the unit is not committed yet */
-	/* what there is to decrypt */
-	const struct node *encs[ENCS_MAX];
-	size_t nencs;
-	int others, unknown; /* enc nodes of other kinds; of kinds that nobody knows */
-	unsigned enc_count;  /* highest `count` */
-	int by_number;       /* the second try, under the address by number */
-	/* how it ends */
-	enum answer answer;
-	unsigned nack;
-	struct node *retry; /* the retry receipt, ready to go */
-	unsigned attempt, retry_code;
-	int hist_sync;   /* a receipt of that type too */
-	int counted_new; /* a message event was added */
-	int repeated;    /* all counters were used before: is it known? */
-	/* a stanza that does not decode: n has only what could be read of it */
-	const char *broken; /* why, or NULL */
-	struct buf raw;
-};
-
-struct recv_lane {
-	struct account *a;
-	TAILQ_HEAD(recv_list, recv) list; /* in order of arrival */
-	size_t n;
-	int pumping;
-	/* the one that failed last, and how often in a row it was the first to fail */
-	char failed_id[MESSAGE_ID_MAX + 1];
-	struct jid failed_from;
-	unsigned failures;
-};
-
-static void lane_pump(struct recv_lane *l);
-static void recv_decrypt(struct recv *r);
-static void recv_commit(struct recv *r);
-static void recv_end(struct flow *f, const char *outcome, const char *text);
-
-static const struct flow_kind recv_kind = {"recv", recv_end};
-
-struct recv_lane *
-recv_lane_new(struct account *a)
-{
-	struct recv_lane *l = calloc(1, sizeof(*l));
-
-	if (l == NULL)
-		fatal("recv_lane_new");
-	l->a = a;
-	TAILQ_INIT(&l->list);
-	return l;
-}
-
-void
-recv_lane_free(struct recv_lane *l)
-{
-	if (l == NULL)
-		return;
-	while (!TAILQ_EMPTY(&l->list))
-		flow_end(&TAILQ_FIRST(&l->list)->f, "cancelled", "stopping");
-	free(l);
-}
-
-size_t
-recv_in_flight(const struct account *a)
-{
-	return a->recv->n;
-}
-
-/* ------------------------------------------------------------------ the end */
-
-/* Only a message whose effects are durable is answered, and only on the connection that brought it.
- */
-static void
-recv_answer(struct recv *r)
-{
-	struct account *a = r->a;
-
-	if (r->conn != a->conn)
-		return;
-	switch (r->answer) {
-	case ANSWER_RECEIPT:
-		if (r->hist_sync) {
-			struct jid own = jid_bare(&a->dev.jid);
-
-			receipts_owe_parts(a, &own, NULL, NULL, "hist_sync", r->e.id);
-		}
-		receipts_owe(a, &r->e);
-		break;
-	case ANSWER_RETRY:
-		if (r->retry != NULL) {
-			a->n.retries_out++;
-			(void)stanza_send(a, r->retry);
-			r->retry = NULL;
-		}
-		stanza_ack(a, r->n, 0);
-		break;
-	case ANSWER_ACK:
-		stanza_ack(a, r->n, 0);
-		break;
-	case ANSWER_NACK:
-		stanza_ack(a, r->n, r->nack);
-		break;
-	case ANSWER_NOTHING:
-		break;
-	}
-}
-
-static void
-recv_end(struct flow *f, const char *outcome, const char *text)
-{
-	struct recv *r = (struct recv *)f;
-	struct recv_lane *l = r->a->recv;
-
-	if (outcome == NULL)
-		recv_answer(r);
-	contacts_cancel(r->lookup);
-	ask_cancel(r->ask);
-	if (r->open)
-		unit_abort(r->unit);
-	else
-		unit_detach(r->unit);
-	TAILQ_REMOVE(&l->list, r, link);
-	l->n--;
-	engine_inbound_end(r->a->svc, r->size);
-	node_free(r->retry);
-	node_free(r->n);
-	buf_clear(&r->raw);
-	free(r);
-}
-
-/* Its effects are durable: answered when all that came before it are. */
-static void
-recv_done(struct recv *r)
-{
-	flow_step(&r->f, "recv_done");
-	r->phase = RECV_DONE;
-	lane_pump(r->a->recv);
-}
-
-/* Can it be this message's own fault, or is it the store's or keyd's as a whole? */
-static int
-may_be_its_own(const char *why)
-{
-	static const char *const words[] = {"internal", "bad_request", "unit", "store", "version",
-	    "unknown", "no_memory", "memory"};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(why, words[i]) == 0)
-			return 1;
-	return 0;
-}
-
-static int
-failed_last(const struct recv *r)
-{
-	const struct recv_lane *l = r->a->recv;
-
-	return strcmp(l->failed_id, r->e.id) == 0 && jid_eq(&l->failed_from, &r->e.from);
-}
-
-static void
-count_failure(struct recv *r, const char *why)
-{
-	struct recv_lane *l = r->a->recv;
-
-	if (!may_be_its_own(why))
-		return;
-	l->failures = failed_last(r) ? l->failures + 1 : 1;
-	memcpy(l->failed_id, r->e.id, sizeof(l->failed_id));
-	l->failed_from = r->e.from;
-}
-
-/* The store or keyd could not do it: nothing is answered, the service delivers again. */
-static void
-recv_failed(struct recv *r, const char *why)
-{
-	struct account *a = r->a;
-	struct recv_lane *l = a->recv;
-	int current = r->conn == a->conn;
-
-	if (current) /* those behind it fail with it */
-		count_failure(r, why);
-	flow_end(&r->f, why, "the message comes again");
-	if (current)
-		account_store_failed(a, why);
-	lane_pump(l);
-}
-
-static void
-lane_pump(struct recv_lane *l)
-{
-	struct recv *r, *next;
-
-	if (l->pumping) /* the outer one goes on */
-		return;
-	l->pumping = 1;
-	for (r = TAILQ_FIRST(&l->list); r != NULL && r->phase != RECV_ASKING; r = next) {
-		next = TAILQ_NEXT(r, link);
-		if (r->phase == RECV_READY)
-			recv_decrypt(r); /* opens its unit: in order of arrival */
-	}
-	while ((r = TAILQ_FIRST(&l->list)) != NULL && r->phase == RECV_DONE)
-		flow_end(&r->f, NULL, NULL);
-	l->pumping = 0;
-}
-
-/* ------------------------------------------------------------------ committing */
-
-/* A second copy is answered as the first. Another message under a used counter can be had only from
- * its sender: Signal has thrown the key away (04, 10.8). */
-static void
-recv_repeated(struct recv *r, const struct unit_result *u)
-{
-	if (u->nseqs == 0 || u->seqs[u->nseqs - 1] == 0) {
-		r->a->n.duplicates++;
-		return;
-	}
-	r->a->n.undecryptable++;
-	r->answer = ANSWER_RETRY;
-	r->attempt = retry_next(r->a, &r->e, r->enc_count);
-	if (r->attempt > 0)
-		r->retry = retry_receipt(r->a, &r->e, r->attempt, RETRY_INVALID_MESSAGE, NULL);
-}
-
-static void
-recv_committed(const struct unit_result *u, void *arg)
-{
-	struct recv *r = arg;
-
-	r->unit = NULL;
-	if (r->wrote_sender)
-		contacts_written(r->a, &r->e.sender, u->ok);
-	if (r->wrote_chat)
-		contacts_written(r->a, &r->e.chat, u->ok);
-	if (!u->ok) {
-		recv_failed(r, u->reason);
-		return;
-	}
-	if (r->counted_new)
-		r->a->n.received++;
-	if (r->repeated)
-		recv_repeated(r, u);
-	recv_done(r);
-}
-
-static void
-recv_commit(struct recv *r)
-{
-	flow_step(&r->f, "recv_commit");
-	r->wrote_sender = contacts_write(r->a, &r->e.sender, r->unit);
-	if (r->e.kind == ENVELOPE_DIRECT && !jid_same_user(&r->e.chat, &r->e.sender))
-		r->wrote_chat = contacts_write(r->a, &r->e.chat, r->unit);
-	r->open = 0;
-	unit_commit(r->unit, recv_committed, r);
-}
+#define NACK_PARSING   487
+#define NACK_PROTOBUF  491
+#define NACK_UNHANDLED 500
+#define KEYD_DEADLINE  30000u
+#define FAILURES_MAX   5u /* of one message, then it is given up */
 
 /* ------------------------------------------------------------------ retries */
 
@@ -334,7 +41,7 @@ recv_undecryptable(struct recv *r, const char *reason, unsigned code)
 {
 	Keyd__PrekeysMake m = KEYD__PREKEYS_MAKE__INIT;
 
-	r->answer = ANSWER_RETRY;
+	r->answer = RECV_ANSWER_RETRY;
 	r->retry_code = code;
 	r->attempt = retry_next(r->a, &r->e, r->enc_count);
 	r->a->n.undecryptable++;
@@ -416,7 +123,7 @@ failure_of(int outcome)
 static void
 recv_nack(struct recv *r, const char *reason, unsigned code)
 {
-	r->answer = ANSWER_NACK;
+	r->answer = RECV_ANSWER_NACK;
 	r->nack = code;
 	r->a->n.undecryptable++;
 	recv_event_undecryptable(r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, reason, 0);
@@ -521,7 +228,7 @@ static void
 recv_ask(struct recv *r)
 {
 	Keyd__Decrypt m = KEYD__DECRYPT__INIT;
-	Keyd__DecryptItem items[ENCS_MAX], *ptr[ENCS_MAX];
+	Keyd__DecryptItem items[RECV_ENCS_MAX], *ptr[RECV_ENCS_MAX];
 	Keyd__Address addr = KEYD__ADDRESS__INIT;
 	char name[81];
 
@@ -559,7 +266,7 @@ take_enc(struct recv *r, const struct node *enc)
 	if (count > 0 && (unsigned)count > r->enc_count)
 		r->enc_count = (unsigned)count;
 	if (type != NULL && enc->has_bytes && enc->nbytes > 0 &&
-	    (strcmp(type, "msg") == 0 || strcmp(type, "pkmsg") == 0) && r->nencs < ENCS_MAX)
+	    (strcmp(type, "msg") == 0 || strcmp(type, "pkmsg") == 0) && r->nencs < RECV_ENCS_MAX)
 		r->encs[r->nencs++] = enc;
 	else if (type != NULL && strcmp(type, "skmsg") == 0)
 		r->others++;
@@ -589,7 +296,7 @@ take_encs(struct recv *r)
 static void
 recv_broken(struct recv *r)
 {
-	r->answer = ANSWER_NACK;
+	r->answer = RECV_ANSWER_NACK;
 	r->nack = NACK_PARSING;
 	r->a->n.undecryptable++;
 	recv_event_broken(r->unit, &r->e, &r->sender, &r->chat, r->broken, r->raw.data, r->raw.len);
@@ -606,7 +313,7 @@ recv_give_up(struct recv *r)
 	recv_nack(r, "failed", NACK_UNHANDLED);
 }
 
-static void
+void
 recv_decrypt(struct recv *r)
 {
 	const struct node *unavailable = node_child(r->n, "unavailable");
@@ -619,7 +326,7 @@ recv_decrypt(struct recv *r)
 	}
 	r->open = 1;
 	take_encs(r);
-	if (failed_last(r) && r->a->recv->failures >= FAILURES_MAX) {
+	if (recv_failed_last(r) && r->a->recv->failures >= FAILURES_MAX) {
 		recv_give_up(r);
 	} else if (r->broken != NULL) {
 		recv_broken(r);
@@ -628,11 +335,11 @@ recv_decrypt(struct recv *r)
 	} else if (r->others > 0) {
 		recv_undecryptable(r, "no_sender_key", 1);
 	} else if (unavailable != NULL) {
-		r->answer = ANSWER_ACK;
+		r->answer = RECV_ANSWER_ACK;
 		recv_event_unavailable(r->unit, r->a, &r->e, &r->sender, &r->chat, unavailable);
 		recv_commit(r);
 	} else { /* of a kind that this version does not know */
-		r->answer = ANSWER_ACK;
+		r->answer = RECV_ANSWER_ACK;
 		r->a->n.unknown++;
 		stanza_keep(r->unit, r->n, "message");
 		recv_commit(r);
@@ -662,7 +369,7 @@ recv_known(const struct person *people, size_t n, const Stored__LookupReply *lis
 	if (r->e.kind == ENVELOPE_DIRECT && contacts_cached(r->a, &r->e.chat, &r->chat) == -1)
 		r->chat = people[n - 1];
 	r->phase = RECV_READY;
-	lane_pump(r->a->recv);
+	recv_pump(r->a->recv);
 }
 
 static void

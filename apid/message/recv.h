@@ -1,9 +1,8 @@
 /* Incoming messages: decrypted, durable, answered; in order of arrival (protocol page 04, section
- *10).
+ * 10).
  *
- *	recv_message -> recv_known -> recv_decrypt -> recv_decrypted -> recv_retry_keys ->
- *recv_commit
- *	-> recv_committed -> recv_done
+ *	recv_message -> recv_known -> recv_decrypt -> recv_decrypted -> recv_retry_keys
+ *	-> recv_commit -> recv_committed -> recv_done
  */
 #ifndef WARD_RECV_H
 #define WARD_RECV_H

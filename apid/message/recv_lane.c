@@ -1,0 +1,232 @@
+/* The lane of incoming messages of an account: whose turn it is, and how one ends: durable, then
+ * answered, in the order in which they came. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "apid/message/receipts.h"
+#include "apid/message/recv_impl.h"
+#include "apid/message/retry.h"
+#include "apid/session/engine.h"
+#include "apid/session/stanza.h"
+#include "common/log.h"
+
+#define RETRY_INVALID_MESSAGE 4 /* 12.1 */
+
+static void recv_end(struct flow *f, const char *outcome, const char *text);
+
+const struct flow_kind recv_kind = {"recv", recv_end};
+
+struct recv_lane *
+recv_lane_new(struct account *a)
+{
+	struct recv_lane *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		fatal("recv_lane_new");
+	l->a = a;
+	TAILQ_INIT(&l->list);
+	return l;
+}
+
+void
+recv_lane_free(struct recv_lane *l)
+{
+	if (l == NULL)
+		return;
+	while (!TAILQ_EMPTY(&l->list))
+		flow_end(&TAILQ_FIRST(&l->list)->f, "cancelled", "stopping");
+	free(l);
+}
+
+size_t
+recv_in_flight(const struct account *a)
+{
+	return a->recv->n;
+}
+
+/* ------------------------------------------------------------------ the end */
+
+/* Only a message whose effects are durable is answered, and only on the connection that brought it.
+ */
+static void
+recv_answer(struct recv *r)
+{
+	struct account *a = r->a;
+
+	if (r->conn != a->conn)
+		return;
+	switch (r->answer) {
+	case RECV_ANSWER_RECEIPT:
+		if (r->hist_sync) {
+			struct jid own = jid_bare(&a->dev.jid);
+
+			receipts_owe_parts(a, &own, NULL, NULL, "hist_sync", r->e.id);
+		}
+		receipts_owe(a, &r->e);
+		break;
+	case RECV_ANSWER_RETRY:
+		if (r->retry != NULL) {
+			a->n.retries_out++;
+			(void)stanza_send(a, r->retry);
+			r->retry = NULL;
+		}
+		stanza_ack(a, r->n, 0);
+		break;
+	case RECV_ANSWER_ACK:
+		stanza_ack(a, r->n, 0);
+		break;
+	case RECV_ANSWER_NACK:
+		stanza_ack(a, r->n, r->nack);
+		break;
+	case RECV_ANSWER_NOTHING:
+		break;
+	}
+}
+
+static void
+recv_end(struct flow *f, const char *outcome, const char *text)
+{
+	struct recv *r = (struct recv *)f;
+	struct recv_lane *l = r->a->recv;
+
+	if (outcome == NULL)
+		recv_answer(r);
+	contacts_cancel(r->lookup);
+	ask_cancel(r->ask);
+	if (r->open)
+		unit_abort(r->unit);
+	else
+		unit_detach(r->unit);
+	TAILQ_REMOVE(&l->list, r, link);
+	l->n--;
+	engine_inbound_end(r->a->svc, r->size);
+	node_free(r->retry);
+	node_free(r->n);
+	buf_clear(&r->raw);
+	free(r);
+}
+
+/* Its effects are durable: answered when all that came before it are. */
+static void
+recv_done(struct recv *r)
+{
+	flow_step(&r->f, "recv_done");
+	r->phase = RECV_DONE;
+	recv_pump(r->a->recv);
+}
+
+/* Can it be this message's own fault, or is it the store's or keyd's as a whole? */
+static int
+may_be_its_own(const char *why)
+{
+	static const char *const words[] = {"internal", "bad_request", "unit", "store", "version",
+	    "unknown", "no_memory", "memory"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(why, words[i]) == 0)
+			return 1;
+	return 0;
+}
+
+int
+recv_failed_last(const struct recv *r)
+{
+	const struct recv_lane *l = r->a->recv;
+
+	return strcmp(l->failed_id, r->e.id) == 0 && jid_eq(&l->failed_from, &r->e.from);
+}
+
+static void
+count_failure(struct recv *r, const char *why)
+{
+	struct recv_lane *l = r->a->recv;
+
+	if (!may_be_its_own(why))
+		return;
+	l->failures = recv_failed_last(r) ? l->failures + 1 : 1;
+	memcpy(l->failed_id, r->e.id, sizeof(l->failed_id));
+	l->failed_from = r->e.from;
+}
+
+void
+recv_failed(struct recv *r, const char *why)
+{
+	struct account *a = r->a;
+	struct recv_lane *l = a->recv;
+	int current = r->conn == a->conn;
+
+	if (current) /* those behind it fail with it */
+		count_failure(r, why);
+	flow_end(&r->f, why, "the message comes again");
+	if (current)
+		account_store_failed(a, why);
+	recv_pump(l);
+}
+
+void
+recv_pump(struct recv_lane *l)
+{
+	struct recv *r, *next;
+
+	if (l->pumping) /* the outer one goes on */
+		return;
+	l->pumping = 1;
+	for (r = TAILQ_FIRST(&l->list); r != NULL && r->phase != RECV_ASKING; r = next) {
+		next = TAILQ_NEXT(r, link);
+		if (r->phase == RECV_READY)
+			recv_decrypt(r); /* opens its unit: in order of arrival */
+	}
+	while ((r = TAILQ_FIRST(&l->list)) != NULL && r->phase == RECV_DONE)
+		flow_end(&r->f, NULL, NULL);
+	l->pumping = 0;
+}
+
+/* ------------------------------------------------------------------ committing */
+
+/* A second copy is answered as the first. Another message under a used counter can be had only from
+ * its sender: Signal has thrown the key away (04, 10.8). */
+static void
+recv_repeated(struct recv *r, const struct unit_result *u)
+{
+	if (u->nseqs == 0 || u->seqs[u->nseqs - 1] == 0) {
+		r->a->n.duplicates++;
+		return;
+	}
+	r->a->n.undecryptable++;
+	r->answer = RECV_ANSWER_RETRY;
+	r->attempt = retry_next(r->a, &r->e, r->enc_count);
+	if (r->attempt > 0)
+		r->retry = retry_receipt(r->a, &r->e, r->attempt, RETRY_INVALID_MESSAGE, NULL);
+}
+
+static void
+recv_committed(const struct unit_result *u, void *arg)
+{
+	struct recv *r = arg;
+
+	r->unit = NULL;
+	if (r->wrote_sender)
+		contacts_written(r->a, &r->e.sender, u->ok);
+	if (r->wrote_chat)
+		contacts_written(r->a, &r->e.chat, u->ok);
+	if (!u->ok) {
+		recv_failed(r, u->reason);
+		return;
+	}
+	if (r->counted_new)
+		r->a->n.received++;
+	if (r->repeated)
+		recv_repeated(r, u);
+	recv_done(r);
+}
+
+void
+recv_commit(struct recv *r)
+{
+	flow_step(&r->f, "recv_commit");
+	r->wrote_sender = contacts_write(r->a, &r->e.sender, r->unit);
+	if (r->e.kind == ENVELOPE_DIRECT && !jid_same_user(&r->e.chat, &r->e.sender))
+		r->wrote_chat = contacts_write(r->a, &r->e.chat, r->unit);
+	r->open = 0;
+	unit_commit(r->unit, recv_committed, r);
+}
