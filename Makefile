@@ -171,7 +171,7 @@ $(foreach t,$(UNIT_SRC:tests/unit/%.c=%),$(eval $(call unit_program,$(t))))
 unit: $(UNIT_BIN)
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
 
-# ---------------------------------------------------------------- helpers of the tests
+# ---------------------------------------------------------------- programs that tests use
 $(BUILD)/vault_peek: $(call obj,tests/probes/vault_peek.c stored/keyring.c) $(BUILD)/lib/room_keyd.a $(ARCHIVES)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) \
 		$(call pkg,sqlcipher) $(LIBS_keyd)
