@@ -157,6 +157,9 @@ class Sim:
             raise Failure("sim %s: HTTP %d %s" % (name, e.code, e.read()[:200]))
         if isinstance(answer, dict) and answer.get("error"):
             raise Failure("sim %s: %s" % (name, answer["error"]))
+        if name == "expect" and params.get("deadline_ms") != 0 and not answer["seen"]:  # 0 only asks for the count
+            raise Failure("sim expect: wanted %s of %s, saw %d" % (
+                params.get("count", 1), params.get("match", params.get("watch")), answer["count"]))
         return answer
 
     def account(self, name, **options):

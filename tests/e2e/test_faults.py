@@ -27,7 +27,7 @@ def send_in(w, text, **kw):
 def dropped_link_comes_back():
     """the link is cut ten times between texts: all arrive once"""
     with World() as w:
-        ward, c = linked_world(w)
+        ward, c = linked_world(w, extra={"network": {"backoff_max": "300ms"}})
         for i in range(10):
             send_in(w, "before %d" % i)
             w.sim.cmd("device.drop", account="alice", device=1)
@@ -113,10 +113,10 @@ def broken_ciphertext_is_told():
         wait_texts(c, 1)
         w.sim.cmd("fault.arm", match={"account": "alice", "direction": "out", "tag": "message"},
                   action="corrupt", count=1)
+        asked = w.sim.cmd("watch", match={"account": "alice", "device": 1, "direction": "in", "tag": "receipt", "type": "retry"})
         bad = send_in(w, "two")[0]
         c.wait_type("message.undecryptable", message_id=bad)
-        w.sim.cmd("expect", match={"account": "alice", "direction": "in", "tag": "receipt", "type": "retry"},
-                  deadline_ms=20000)
+        w.sim.cmd("expect", 30, watch=asked["watch"], deadline_ms=20000)
         send_in(w, "three")
         wait_texts(c, 2)
 
@@ -145,7 +145,7 @@ def forged_noise_certificates():
              "expired": "cert_expired", "not_yet": "cert_not_yet_valid", "no_static": "noise_malformed",
              "no_payload": "noise_malformed", "no_ephemeral": "noise_malformed", "bad_tag": "noise_decrypt"}
     with World() as w:
-        ward, c = linked_world(w)
+        ward, c = linked_world(w, extra={"network": {"backoff_max": "300ms"}})
         for what, reason in names.items():
             w.sim.cmd("noise.forge", what=what)
             mark = ward.log.mark()

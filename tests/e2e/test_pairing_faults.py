@@ -1,0 +1,95 @@
+"""Linking when the phone or the service gets it wrong: never linked by a forgery, told by name, and the next try links."""
+
+from harness import World, check, equal, main, test
+from test_chain import wait_texts
+from test_faults import send_in
+from test_faults_net import drop, linked, wait_state
+
+
+def is_qr(e):
+    return e.get("type") == "account.link" and e["body"]["step"] == "qr"
+
+
+def try_link(w, c):
+    """A link attempt up to the scan; the index of the first event after it."""
+    mark = len(c.events)
+    c.call("account.link", account="alice", method="qr")
+    w.sim.scan("alice", c.wait_event(is_qr, start=mark)["body"]["text"])
+    return mark
+
+
+def follow_all(ward):
+    c = ward.client()
+    c.call("events.subscribe", filter={"accounts": ["alice"]})
+    return c
+
+
+def forged(command, what, reasons, **params):
+    with World() as w:
+        w.sim.account("alice")
+        w.sim.account("bob")
+        ward = w.ward("alice")
+        c = follow_all(ward)
+        w.sim.cmd(command, what=what, **params)
+        mark = try_link(w, c)
+        e = c.wait_type("account.link_failed", start=mark)
+        check(e["body"]["reason"] in reasons, "reason for %s %s" % (command, what), e["body"])
+        equal([x for x in c.events if x.get("event", {}).get("type") == "account.linked"], [], "not linked")
+        equal(c.call("account.state", account="alice")["state"], "unlinked", "state")
+        w.sim.cmd(command, what="none", **params)
+        mark = try_link(w, c)
+        c.wait_type("account.linked", start=mark)
+        wait_state(c, "online", mark)
+        send_in(w, "hello")
+        wait_texts(c, 1)
+
+
+@test
+def forged_by_the_service():
+    """pair-success with a wrong HMAC or garbage for an identity"""
+    forged("pairing.forge", "hmac", ("hmac_mismatch",))
+    forged("pairing.forge", "garbage", ("malformed", "adv_malformed", "bad_identity"))
+
+
+@test
+def forged_by_the_phone():
+    """a wrong account signature, HMAC or key index of the phone"""
+    forged("phone.forge", "signature", ("signature_mismatch",), account="alice")
+    forged("phone.forge", "hmac", ("hmac_mismatch",), account="alice")
+
+
+@test
+def success_twice():
+    """a second pair-success, and one without a LID: linked once, and it works"""
+    for what in ("twice", "no_lid"):
+        with World() as w:
+            w.sim.account("alice")
+            w.sim.account("bob")
+            ward = w.ward("alice")
+            c = follow_all(ward)
+            w.sim.cmd("pairing.forge", what=what)
+            mark = try_link(w, c)
+            c.wait_type("account.linked", start=mark)
+            wait_state(c, "online", mark)
+            send_in(w, "hello")
+            wait_texts(c, 1)
+            equal(len([x for x in c.events if x.get("event", {}).get("type") == "account.linked"]), 1, "once: " + what)
+
+
+@test
+def handshakes_that_end():
+    """a service that is silent in the handshake, or closes in it: named within the time limit, and tried again"""
+    with World() as w:
+        ward, c = linked(w, extra={"network": {"connect_timeout": "1s"}})
+        for what, reason in (("silent", r"alice.*closed: (timeout|connect_timeout|handshake)"), ("close", r"alice.*closed: (peer_closed|network|handshake|noise)")):
+            mark, log = len(c.events), ward.log.mark()
+            w.sim.cmd("noise.forge", what=what, count=1)
+            drop(w)
+            ward.log.wait(r"netd.*" + reason, 20, log)
+            wait_state(c, "online", mark)
+        send_in(w, "good again")
+        wait_texts(c, 1)
+
+
+if __name__ == "__main__":
+    main()
