@@ -11,7 +11,7 @@
 #include "common/log.h"
 
 #define DOUBTS_MAX    256u /* as many as may wait for an ack */
-#define WAIT_FIRST_MS 60000
+#define WAIT_FIRST_MS 10000
 #define WAIT_MAX_MS   3600000
 
 struct doubt {

@@ -15,7 +15,7 @@ void doubt_note(struct doubts *d, const char *message_id);
 /* It got one. */
 void doubt_clear(struct doubts *d, const char *message_id);
 /* How long it has to wait before it is sent again, in ms; 0 = not at all. It is at once for the
- * first DOUBT_TRIES connections, then after a minute, two, four, up to an hour: a message that the
+ * first DOUBT_TRIES connections, then after 10 s, 20, 40, up to an hour: a message that the
  * service cannot take must not cost the account every connection. */
 #define DOUBT_TRIES 3u
 int64_t doubt_wait_ms(const struct doubts *d, const char *message_id);
