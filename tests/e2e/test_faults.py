@@ -244,7 +244,7 @@ def data_folder_not_writable():
             pass  # a file is in the way
         ward.start(ready=False)
         check(ward.wait_end() != 0, "exit status")
-        check(ward.log.grep("data"), "the log names it", ward.log.lines)
+        ward.log.wait("data", 10)
 
 
 @test
