@@ -252,8 +252,12 @@ bench_done(struct bench *b, const char *account, uint64_t unit, int ok)
 static inline void
 bench_tell(struct bench *b)
 {
+	unsigned i;
+
 	bench_done(b, b->done[0].account, b->done[0].unit, b->done[0].ok);
-	memmove(b->done, b->done + 1, --b->ndone * sizeof(b->done[0]));
+	for (i = 1; i < b->ndone; i++)
+		b->done[i - 1] = b->done[i];
+	b->ndone--;
 }
 
 /* End a unit as stored does: all of it if every version fits, or nothing; then tell keyd. wish 0:
