@@ -28,6 +28,7 @@
 #include "ipc/netd.pb-c.h"
 #include "ipc/stored.pb-c.h"
 #include "sandbox/child.h"
+#include "tests/unit/slow.h"
 
 #define RIG_OWN_PN  "15551234567:7@s.whatsapp.net"
 #define RIG_OWN_LID "100000000000009:7@lid"
@@ -35,7 +36,7 @@
 #define RIG_BOB_LID "100000000000002@lid"
 #define RIG_MAX     256
 #define RIG_OUT_MAX 4096
-#define RIG_WAIT_MS 10000
+#define RIG_WAIT_MS (10000 * (int)test_slow())
 
 struct rig_event {
 	char type[48], origin[16], dedup[300];

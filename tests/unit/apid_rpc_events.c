@@ -3,6 +3,7 @@
 #include "apid/rpc/client.h"
 #include "apid/rpc/cursor.h"
 #include "tests/unit/apid_rpc_fake.h"
+#include "tests/unit/slow.h"
 
 static int
 one(void **state)
@@ -577,7 +578,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(slow_subscriber, short_stall, end),
 	};
 
-	alarm(120); /* a hang is a failure, not a wait */
+	alarm(120 * test_slow()); /* a hang is a failure, not a wait */
 	log_set_level(LOG_LV_ERR);
 	return cmocka_run_group_tests_name("apid rpc: events", tests, NULL, NULL);
 }

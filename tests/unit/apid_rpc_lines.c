@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "tests/unit/apid_rpc_fake.h"
+#include "tests/unit/slow.h"
 
 static int
 one(void **state)
@@ -727,7 +728,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(health_warns, for_tests, end),
 	};
 
-	alarm(120); /* a hang is a failure, not a wait */
+	alarm(120 * test_slow()); /* a hang is a failure, not a wait */
 	log_set_level(LOG_LV_ERR);
 	return cmocka_run_group_tests_name("apid rpc: lines", tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <event2/event.h>
 
 #include "common/flow.h"
+#include "tests/unit/slow.h"
 
 struct job {
 	struct flow flow; /* first */
@@ -170,6 +171,6 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_free_ends_all, setup, teardown),
 	};
 
-	alarm(60);
+	alarm(60 * test_slow());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

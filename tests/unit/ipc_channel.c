@@ -21,6 +21,7 @@
 #include "ipc/frame.h"
 #include "ipc/ipc.pb-c.h"
 #include "ipc/keyd.pb-c.h"
+#include "tests/unit/slow.h"
 
 enum {
 	T_NOTICE = 1,
@@ -1155,7 +1156,7 @@ main(void)
 	    cmocka_unit_test(test_bad_tables),
 	};
 
-	alarm(120);
+	alarm(120 * test_slow());
 	log_open("ipc_channel", -1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "ipc/frame.h"
+#include "tests/unit/slow.h"
 
 /* The receiver of these tests: type 1 takes up to 100 bytes, 2 must bring a descriptor, 3 is big.
  */
@@ -527,6 +528,6 @@ main(void)
 	    cmocka_unit_test(test_fd_fed),
 	};
 
-	alarm(60);
+	alarm(60 * test_slow());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "tests/unit/keyd_bench.h"
+#include "tests/unit/slow.h"
 
 #define KEY     "01234567890123456789012345678901"
 #define FD_APID 100
@@ -331,6 +332,6 @@ main(void)
 	log_open("keyd_hostile",
 	    open("/dev/null", O_WRONLY | O_CLOEXEC)); /* hundreds of expected lines */
 	(void)core_warm_up();
-	alarm(120);
+	alarm(120 * test_slow());
 	return cmocka_run_group_tests_name("keyd: hostile peers", tests, NULL, NULL);
 }

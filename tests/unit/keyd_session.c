@@ -14,6 +14,7 @@
 #include "keyd/paircode.h"
 #include "keyd/provider.h"
 #include "tests/unit/keyd_bench.h"
+#include "tests/unit/slow.h"
 
 #define KEY "01234567890123456789012345678901"
 
@@ -874,6 +875,6 @@ main(void)
 
 	log_set_level(LOG_LV_ERR);
 	(void)core_warm_up();
-	alarm(600);
+	alarm(600 * test_slow());
 	return cmocka_run_group_tests_name("keyd: sessions", tests, NULL, NULL);
 }

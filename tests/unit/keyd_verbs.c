@@ -16,6 +16,7 @@
 #include "keyd/crypto.h"
 #include "keyd/curve.h"
 #include "tests/unit/keyd_bench.h"
+#include "tests/unit/slow.h"
 
 #define KEY     "01234567890123456789012345678901"
 #define ALICE   ((char *)(uintptr_t) "alice")
@@ -700,6 +701,6 @@ main(void)
 
 	log_set_level(LOG_LV_ERR);
 	(void)core_warm_up();
-	alarm(120);
+	alarm(120 * test_slow());
 	return cmocka_run_group_tests_name("keyd: verbs", tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@
 #include "netd/conn.h"
 #include "netd/link.h"
 #include "netd/netd.h"
+#include "tests/unit/slow.h"
 
 /* ---------------------------------------------------------------- a transport that only remembers
  */
@@ -651,7 +652,7 @@ main(void)
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)alarm(120);
+	(void)alarm(120 * test_slow());
 	if (sodium_init() == -1)
 		return 1;
 	log_open("test", -1);

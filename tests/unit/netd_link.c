@@ -19,6 +19,7 @@
 #include "netd/link.h"
 #include "netd/netd.h"
 #include "tests/unit/netd_link_server.h"
+#include "tests/unit/slow.h"
 
 #define WAIT_MS    15000
 #define PAYLOAD    "client payload"
@@ -955,7 +956,7 @@ main(void)
 	int r;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)alarm(240);
+	(void)alarm(240 * test_slow());
 	if (sodium_init() == -1)
 		return 1;
 	log_open("test", -1);

@@ -1,5 +1,6 @@
 /* What each domain of stored promises: device record, people, device lists, outbox, records. */
 #include "tests/unit/stored_rig.h"
+#include "tests/unit/slow.h"
 
 #include "stored/region.h"
 #include "stored/retention.h"
@@ -659,6 +660,6 @@ main(void)
 	    T(test_records_too_big),
 	};
 
-	alarm(120);
+	alarm(120 * test_slow());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

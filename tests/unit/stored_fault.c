@@ -1,6 +1,7 @@
 /* Faults: a disk that is full, fails or loses its write right at any operation, and a process that
  * is killed at any moment. A unit is there whole if it was answered, and else not at all. */
 #include "tests/unit/stored_rig.h"
+#include "tests/unit/slow.h"
 
 #include <errno.h>
 #include <sys/resource.h>
@@ -138,7 +139,7 @@ run_with(struct fault *f, char committed[UNITS + 1])
 		struct rig *g;
 		struct rig_reply r;
 
-		alarm(60);
+		alarm(60 * test_slow());
 		g = rig_new(1);
 		vfs_set_hook(&hook);
 		rig_unlock_salt(g, 0, NULL, &r);
@@ -164,7 +165,7 @@ static void
 every_point(int rc, int error, int stays, const char *kind)
 {
 	char committed[UNITS + 1] = "", what[64];
-	int at, points = 0, failed = 0, step = getenv("WARD_SLOW") != NULL ? 4 : 1;
+	int at, points = 0, failed = 0, step = test_slow() >= 10 ? 16 : test_slow() > 1 ? 4 : 1;
 
 	for (at = 1;; at += step) {
 		struct fault f = {.rc = rc, .error = error, .at = at, .stays = stays};
@@ -391,7 +392,7 @@ kill_after(uint64_t first, unsigned answers, unsigned spin)
 	assert_int_not_equal(pid, -1);
 	if (pid == 0) {
 		close(out[0]);
-		alarm(60);
+		alarm(60 * test_slow());
 		commit_for_ever(out[1], first);
 		_exit(1);
 	}
@@ -443,10 +444,10 @@ count_whole(struct rig *g)
 static void
 test_kill(void **state)
 {
-	unsigned seed = 12345, round;
+	unsigned seed = 12345, round, rounds = test_slow() >= 10 ? 5 : 25;
 	uint64_t whole = 0, answered, kept = 0;
 
-	for (round = 0; round < 25; round++) {
+	for (round = 0; round < rounds; round++) {
 		struct rig *g;
 
 		seed = seed * 1103515245u + 12345u;
@@ -479,6 +480,6 @@ main(void)
 	    T(test_kill),
 	};
 
-	alarm(600);
+	alarm(600 * test_slow());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

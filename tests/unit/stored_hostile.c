@@ -2,6 +2,7 @@
  * half, from the wrong peer; and random bytes. stored reports the peer or answers with an error,
  * and lives. */
 #include "tests/unit/stored_rig.h"
+#include "tests/unit/slow.h"
 
 #include "common/buf.h"
 #include "ipc/frame.h"
@@ -500,6 +501,6 @@ main(void)
 	    T(test_peer_that_does_not_read),
 	};
 
-	alarm(120);
+	alarm(120 * test_slow());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

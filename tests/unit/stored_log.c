@@ -1,5 +1,6 @@
 /* The event log: one order over accounts, readers, consumers, restarts and retention. */
 #include "tests/unit/stored_rig.h"
+#include "tests/unit/slow.h"
 
 static void
 consumer(struct rig *g, const char *name, uint32_t uid, int from, uint64_t seq, struct rig_reply *r)
@@ -296,7 +297,7 @@ crash_after(void (*run)(struct rig *g), size_t naccounts)
 	if (pid == 0) {
 		struct rig *g;
 
-		alarm(30);
+		alarm(30 * test_slow());
 		g = rig_open(naccounts);
 		run(g);
 		_exit(0);
@@ -440,18 +441,18 @@ test_retention_without_consumers(void **state)
 static void
 test_retention_by_force(void **state)
 {
-	struct rig *g = open_with(1000, 60000, 0, 0);
+	struct rig *g = open_with(1000, 600000, 0, 0);
 	char *body = malloc(100001);
 	int i;
 
-	/* age: consumers or not */
+	/* age: consumers or not; to make them may take a while on a slow machine */
 	at(g, "slow", 1, EARLIEST, 0, 1);
 	for (i = 0; i < 500; i++)
 		rig_event(g, i % 3 ? "a" : "b", "{}", NULL);
-	rig_later(g, 50000);
+	rig_later(g, 500000);
 	rig_later(g, 2000);
 	expect_log(g, 1, 500);
-	rig_later(g, 20000);
+	rig_later(g, 200000);
 	for (i = 0; i < 12; i++)
 		rig_later(g, 2000);
 	expect_log(g, 501, 0);
@@ -578,6 +579,6 @@ main(void)
 	    T(test_dedup_keys_expire),
 	};
 
-	alarm(120);
+	alarm(120 * test_slow());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Opening: each way in which a folder or a database can be wrong has its own reason; nothing plain
  * is on the disk. */
 #include "tests/unit/stored_rig.h"
+#include "tests/unit/slow.h"
 
 #include <sqlcipher/sqlite3.h>
 
@@ -24,7 +25,7 @@ make(int crash, void (*more)(struct rig *g))
 	if (pid == 0) {
 		struct rig *g;
 
-		alarm(60);
+		alarm(60 * test_slow());
 		g = rig_open(2);
 		rig_event(g, "a", "{\"of\":\"a\"}", NULL);
 		rig_event(g, "b", "{\"of\":\"b\"}", NULL);
@@ -253,7 +254,7 @@ test_in_use(void **state)
 	pid = fork();
 	assert_int_not_equal(pid, -1);
 	if (pid == 0) {
-		alarm(60);
+		alarm(60 * test_slow());
 		(void)rig_open(2);
 		assert_int_equal(write(ready[1], "r", 1), 1);
 		pause();
@@ -279,7 +280,7 @@ read_only_as(uid_t uid, mode_t mode, const char *service, const char *a)
 	pid = fork();
 	assert_int_not_equal(pid, -1);
 	if (pid == 0) {
-		alarm(60);
+		alarm(60 * test_slow());
 		if (geteuid() == 0 && setresuid(uid, uid, uid) == -1)
 			_exit(1);
 		rig_free(expect(service, a, a, 0, NULL));
@@ -547,6 +548,6 @@ main(void)
 	    T(test_nothing_plain),
 	};
 
-	alarm(120);
+	alarm(120 * test_slow());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

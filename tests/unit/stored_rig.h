@@ -30,8 +30,9 @@
 #include "stored/dispatch.h"
 #include "stored/store.h"
 #include "stored/unit.h"
+#include "tests/unit/slow.h"
 
-#define RIG_WAIT_MS 10000
+#define RIG_WAIT_MS (10000 * (int)test_slow())
 
 struct rig_done {
 	char account[33];
@@ -299,7 +300,7 @@ rig_send(struct channel *ch, uint32_t type, const ProtobufCMessage *m, uint32_t 
 	memset(r, 0, sizeof(*r));
 	r->desc = desc;
 	assert_int_not_equal(channel_request(ch, type, m, reply_type, desc, 17u * 1024 * 1024,
-				 60000, rig_on_reply, r),
+				 600000, rig_on_reply, r),
 	    0);
 }
 

@@ -1,5 +1,6 @@
 /* Units of work: joined in any order, applied in order, all or nothing, several to a sync. */
 #include "tests/unit/stored_rig.h"
+#include "tests/unit/slow.h"
 
 /* Frames of the two peers may come in any order. */
 enum step {
@@ -545,6 +546,6 @@ main(void)
 	    T(test_opening_twice_breaks_the_contract),
 	};
 
-	alarm(120);
+	alarm(120 * test_slow());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

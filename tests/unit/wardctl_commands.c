@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "apid/wardctl/ctl.h"
+#include "tests/unit/slow.h"
 
 /* ------------------------------------------------------------------ a service by script */
 
@@ -91,7 +92,7 @@ start(const struct step *steps)
 	assert_int_equal(bind(listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	assert_int_equal(listen(listener, 5), 0);
 	if ((pid = fork()) == 0) {
-		alarm(30);
+		alarm(30 * test_slow());
 		_exit(serve(listener, steps));
 	}
 	close(listener);
@@ -626,6 +627,6 @@ main(void)
 	    cmocka_unit_test(link_refused),
 	};
 
-	alarm(120); /* a hang is a failure, not a wait */
+	alarm(120 * test_slow()); /* a hang is a failure, not a wait */
 	return cmocka_run_group_tests_name("wardctl: commands", tests, make_dir, drop_dir);
 }
