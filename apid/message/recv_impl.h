@@ -70,6 +70,7 @@ struct recv_lane {
 	char failed_id[MESSAGE_ID_MAX + 1];
 	struct jid failed_from;
 	unsigned failures;
+	uint64_t ended; /* messages that have left it, of all connections */
 };
 
 extern const struct flow_kind recv_kind;

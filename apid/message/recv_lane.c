@@ -7,6 +7,7 @@
 #include "apid/message/recv_impl.h"
 #include "apid/message/retry.h"
 #include "apid/session/engine.h"
+#include "apid/session/login.h"
 #include "apid/session/stanza.h"
 #include "common/log.h"
 
@@ -42,6 +43,12 @@ size_t
 recv_in_flight(const struct account *a)
 {
 	return a->recv->n;
+}
+
+uint64_t
+recv_ended(const struct account *a)
+{
+	return a->recv->ended;
 }
 
 /* ------------------------------------------------------------------ the end */
@@ -87,7 +94,8 @@ static void
 recv_end(struct flow *f, const char *outcome, const char *text)
 {
 	struct recv *r = (struct recv *)f;
-	struct recv_lane *l = r->a->recv;
+	struct account *a = r->a;
+	struct recv_lane *l = a->recv;
 
 	if (outcome == NULL)
 		recv_answer(r);
@@ -99,11 +107,13 @@ recv_end(struct flow *f, const char *outcome, const char *text)
 		unit_detach(r->unit);
 	TAILQ_REMOVE(&l->list, r, link);
 	l->n--;
-	engine_inbound_end(r->a->svc, r->size);
+	l->ended++;
+	engine_inbound_end(a->svc, r->size);
 	node_free(r->retry);
 	node_free(r->n);
 	buf_clear(&r->raw);
 	free(r);
+	login_message_ended(a);
 }
 
 /* Its effects are durable: answered when all that came before it are. */

@@ -11,6 +11,7 @@
 #include "apid/message/contacts.h"
 #include "apid/message/outbox.h"
 #include "apid/message/receipts.h"
+#include "apid/message/recv.h"
 #include "apid/session/connect.h"
 #include "apid/session/devices.h"
 #include "apid/session/iq.h"
@@ -47,6 +48,8 @@ struct login {
 	int pulling;     /* the backlog has not ended: each batch is followed by a request */
 	int batch_open;  /* the first stanza of the batch asked for has not come yet */
 	int ended_early; /* <offline> came before we were active */
+	const char *how; /* it ended, but not all of its messages are durable yet */
+	uint64_t last;   /* recv_ended when they are */
 	struct event *next_batch, *silence;
 };
 
@@ -131,6 +134,7 @@ login_disconnected(struct account *a)
 	unit_detach(l->unit);
 	l->unit = NULL;
 	l->step = LOGIN_OUT;
+	l->how = NULL;
 	evtimer_del(l->next_batch);
 	evtimer_del(l->silence);
 	prekeys_disconnected(a);
@@ -297,6 +301,30 @@ presence_unavailable(struct account *a)
 	(void)stanza_send(a, p);
 }
 
+/* Behind the last event of the backlog. */
+static void
+backlog_done(struct login *l)
+{
+	json_t *body = json_pack("{s:I, s:s}", "count", (json_int_t)l->seen, "how", l->how);
+
+	l->how = NULL;
+	if ((l->unit = unit_open(l->a)) == NULL) {
+		json_decref(body);
+		return;
+	}
+	unit_event(l->unit, "offline.done", "live", clock_wall_ms(), body, NULL);
+	unit_commit(l->unit, online_written, l);
+}
+
+void
+login_message_ended(struct account *a)
+{
+	struct login *l = a->login;
+
+	if (l->how != NULL && recv_ended(a) >= l->last && !a->svc->stopping)
+		backlog_done(l);
+}
+
 static void
 login_online(struct login *l, const char *how)
 {
@@ -307,11 +335,9 @@ login_online(struct login *l, const char *how)
 	a->rate_steps = 0;
 	receipts_flush(a);
 	state_set(a, ACCOUNT_ONLINE, "online", 0, "none", 0, 0);
-	if ((l->unit = unit_open(a)) != NULL) {
-		unit_event(l->unit, "offline.done", "live", clock_wall_ms(),
-		    json_pack("{s:I, s:s}", "count", (json_int_t)l->seen, "how", how), NULL);
-		unit_commit(l->unit, online_written, l);
-	}
+	l->how = how;
+	l->last = recv_ended(a) + recv_in_flight(a);
+	login_message_ended(a);
 	presence_unavailable(a);
 	prekeys_online(a);
 	devices_refresh_own(a);

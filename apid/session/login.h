@@ -17,4 +17,7 @@ void login_disconnected(struct account *a);
 /* The backlog is being delivered: receipts are collected. */
 int login_in_backlog(const struct account *a);
 
+/* An incoming message has ended (recv_ended). */
+void login_message_ended(struct account *a);
+
 #endif

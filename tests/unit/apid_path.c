@@ -134,6 +134,25 @@ merged_before_it_comes_again(void **state)
 	assert_int_equal(rig_events("message.undecryptable"), 0);
 }
 
+/* offline.done comes behind what it speaks of. */
+static void
+end_of_the_backlog(void **state)
+{
+	rig_start();
+	rig_connect();
+	for (int i = 0; i < 3; i++) {
+		char id[8];
+
+		snprintf(id, sizeof(id), "M%d", i);
+		rig_in(offline(rig_message(id, "queued")));
+	}
+	rig_offline_end();
+	rig_until(rig_events("message.received") == 3 && rig_events("offline.done") == 1);
+	assert_ptr_equal(rig_event("offline.done"), &rig.events[rig.nevents - 1]);
+	assert_int_equal(
+	    json_integer_value(json_object_get(rig_event("offline.done")->body, "count")), 3);
+}
+
 /* ------------------------------------------------------------------ retry requests */
 
 /* More requests for a resend than stanzas may be under way, each in need of keys of the service. */
@@ -354,6 +373,7 @@ main(void)
 	    T(attributes_without_end),
 	    T(one_that_always_fails),
 	    T(merged_before_it_comes_again),
+	    T(end_of_the_backlog),
 	    T(many_retries),
 	    T(committed_in_the_backlog),
 	    T(committed_after_the_deadline),
