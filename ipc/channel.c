@@ -190,6 +190,7 @@ channel_free(struct channel *ch)
 	ch->freed = 1;
 	channel_close(ch);
 	/* somebody may have asked anew: then the timer is armed and holds a reference */
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the owner's reference is dropped below */
 	if (ch->armed == INT64_MAX)
 		free_event(&ch->ev_deadline);
 	channel_unref(ch);
