@@ -410,8 +410,8 @@ subscription_new(struct request *rq, struct consumer *co)
 static struct consumer *
 subscribe_consumer(struct request *rq)
 {
+	struct client *c = rq->client; /* who is refused has no request any more */
 	const char *name = consumer_asked(rq);
-	struct client *c = rq->client;
 	struct consumer *co;
 
 	if (name == NULL)
