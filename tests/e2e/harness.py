@@ -254,7 +254,13 @@ class Rpc:
             return self.replies.pop(n)
 
     def call(self, method, /, seconds=60, **params):
+        end = time.monotonic() + 10 * SLOW
         m = self.answer(self.send(method, **params), seconds)
+        # apid serves after 15 s, come what may: on a slow machine the accounts are not open by then
+        while SLOW > 1 and time.monotonic() < end and \
+                m.get("error", {}).get("data", {}).get("reason") in ("keys_locked", "store_locked"):
+            time.sleep(0.2)
+            m = self.answer(self.send(method, **params), seconds)
         if "error" in m:
             raise Failure("%s: %s" % (method, m["error"]))
         return m["result"]
