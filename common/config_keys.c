@@ -122,7 +122,7 @@ const struct config_key config_keys[] = {
     {"events", "max_age", CONFIG_TIME_MS, "30d", MINUTE, 3650 * DAY, NULL, STORED | APID,
 	"How long events are kept that somebody has not confirmed."},
     {"events", "max_bytes", CONFIG_SIZE, "1G", MIB, 1024 * GIB, NULL, STORED | APID,
-	"Bytes of events that an account may keep; the oldest go first."},
+	"Bytes of events of all accounts together; the oldest go first."},
     {"events", "consumer_expiry", CONFIG_TIME_MS, "30d", MINUTE, 3650 * DAY, NULL, STORED | APID,
 	"How long a consumer that does not come back holds events."},
 
