@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct device device, again;
+static struct device device;
 
 /* What decodes encodes to the same bytes. */
 static void
@@ -19,9 +19,7 @@ fuzz_device(const uint8_t *data, size_t size)
 
 	if (device_decode(&device, data, size) == -1)
 		return;
-	if (device_encode(&device, &b) == -1 || b.len != size || memcmp(b.data, data, size) != 0 ||
-	    device_decode(&again, b.data, b.len) == -1 ||
-	    memcmp(&device, &again, sizeof(device)) != 0)
+	if (device_encode(&device, &b) == -1 || b.len != size || memcmp(b.data, data, size) != 0)
 		abort();
 	buf_clear(&b);
 }

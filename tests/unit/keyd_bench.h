@@ -132,6 +132,7 @@ bench_give_records(struct bench *b, struct message *m)
 	const Stored__RecordsGet *q = (const Stored__RecordsGet *)m->pb;
 	Stored__Records a = STORED__RECORDS__INIT;
 	Stored__Record *recs = calloc(q->n_names + 1, sizeof(*recs));
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	Stored__Record **list = calloc(q->n_names + 1, sizeof(*list));
 	struct bench_record *r;
 	size_t i;
