@@ -323,6 +323,7 @@ account_store_failed(struct account *a, const char *reason)
 	if (a->conn == 0 || !a->link_wanted)
 		return; /* it is on its way already */
 	connect_restart(a, delay);
+	a->wants_room = strcmp(reason, "disk_full") == 0;
 	if (a->dev.linked)
 		state_set(a, ACCOUNT_BACKOFF,
 		    strcmp(reason, "disk_full") == 0 ? "disk_full" : "store", 0, "operator",
@@ -332,7 +333,10 @@ account_store_failed(struct account *a, const char *reason)
 void
 account_disk_again(struct account *a)
 {
-	if (a->link_wanted && a->state == ACCOUNT_BACKOFF && strcmp(a->reason, "disk_full") == 0)
+	if (!a->wants_room)
+		return;
+	a->wants_room = 0;
+	if (a->link_wanted && a->state == ACCOUNT_BACKOFF)
 		connect_restart(a, 100 + randombytes_uniform(1000)); /* not all at once */
 }
 

@@ -96,6 +96,7 @@ struct account {
 	int link_wanted;
 	int64_t skew_ms;   /* clock of the service minus ours */
 	int verdict_given; /* <failure> or <stream:error> came on it */
+	int wants_room;    /* it was given up for a full disk: again when there is room */
 	int unlinking;
 	struct erase *erasing; /* session/unlink.c */
 	int64_t restarts[4];

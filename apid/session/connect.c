@@ -128,6 +128,7 @@ link_open(struct account *a, uint64_t conn)
 	disconnected(a);
 	a->conn = conn;
 	a->verdict_given = 0;
+	a->wants_room = 0;
 	a->next_iq = 0;
 	a->unsent_over = 0;
 	randombytes_buf(a->iq_r, sizeof(a->iq_r));
@@ -154,9 +155,9 @@ connect_link_state(struct account *a, const Netd__LinkState *st)
 		if (a->state == ACCOUNT_CONNECTING && strcmp(reason, "restart") == 0)
 			break; /* as we wanted it */
 		if (a->link_wanted && a->dev.linked && a->conn == 0 && !state_is_sticky(a->state)) {
-			int given =
-			    a->state == ACCOUNT_BACKOFF &&
-			    (a->verdict_given || strcmp(reason, "restart") == 0); /* we know why */
+			int given = a->state == ACCOUNT_BACKOFF &&
+				    (a->verdict_given || a->wants_room ||
+					strcmp(reason, "restart") == 0); /* we know why */
 			char kept[sizeof(a->reason)];
 
 			memcpy(kept, a->reason, sizeof(kept));
