@@ -1011,7 +1011,7 @@ static int __attribute__((unused)) rig_teardown(void **state)
 /* ------------------------------------------------------------------ scenes */
 
 static void
-rig_store_ready(void)
+rig_store_state(int disk_low)
 {
 	Stored__StoreState st = STORED__STORE_STATE__INIT;
 	Stored__AccountOpened acc = STORED__ACCOUNT_OPENED__INIT, service = acc, *accs[1] = {&acc};
@@ -1025,7 +1025,14 @@ rig_store_ready(void)
 	st.n_accounts = 1;
 	st.accounts = accs;
 	st.service = &service;
+	st.disk_low = disk_low;
 	channel_notify(rig.stored, STORED__TYPE__STORE_STATE, &st.base);
+}
+
+static void
+rig_store_ready(void)
+{
+	rig_store_state(0);
 }
 
 static void __attribute__((unused)) rig_start(void)

@@ -66,6 +66,30 @@ commit_fails(void **state)
 	assert_int_equal(rig_events("message.received"), 1);
 }
 
+/* Whatever closed the link meanwhile: there is room, so it connects at once. */
+static void
+room_after_the_peer_closed(void **state)
+{
+	size_t restarts;
+
+	rig_online();
+	snprintf(rig.fail_commit, sizeof(rig.fail_commit), "disk_full");
+	rig_in(rig_message(ID, "hello"));
+	rig_until(rig.restarts == 1);
+	rig_lose();
+	assert_int_equal(rig.a->state, ACCOUNT_BACKOFF);
+	assert_string_equal(rig.a->reason, "disk_full");
+	restarts = rig.restarts;
+	rig_store_state(1);
+	rig_store_state(0);
+	rig_until(rig.restarts == restarts + 1);
+	assert_true(rig.delay_ms <= 2000);
+	rig_store_state(1); /* once is enough */
+	rig_store_state(0);
+	rig_settle();
+	assert_int_equal(rig.restarts, restarts + 1);
+}
+
 /* keyd has seen it: the service is told again, the clients are not. */
 static void
 duplicate(void **state)
@@ -339,6 +363,7 @@ main(void)
 	    T(one_message),
 	    T(durable_before_answered),
 	    T(commit_fails),
+	    T(room_after_the_peer_closed),
 	    T(duplicate),
 	    T(counter_used_twice),
 	    T(same_id_twice),
