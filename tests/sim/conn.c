@@ -249,8 +249,8 @@ on_write(struct bufferevent *bev, void *arg)
 {
 	struct conn *c = arg;
 
-	(void)bev;
-	if (c->state == ST_ENDING)
+	/* the callback may be late: from a write before the last words were added */
+	if (c->state == ST_ENDING && evbuffer_get_length(bufferevent_get_output(bev)) == 0)
 		close_writing(c);
 	else if (c->state == ST_OPEN)
 		conn_hooks.room(c);
