@@ -425,6 +425,37 @@ class Ward:
         return c.call("account.get", account=account)
 
 
+class SmallDisk:
+    """A tmpfs in place of a service's data folder, for as long as it runs; can be filled to the last byte."""
+
+    def __init__(self, ward, megabytes):
+        if os.geteuid() != 0:
+            raise Skip("needs root")
+        self.ward, self.ballast = ward, os.path.join(ward.data, "ballast")
+        os.mkdir(ward.data)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%dm,mode=0700" % megabytes, "tmpfs", ward.data], check=True)
+
+    def fill(self):
+        fd = os.open(self.ballast, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            while True:
+                os.write(fd, b"\0" * 4096)
+        except OSError:
+            os.close(fd)
+
+    def make_room(self):
+        os.remove(self.ballast)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, tb):
+        try:
+            self.ward.stop()
+        finally:
+            subprocess.run(["umount", "-l", self.ward.data], check=True)
+
+
 class World:
     """A temporary folder with a simulator and the services of a test; everything ends with it."""
 
