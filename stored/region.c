@@ -106,9 +106,3 @@ region_failed(const struct region *r)
 {
 	return r->failed;
 }
-
-size_t
-region_used(const struct region *r)
-{
-	return r->used;
-}

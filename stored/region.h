@@ -17,6 +17,5 @@ void *region_alloc(struct region *r, size_t n);
 void *region_copy(struct region *r, const void *data, size_t n);
 char *region_text(struct region *r, const char *s);
 int region_failed(const struct region *r);
-size_t region_used(const struct region *r); /* bytes handed out so far */
 
 #endif

@@ -202,9 +202,3 @@ iq_fail_all(struct account *a)
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
 		iq_fail(TAILQ_FIRST(&a->iq->pending), "disconnected");
 }
-
-size_t
-iq_pending(const struct account *a)
-{
-	return a->iq->n;
-}

@@ -36,6 +36,5 @@ int iq_answered(struct account *a, const struct node *n);
 void iq_disconnected(struct account *a);
 /* At the end: also those whose failure waits for the loop. */
 void iq_fail_all(struct account *a);
-size_t iq_pending(const struct account *a);
 
 #endif

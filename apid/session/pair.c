@@ -116,12 +116,6 @@ pair_free(struct pair *p)
 	free(p);
 }
 
-int
-pair_running(const struct account *a)
-{
-	return a->pair->running;
-}
-
 static void
 event_written(const struct unit_result *r, void *arg)
 {

@@ -17,6 +17,5 @@ void pair_disconnected(struct account *a);
 void pair_link_closed(struct account *a, const char *reason);
 /* The attempt ends without a link: the client is told, the account is unlinked again. */
 void pair_failed(struct account *a, const char *reason);
-int pair_running(const struct account *a);
 
 #endif
