@@ -21,6 +21,10 @@
 #define SUM       32
 #define FILE_MAX_ (HEAD + KEYRING_MAX + SUM)
 
+/* No count of writes comes near it: a file that claims more was not written here. What follows the
+ * last that is believed must be believed too, so keyring_write starts no new one after it. */
+#define LAST_GENERATION (UINT64_MAX - 1)
+
 static const uint8_t magic[8] = {'w', 'a', 'r', 'd', 'k', 'r', '1', '\n'};
 static const char *const names[2] = {"keyring.0", "keyring.1"};
 
@@ -84,7 +88,7 @@ decode(const uint8_t *in, size_t n, struct slot *s)
 		s->generation = s->generation << 8 | in[i];
 	memcpy(s->data, in + HEAD, len);
 	s->len = len;
-	s->whole = s->generation != UINT64_MAX; /* never written: nothing could follow it */
+	s->whole = s->generation <= LAST_GENERATION;
 }
 
 /* ---------------------------------------------------------------- the files */
@@ -199,6 +203,8 @@ keyring_write(const uint8_t *data, size_t len)
 		return KEYRING_IO;
 	if ((st = load_both(s, &newest)) != KEYRING_OK)
 		return st;
+	if (newest != -1 && s[newest].generation == LAST_GENERATION)
+		return KEYRING_CORRUPT;
 	n = encode(newest == -1 ? 1 : s[newest].generation + 1, data, len, bytes);
 	fd = open(names[newest == 0 ? 1 : 0], O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)

@@ -4,8 +4,9 @@
 # Named and linked like the unit tests, but compiled by clang with the sanitizers, all in $(BUILD)-fuzz.
 # tests/fuzz/corpus/<room>_<what>/ are the inputs to begin with; what a run finds in addition stays in
 # the build folder, and what is worth it is copied by hand. FUZZ=<room>_<what> runs only those,
-# FUZZ_SECONDS=0 only tries the inputs that are there.
+# FUZZ_SECONDS=0 only tries the inputs that are there; FUZZ_SEED=0 is another way each run.
 FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 0
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 FUZZ ?= $(FUZZ_SRC:tests/fuzz/%.c=%)
 FUZZ_OPT := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -24,7 +25,7 @@ fuzz-programs: $(FUZZ:%=$(BUILD)/fuzz/%)
 fuzz:
 	@sh packaging/deps.sh build test lint
 	+@$(FUZZ_MAKE) -j$(shell nproc) fuzz-programs FUZZ='$(FUZZ)'
-	@printf '%s\n' $(FUZZ) | xargs -P $(shell nproc) -n 1 sh tests/fuzz/run.sh $(BUILD)-fuzz $(FUZZ_SECONDS)
+	@printf '%s\n' $(FUZZ) | xargs -P $(shell nproc) -n 1 sh tests/fuzz/run.sh $(BUILD)-fuzz $(FUZZ_SECONDS) $(FUZZ_SEED)
 
 # ---------------------------------------------------------------- tests/bench/<room>_<what>.c
 BENCH_SRC := $(wildcard tests/bench/*.c)
