@@ -70,7 +70,7 @@ apply_write(
 	if (w->contact != NULL)
 		return b->contact_put(db, w->contact, s->wall());
 	if (w->device_list != NULL)
-		return b->device_list_put(db, w->device_list);
+		return b->device_list_put(db, w->device_list, s->wall());
 	if (w->device_list_drop != NULL)
 		return b->device_list_drop(db, w->device_list_drop->user);
 	if (w->mark != NULL)

@@ -17,8 +17,12 @@
  * STORE_NO_MEMORY. "Absent" is never an error: a read of something absent gives STORE_OK and a NULL
  * or a zero, as each function says.
  *
- * Soft results (STORE_VERSION, STORE_DUPLICATE, STORE_BAD) concern the unit alone, and the
- * transaction stays usable; all others end the transaction: the caller rolls back. */
+ * Operations that step through long work (dedup_sweep, ..._expire, scan) are bounded by their
+ * arguments. Those of the last section, for backups and the like, may be NULL: stored answers
+ * "unsupported".
+ *
+ * Soft results (STORE_VERSION, STORE_DUPLICATE, STORE_BAD, STORE_ABSENT) concern the unit alone,
+ * and the transaction stays usable; all others end the transaction: the caller rolls back. */
 #ifndef WARD_STORE_BACKEND_H
 #define WARD_STORE_BACKEND_H
 
@@ -34,6 +38,7 @@ enum store_status {
 	STORE_VERSION, /* a sealed record does not stand at the version that the write builds on */
 	STORE_DUPLICATE, /* an outbox row with that (uid, idempotency key) exists */
 	STORE_BAD,       /* the write contradicts what is stored */
+	STORE_ABSENT,    /* what it takes is not there */
 	/* hard */
 	STORE_FULL,      /* no space */
 	STORE_READ_ONLY, /* the file system or the file cannot be written */
@@ -49,13 +54,15 @@ enum store_status {
 };
 
 /* The word of the contract for a status: "disk_full", "read_only", "io", "corrupt", "version",
- * "bad_request", "wrong_key", "newer_schema", "foreign", "in_use", "no_memory", "duplicate", "ok".
+ * "bad_request", "wrong_key", "newer_schema", "foreign", "in_use", "no_memory", "duplicate",
+ * "absent", "ok".
  */
 const char *store_status_word(enum store_status st);
 static inline int
 store_status_soft(enum store_status st)
 {
-	return st == STORE_VERSION || st == STORE_DUPLICATE || st == STORE_BAD;
+	return st == STORE_VERSION || st == STORE_DUPLICATE || st == STORE_BAD ||
+	       st == STORE_ABSENT;
 }
 
 enum store_kind {
@@ -74,7 +81,10 @@ struct store_open {
 	/* Time that the check after an unclean stop may still take, in ms. The backend takes off
 	 * what it used; at 0 it skips the check. */
 	int64_t *check_budget_ms;
+	const uint8_t *next_key; /* NULL, or the key that it gets or already has */
 	/* out */
+	int rekeyed;    /* next_key was the one that opened it */
+	int restored;   /* restored() was applied and restored_done() not */
 	int recovered;  /* the last stop was not clean: work was recovered from the log */
 	int unchecked;  /* recovered, but the check did not finish in its time */
 	char text[240]; /* if it failed: for people */
@@ -114,8 +124,15 @@ struct store_counters {
 	uint64_t fsyncs; /* of all databases since start */
 };
 
+/* How far a long work is. done of total: bytes or rows, about. */
+struct store_progress {
+	uint64_t done, total;
+	int ended;      /* nothing is left to do */
+	char text[240]; /* check: what was found damaged ("" = nothing) */
+};
+
 struct store_backend {
-	const char *name; /* for `store.backend` and for logs */
+	const char *name; /* of the config's store.backend, and for logs */
 
 	/* --- process
 	 * ------------------------------------------------------------------------------ */
@@ -152,6 +169,29 @@ struct store_backend {
 	/* Applies only where the record stands at that version, else STORE_VERSION. */
 	enum store_status (*record_delete)(struct store_db *db, const Stored__RecordDelete *del);
 
+	/* The records of a range, see the contract; total counts all of the range. */
+	enum store_status (*record_list)(struct store_db *db, const Stored__RecordsList *q,
+	    struct region *r, Stored__RecordNames *out);
+	/* The flag of a prekey that is there; absent: nothing happens. */
+	enum store_status (*record_uploaded)(struct store_db *db, const Stored__RecordName *name);
+	/* Message secrets with 0 < expires_s <= now_s go, at most max; *n says how many went. */
+	enum store_status (*record_expire)(
+	    struct store_db *db, int64_t now_s, size_t max, size_t *n);
+
+	/* --- account: app-state domain
+	 * ------------------------------------------------------------ */
+	enum store_status (*collection_put)(struct store_db *db, const Stored__CollectionPut *c);
+	enum store_status (*collection_delete)(struct store_db *db, const char *name);
+	/* Absent: version 0, no hash. */
+	enum store_status (*collection_get)(
+	    struct store_db *db, const char *name, struct region *r, Stored__Collection *out);
+	enum store_status (*macs_put)(struct store_db *db, const Stored__MacsPut *p);
+	enum store_status (*macs_delete)(struct store_db *db, const Stored__MacsDelete *d);
+	enum store_status (*macs_clear)(struct store_db *db, const char *collection);
+	/* Absent: value empty. */
+	enum store_status (*mac_get)(struct store_db *db, const char *collection,
+	    const ProtobufCBinaryData *index, struct region *r, ProtobufCBinaryData *value);
+
 	/* --- account: device domain
 	 * --------------------------------------------------------------- */
 	/* Never saved: an empty record. */
@@ -159,7 +199,7 @@ struct store_backend {
 	    struct store_db *db, struct region *r, Stored__DeviceRecord **out);
 	/* Sets the fields that are set in rec, leaves the others. */
 	enum store_status (*device_merge)(struct store_db *db, const Stored__DeviceRecord *rec);
-	/* Forgets the record and all device lists. */
+	/* Forgets the record and what DeviceReset in the contract names with it. */
 	enum store_status (*device_reset)(struct store_db *db);
 
 	/* --- account: protocol domain
@@ -171,8 +211,55 @@ struct store_backend {
 	/* jid: a bare JID or a contact id. Unknown: an empty peer. */
 	enum store_status (*peer_lookup)(
 	    struct store_db *db, const char *jid, struct region *r, Stored__Peer *out);
-	enum store_status (*device_list_put)(struct store_db *db, const Stored__DeviceList *l);
+	enum store_status (*device_list_put)(
+	    struct store_db *db, const Stored__DeviceList *l, int64_t now_ms);
 	enum store_status (*device_list_drop)(struct store_db *db, const char *user);
+	/* Lists put before before_ms go, at most max; *n says how many. The same of the others. */
+	enum store_status (*device_list_expire)(
+	    struct store_db *db, int64_t before_ms, size_t max, size_t *n);
+
+	enum store_status (*group_put)(struct store_db *db, const Stored__GroupPut *g);
+	enum store_status (*group_delete)(struct store_db *db, const char *group);
+	/* The metadata and all marks, in order of JIDs. Absent: neither. */
+	enum store_status (*group_get)(
+	    struct store_db *db, const char *group, struct region *r, Stored__Group *out);
+	enum store_status (*sender_key_status)(
+	    struct store_db *db, const Stored__SenderKeyStatus *m);
+	enum store_status (*sender_key_clear)(struct store_db *db, const char *group);
+	enum store_status (*sender_key_drop)(struct store_db *db, const char *device);
+	enum store_status (*sender_key_clear_all)(struct store_db *db);
+
+	enum store_status (*base_key_put)(
+	    struct store_db *db, const Stored__BaseKey *k, int64_t now_ms);
+	enum store_status (*base_key_delete)(struct store_db *db, const Stored__BaseKeyName *n);
+	enum store_status (*base_key_same)(
+	    struct store_db *db, const Stored__BaseKey *k, int *same);
+	enum store_status (*base_key_expire)(
+	    struct store_db *db, int64_t before_ms, size_t max, size_t *n);
+
+	/* The rules of each are in the contract; each must be one step for all others. */
+	enum store_status (*token_put)(struct store_db *db, const Stored__Token *t);
+	enum store_status (*token_delete)(struct store_db *db, const char *user);
+	enum store_status (*token_received)(struct store_db *db, const Stored__TokenReceived *t);
+	enum store_status (*token_touch)(struct store_db *db, const Stored__TokenTouch *t);
+	enum store_status (*token_expire)(
+	    struct store_db *db, const Stored__TokenExpire *t, uint64_t *n);
+	enum store_status (*token_get)(
+	    struct store_db *db, const char *user, struct region *r, Stored__Token *out);
+
+	enum store_status (*pending_put)(
+	    struct store_db *db, const Stored__Pending *p, int64_t now_ms);
+	enum store_status (*pending_delete)(struct store_db *db, const Stored__MessageName *n);
+	enum store_status (*pending_get)(struct store_db *db, const Stored__MessageName *n,
+	    struct region *r, Stored__Pending *out);
+	enum store_status (*pending_expire)(
+	    struct store_db *db, int64_t before_ms, size_t max, size_t *n);
+
+	/* Up to limit rows and about max_bytes of a table of the contract, in an order of the
+	 * backend's that stands still, behind `after`; fills the list that belongs to the table
+	 * and `next`. STORE_BAD: `after` is not one of this backend's. */
+	enum store_status (*scan)(struct store_db *db, const Stored__Scan *q, size_t max_bytes,
+	    struct region *r, Stored__ScanReply *out);
 
 	/* --- account: event log
 	 * ------------------------------------------------------------------- */
@@ -221,6 +308,18 @@ struct store_backend {
 	enum store_status (*outbox_expire)(struct store_db *db, int64_t keys_before_ms,
 	    int64_t rows_before_ms, size_t max, size_t *n);
 
+	/* The content of a message that is there and was not taken; it is forgotten. Else
+	 * STORE_ABSENT. The row stays for receipts. */
+	enum store_status (*outbox_take)(struct store_db *db, const char *message_id);
+
+	/* --- account: after a restore
+	 * ------------------------------------------------------------- */
+	/* In a transaction of stored's own, before anybody reads: every session and sender key
+	 * goes, with sender-key marks and base keys; the account is marked as restored by this
+	 * backup. Once for an id: a second call with the same does nothing. */
+	enum store_status (*restored)(struct store_db *db, const char *id);
+	enum store_status (*restored_done)(struct store_db *db);
+
 	/* --- service
 	 * ------------------------------------------------------------------------------ */
 	enum store_status (*log_load)(struct store_db *db, struct store_log_state *out);
@@ -233,8 +332,43 @@ struct store_backend {
 	/* All, or those of *uid if it is not NULL; an array in the region. */
 	enum store_status (*consumer_list)(struct store_db *db, const uint32_t *uid,
 	    struct region *r, struct store_consumer **out, size_t *n);
+	/* After a restore: another name for the log, once for an id of a backup. */
+	enum store_status (*log_rename)(struct store_db *db, const char *id);
+
+	/* --- long work, outside of transactions, in steps between them; each may be NULL
+	 * ---------- */
+	/* Rows of each table, for people; appended to out in the region. */
+	enum store_status (*tables)(
+	    struct store_db *db, struct region *r, Stored__TableStat ***out, size_t *n);
+	uint64_t (*log_bytes)(struct store_db *db); /* of a write-ahead log */
+
+	/* Hold what is committed now as it is, under a file name that is meant for restoring:
+	 * bytes 0..*size can be read with backup_read until backup_end, while commits go on.
+	 * STORE_FULL: it cannot be held any longer (backup_read), begin anew later. */
+	enum store_status (*backup_begin)(struct store_db *db, const char **file, uint64_t *size);
+	enum store_status (*backup_read)(
+	    struct store_db *db, uint64_t offset, void *buf, size_t len);
+	void (*backup_end)(struct store_db *db);
+
+	/* A copy beside the database, under its key: begun, stepped until ended, then finished
+	 * (keep = 1: made durable; 0: thrown away). It holds a commit point of its last step. */
+	enum store_status (*snapshot_begin)(struct store_db *db, const char *name);
+	enum store_status (*snapshot_step)(struct store_db *db, struct store_progress *p);
+	enum store_status (*snapshot_end)(struct store_db *db, int keep);
+
+	/* Another key, while the database is used. rekey_step copies a little; when it says ended,
+	 * the database already has the new key, durably. After a crash or rekey_stop it begins
+	 * anew. What is left of an unfinished one is cleared by open. */
+	enum store_status (*rekey_begin)(struct store_db *db, const uint8_t *next_key);
+	enum store_status (*rekey_step)(struct store_db *db, struct store_progress *p);
+	void (*rekey_stop)(struct store_db *db);
+
+	/* Read everything a little at a time; begin = 1 starts from the beginning. Damage is told
+	 * in p->text and ends it; a status other than STORE_OK is a failure of its own. */
+	enum store_status (*check_step)(struct store_db *db, int begin, struct store_progress *p);
 };
 
 extern const struct store_backend store_sqlcipher;
+extern const struct store_backend store_memory; /* nothing of it survives the process: for tests */
 
 #endif

@@ -31,6 +31,7 @@ store_status_word(enum store_status st)
 	    [STORE_VERSION] = "version",
 	    [STORE_DUPLICATE] = "duplicate",
 	    [STORE_BAD] = "bad_request",
+	    [STORE_ABSENT] = "absent",
 	    [STORE_FULL] = "disk_full",
 	    [STORE_READ_ONLY] = "read_only",
 	    [STORE_IO] = "io",

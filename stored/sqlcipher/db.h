@@ -102,7 +102,7 @@ enum store_status contacts_put(struct store_db *, const Stored__Contact *, int64
 enum store_status contacts_lookup(
     struct store_db *, const char *jid, struct region *, Stored__Peer *);
 
-enum store_status devices_put(struct store_db *, const Stored__DeviceList *);
+enum store_status devices_put(struct store_db *, const Stored__DeviceList *, int64_t now_ms);
 enum store_status devices_drop(struct store_db *, const char *user);
 enum store_status devices_drop_all(struct store_db *);
 /* Absent: *out NULL. */

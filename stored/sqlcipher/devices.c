@@ -5,13 +5,14 @@
 #include "stored/sqlcipher/db.h"
 
 enum store_status
-devices_put(struct store_db *db, const Stored__DeviceList *list)
+devices_put(struct store_db *db, const Stored__DeviceList *list, int64_t now_ms)
 {
 	static struct sql q = SQL("INSERT INTO device_list(user, list) VALUES(?1, ?2)"
 				  " ON CONFLICT(user) DO UPDATE SET list = excluded.list");
 	enum store_status st;
 	sqlite3_stmt *s = db_stmt(db, &q, &st);
 
+	(void)now_ms;
 	if (s == NULL)
 		return st;
 	db_bind_text(s, 1, list->user);
