@@ -2,11 +2,9 @@
 #include <sys/stat.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <sodium.h>
 
@@ -131,23 +129,27 @@ set_key(struct store_db *db, const uint8_t *key)
 	return db_status(db, rc);
 }
 
-/* What can be told from the file before a key is tried. */
+/* What can be told from the files before a key is tried and the log is read. */
 static enum store_status
-look_at_file(struct store_db *db, struct store_open *o)
+look_at_files(struct store_db *db, struct store_open *o)
 {
 	static const char plain[16] = "SQLite format 3";
+	sqlite3_vfs *v = sqlite3_vfs_find(VFS_NAME);
 	char head[16], wal[sizeof(db->file) + 4];
-	struct stat sb;
-	ssize_t n;
-	int fd;
+	sqlite3_file *f = NULL;
+	int rc, there = 0;
 
 	snprintf(wal, sizeof(wal), "%s-wal", db->file);
-	o->recovered = stat(wal, &sb) == 0 && sb.st_size > 0;
-	if ((fd = open(db->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
-		return errno == ENOENT ? STORE_OK : db_errno_status(errno);
-	n = read(fd, head, sizeof(head));
-	close(fd);
-	if (n == (ssize_t)sizeof(head) && memcmp(head, plain, sizeof(head)) == 0) {
+	if (v == NULL || v->xAccess(v, wal, SQLITE_ACCESS_EXISTS, &there) != SQLITE_OK)
+		return db_errno_status(errno);
+	o->recovered = there; /* an empty one counts as absent */
+	rc = sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_FILE_POINTER, &f);
+	if (rc != SQLITE_OK || f == NULL || f->pMethods == NULL)
+		return STORE_IO;
+	rc = f->pMethods->xRead(f, head, sizeof(head), 0);
+	if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ) /* a new one is short */
+		return db_errno_status(errno);
+	if (rc == SQLITE_OK && memcmp(head, plain, sizeof(head)) == 0) {
 		snprintf(o->text, sizeof(o->text), "%s is an unencrypted database, not ward's",
 		    db->file);
 		return STORE_FOREIGN;
@@ -222,10 +224,12 @@ open_steps(struct store_db *db, struct store_open *o)
 {
 	enum store_status st;
 
-	if ((st = look_at_file(db, o)) != STORE_OK || (st = open_file(db)) != STORE_OK)
+	if ((st = open_file(db)) != STORE_OK)
 		return st;
 	if (sqlite3_db_readonly(db->sql, "main") == 1) /* SQLite falls back to that silently */
 		return STORE_READ_ONLY;
+	if ((st = look_at_files(db, o)) != STORE_OK)
+		return st;
 	if ((st = set_key(db, o->key)) != STORE_OK || (st = run_pragmas(db)) != STORE_OK)
 		return st;
 	/* After the pragmas: wal_autocheckpoint takes any other hook away. */

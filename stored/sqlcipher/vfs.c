@@ -237,17 +237,29 @@ static sqlite3_vfs vfs = {
     .xGetLastError = vfs_error,
 };
 
+static int
+sit_on(sqlite3_vfs *v)
+{
+	if (v == NULL || v->iVersion < 2)
+		return -1;
+	below = v;
+	vfs.szOsFile = (int)sizeof(struct vfs_file) + v->szOsFile;
+	return 0;
+}
+
 int
 vfs_register(void)
 {
-	if (below != NULL)
-		return 0;
-	below = sqlite3_vfs_find("unix");
-	if (below == NULL || below->iVersion < 2)
+	if (below == NULL && sit_on(sqlite3_vfs_find("unix")) == -1)
 		return -1;
-	vfs.szOsFile = (int)sizeof(struct vfs_file) + below->szOsFile;
 	vfs.mxPathname = NAME_MAX_LEN - 1;
 	return sqlite3_vfs_register(&vfs, 0) == SQLITE_OK ? 0 : -1;
+}
+
+int
+vfs_set_below(sqlite3_vfs *v)
+{
+	return sit_on(v != NULL ? v : sqlite3_vfs_find("unix"));
 }
 
 void

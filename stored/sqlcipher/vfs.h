@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include <sqlcipher/sqlite3.h>
+
 #define VFS_NAME "ward"
 
 enum vfs_op {
@@ -23,8 +25,11 @@ struct vfs_hook {
 	void *arg;
 };
 
-/* Once, before the first database is opened. 0 or -1. */
+/* Before the first database is opened; a second time does nothing. 0 or -1. */
 int vfs_register(void);
+/* For tests: the layer that it sits on from now on, NULL = the system's. Only while no database is
+ * open. 0 or -1. */
+int vfs_set_below(sqlite3_vfs *v);
 /* NULL takes it away. The struct must stay valid. */
 void vfs_set_hook(const struct vfs_hook *hook);
 uint64_t vfs_syncs(void); /* fsync and fdatasync calls since start */
