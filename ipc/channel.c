@@ -536,6 +536,15 @@ channel_request(struct channel *ch, uint32_t type, const ProtobufCMessage *m, ui
     const ProtobufCMessageDescriptor *desc, uint32_t reply_max, unsigned deadline_ms,
     channel_reply_fn *fn, void *arg)
 {
+	return channel_request_fd(
+	    ch, type, m, -1, reply_type, desc, reply_max, deadline_ms, fn, arg);
+}
+
+uint32_t
+channel_request_fd(struct channel *ch, uint32_t type, const ProtobufCMessage *m, int fd,
+    uint32_t reply_type, const ProtobufCMessageDescriptor *desc, uint32_t reply_max,
+    unsigned deadline_ms, channel_reply_fn *fn, void *arg)
+{
 	int64_t deadline = clock_mono_ms() + deadline_ms;
 	const char *code = NULL;
 	struct request *r;
@@ -549,9 +558,11 @@ channel_request(struct channel *ch, uint32_t type, const ProtobufCMessage *m, ui
 	r->desc = desc;
 	r->fn = fn;
 	r->arg = arg;
-	if (code == NULL && put(ch, type, r->id, 0, m, -1) == -1)
+	if (code == NULL && put(ch, type, r->id, 0, m, fd) == -1)
 		code = "closed";
 	if (code != NULL) {
+		if (fd != -1)
+			close(fd);
 		requests_fail(&ch->requests, r, code);
 		arm(ch, 0);
 		return 0;

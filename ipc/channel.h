@@ -93,6 +93,11 @@ typedef void channel_reply_fn(const struct reply *r, void *arg);
 uint32_t channel_request(struct channel *ch, uint32_t type, const ProtobufCMessage *m,
     uint32_t reply_type, const ProtobufCMessageDescriptor *desc, uint32_t reply_max,
     unsigned deadline_ms, channel_reply_fn *fn, void *arg);
+/* The same with a descriptor beside it (or -1), which belongs to the channel whatever comes of it.
+ */
+uint32_t channel_request_fd(struct channel *ch, uint32_t type, const ProtobufCMessage *m, int fd,
+    uint32_t reply_type, const ProtobufCMessageDescriptor *desc, uint32_t reply_max,
+    unsigned deadline_ms, channel_reply_fn *fn, void *arg);
 /* Forget a request: fn will not be called. */
 void channel_cancel(struct channel *ch, uint32_t id);
 

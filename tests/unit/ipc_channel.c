@@ -158,6 +158,7 @@ on_reply(const struct reply *r, void *arg)
 static int64_t
 peer_limit(void *arg, uint32_t type, uint32_t id, uint16_t flags, int *wants_fd)
 {
+	*wants_fd = (flags & FRAME_FD) != 0;
 	return FRAME_PAYLOAD_MAX;
 }
 
@@ -424,6 +425,48 @@ test_descriptor(void **state)
 	run_now(&g);
 	assert_int_equal(fcntl(pipefd[1], F_GETFD), -1);
 	close(pipefd[0]);
+	rig_close(&g);
+}
+
+static uint32_t
+ask_fd(struct rig *g, int fd)
+{
+	return channel_request_fd(g->ch, T_ASK, NULL, fd, T_ANSWER,
+	    &keyd__pair_qr_reply__descriptor, 10, 60000, on_reply, g);
+}
+
+static void
+test_request_with_descriptor(void **state)
+{
+	int pipefd[2], fd;
+	struct frame f;
+	struct rig g;
+	uint32_t id;
+	char c;
+
+	assert_int_equal(pipe2(pipefd, O_CLOEXEC), 0);
+	rig_open(&g);
+	id = ask_fd(&g, pipefd[1]);
+	assert_int_not_equal(id, 0);
+	f = raw_read(&g);
+	assert_int_equal(f.flags, FRAME_FD);
+	assert_int_equal(f.id, id);
+	assert_int_equal(write(f.fd, "x", 1), 1);
+	frame_clear(&f);
+	assert_int_equal(read(pipefd[0], &c, 1), 1);
+	assert_int_equal(read(pipefd[0], &c, 1), 0); /* no copy is left */
+	close(pipefd[0]);
+	raw(&g, T_ANSWER, id, FRAME_REPLY, "\x0a\x02ok", 4, -1);
+	run_until(&g, 1);
+	assert_int_equal(g.ok, 1);
+
+	/* it is closed also where the request cannot go out */
+	channel_close(g.ch);
+	fd = some_fd();
+	assert_int_equal(ask_fd(&g, fd), 0);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	run_until(&g, 2);
+	assert_string_equal(g.code, "closed");
 	rig_close(&g);
 }
 
@@ -1131,6 +1174,7 @@ main(void)
 	    cmocka_unit_test(test_state_moves_within_a_frame),
 	    cmocka_unit_test(test_once),
 	    cmocka_unit_test(test_descriptor),
+	    cmocka_unit_test(test_request_with_descriptor),
 	    cmocka_unit_test(test_cut_in_half),
 	    cmocka_unit_test(test_clean_end),
 	    cmocka_unit_test(test_write_to_the_gone),
