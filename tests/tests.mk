@@ -1,4 +1,4 @@
-# Fuzzing and benchmarks of the tests; the Makefile includes this.
+# Fuzzing, benchmarks and conformance of the tests; the Makefile includes this.
 
 # ---------------------------------------------------------------- fuzz: tests/fuzz/<room>_<what>.c
 # Named and linked like the unit tests, but compiled by clang with the sanitizers, all in $(BUILD)-fuzz.
@@ -45,3 +45,13 @@ BENCH_FOLDER ?= /var/tmp
 .PHONY: bench-store
 bench-store: $(BUILD)/bench/stored_bench
 	@$< $(BENCH_FOLDER)
+
+# ---------------------------------------------------------------- tests/conformance: a store over the wire
+# The contract as Python classes, for what stands in keyd's, apid's or stored's place.
+PY_CLASSES := $(BUILD)/py/ipc/stored_pb2.py $(BUILD)/py/ipc/ipc_pb2.py
+$(PY_CLASSES) &: ipc/stored.proto ipc/ipc.proto
+	@mkdir -p $(BUILD)/py
+	$(Q)protoc --proto_path=. --python_out=$(BUILD)/py ipc/stored.proto ipc/ipc.proto
+
+E2E += $(sort $(wildcard tests/conformance/test_*.py))
+test-programs: $(PY_CLASSES)
