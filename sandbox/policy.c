@@ -199,6 +199,8 @@ static const struct policy_call stored_calls[] = {
     {"readlinkat", ALLOW, ANY, "the same where there is no readlink"},
     {"unlink", ALLOW, ANY, "WAL and index at the last close"},
     {"unlinkat", ALLOW, {INT(0, AT_FDCWD), EQ(2, 0)}, "the same where there is no unlink"},
+    {"renameat", ALLOW, {INT(0, AT_FDCWD), INT(2, AT_FDCWD)},
+	"a copy under a new key takes its place"},
     {"getcwd", ALLOW, ANY, "SQLite: the full name of the database"},
     {"geteuid", ALLOW, ANY, "SQLite: owner of new files"},
     {"statfs", ALLOW, ANY, "free space: refuse before the disk is full"},

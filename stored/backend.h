@@ -351,14 +351,19 @@ struct store_backend {
 	void (*backup_end)(struct store_db *db);
 
 	/* A copy beside the database, under its key: begun, stepped until ended, then finished
-	 * (keep = 1: made durable; 0: thrown away). It holds a commit point of its last step. */
+	 * (keep = 1: made durable; 0: thrown away). It holds the commit point of its last step. A
+	 * step that fails has thrown it away. Until the end it has a name that open clears; then
+	 * it is called NAME-FILE: `name`, a dash, the database's file name. STORE_IN_USE: a copy
+	 * is being made already (one at a time of a database, a rekey is one as well). */
 	enum store_status (*snapshot_begin)(struct store_db *db, const char *name);
 	enum store_status (*snapshot_step)(struct store_db *db, struct store_progress *p);
 	enum store_status (*snapshot_end)(struct store_db *db, int keep);
 
 	/* Another key, while the database is used. rekey_step copies a little; when it says ended,
-	 * the database already has the new key, durably. After a crash or rekey_stop it begins
-	 * anew. What is left of an unfinished one is cleared by open. */
+	 * the database already has the new key, durably. After a crash, rekey_stop or a step that
+	 * failed it begins anew. What is left of an unfinished one is cleared by open. A step that
+	 * gives STORE_CORRUPT has lost the use of the database: it is to be closed. STORE_IN_USE:
+	 * as above. */
 	enum store_status (*rekey_begin)(struct store_db *db, const uint8_t *next_key);
 	enum store_status (*rekey_step)(struct store_db *db, struct store_progress *p);
 	void (*rekey_stop)(struct store_db *db);

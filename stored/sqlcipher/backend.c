@@ -47,4 +47,10 @@ const struct store_backend store_sqlcipher = {
     .consumer_put = consumers_put,
     .consumer_delete = consumers_delete,
     .consumer_list = consumers_list,
+    .snapshot_begin = copy_snapshot_begin,
+    .snapshot_step = copy_step,
+    .snapshot_end = copy_snapshot_end,
+    .rekey_begin = copy_rekey_begin,
+    .rekey_step = copy_step,
+    .rekey_stop = copy_stop,
 };

@@ -17,8 +17,8 @@
 #define WAL_FORCE_PAGES 4096  /* 16 MiB: checkpoint even under load */
 #define WAL_REST_MS     10000 /* a log that has rested so long is written back as well */
 
-/* Run for each database, in this order, after the key and before the first read. */
-static const char *const pragmas[] = {
+/* The form of a page: run after the key and before the first page is read, for a copy as well. */
+static const char *const page_pragmas[] = {
     /* The page MAC with SHA-256 instead of SHA-512: saves a quarter of the time of a write, and 256
      * bits are what the key has. Must be set before the first page is read. */
     "PRAGMA cipher_hmac_algorithm = HMAC_SHA256",
@@ -28,6 +28,10 @@ static const char *const pragmas[] = {
     /* Locking memory of every allocation costs a third and needs a large RLIMIT_MEMLOCK; the
      * process cannot be dumped or traced, and private keys come sealed. */
     "PRAGMA cipher_memory_security = OFF",
+};
+
+/* Run for each database, in this order, after those. */
+static const char *const pragmas[] = {
     /* We are the only user. No -shm file, no lock calls for each transaction, and a second service
      * on the same folder is noticed. */
     "PRAGMA locking_mode = EXCLUSIVE",
@@ -115,18 +119,21 @@ run_pragmas(struct store_db *db)
 	return STORE_OK;
 }
 
-static enum store_status
-set_key(struct store_db *db, const uint8_t *key)
+int
+db_set_key(sqlite3 *sql, const uint8_t *key)
 {
 	char text[2 * STORE_KEY_LEN + 4], hex[2 * STORE_KEY_LEN + 1];
+	size_t i;
 	int rc;
 
 	sodium_bin2hex(hex, sizeof(hex), key, STORE_KEY_LEN);
 	snprintf(text, sizeof(text), "x'%s'", hex); /* a raw key: no derivation */
-	rc = sqlite3_key_v2(db->sql, "main", text, (int)strlen(text));
+	rc = sqlite3_key_v2(sql, "main", text, (int)strlen(text));
 	sodium_memzero(hex, sizeof(hex));
 	sodium_memzero(text, sizeof(text));
-	return db_status(db, rc);
+	for (i = 0; rc == SQLITE_OK && i < sizeof(page_pragmas) / sizeof(page_pragmas[0]); i++)
+		rc = sqlite3_exec(sql, page_pragmas[i], NULL, NULL, NULL);
+	return rc;
 }
 
 /* What can be told from the files before a key is tried and the log is read. */
@@ -220,9 +227,10 @@ open_file(struct store_db *db)
 }
 
 static enum store_status
-open_steps(struct store_db *db, struct store_open *o)
+open_steps(struct store_db *db, struct store_open *o, const uint8_t *key)
 {
 	enum store_status st;
+	int rc;
 
 	if ((st = open_file(db)) != STORE_OK)
 		return st;
@@ -230,13 +238,51 @@ open_steps(struct store_db *db, struct store_open *o)
 		return STORE_READ_ONLY;
 	if ((st = look_at_files(db, o)) != STORE_OK)
 		return st;
-	if ((st = set_key(db, o->key)) != STORE_OK || (st = run_pragmas(db)) != STORE_OK)
+	if ((rc = db_set_key(db->sql, key)) != SQLITE_OK)
+		return db_status(db, rc);
+	if ((st = run_pragmas(db)) != STORE_OK)
 		return st;
 	/* After the pragmas: wal_autocheckpoint takes any other hook away. */
 	sqlite3_wal_hook(db->sql, on_commit, db);
 	if ((st = migrate(db, o->account, o->text, sizeof(o->text))) != STORE_OK)
 		return st;
 	return o->recovered ? check(db, o) : STORE_OK;
+}
+
+enum store_status
+db_attach(struct store_db *db, struct store_open *o, const uint8_t *key)
+{
+	enum store_status st = open_steps(db, o, key);
+
+	if (st == STORE_OK) {
+		memcpy(db->key, key, STORE_KEY_LEN);
+		return st;
+	}
+	if (o->text[0] == '\0' && st != STORE_WRONG_KEY && db->sql != NULL)
+		snprintf(o->text, sizeof(o->text), "%s: %.90s", db->file, sqlite3_errmsg(db->sql));
+	/* a log that was written with another key is not for this one to write back */
+	db_detach(db, st == STORE_WRONG_KEY);
+	return st;
+}
+
+void
+db_detach(struct store_db *db, int keep_log)
+{
+	size_t i;
+
+	copy_stop(db);
+	for (i = 0; i < DB_STATEMENTS; i++) {
+		sqlite3_finalize(db->kept[i]);
+		db->kept[i] = NULL;
+	}
+	db->walk = NULL; /* one of them */
+	if (db->sql != NULL && keep_log)
+		sqlite3_db_config(db->sql, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	/* Writes the log back and deletes it: the mark of a clean stop. */
+	if (db->sql != NULL && sqlite3_close(db->sql) != SQLITE_OK)
+		log_warnx("%s: close: %s", db->file, sqlite3_errmsg(db->sql));
+	db->sql = NULL;
+	db->wal_pages = 0;
 }
 
 static const char *
@@ -264,7 +310,7 @@ db_open(struct store_open *o, struct store_db **out)
 	const char *why;
 
 	*out = NULL;
-	o->recovered = o->unchecked = 0;
+	o->recovered = o->unchecked = o->rekeyed = 0;
 	o->text[0] = '\0';
 	if (db == NULL)
 		return STORE_NO_MEMORY;
@@ -273,17 +319,20 @@ db_open(struct store_open *o, struct store_db **out)
 		snprintf(db->file, sizeof(db->file), "service.db");
 	else
 		snprintf(db->file, sizeof(db->file), "account-%s.db", o->account);
-	st = open_steps(db, o);
+	snprintf(db->account, sizeof(db->account), "%s", o->account != NULL ? o->account : "");
+	copy_clear(db);
+	st = db_attach(db, o, o->key);
+	if (st == STORE_WRONG_KEY && o->next_key != NULL) {
+		st = db_attach(db, o, o->next_key);
+		o->rekeyed = st == STORE_OK;
+	}
 	if (st == STORE_OK) {
 		*out = db;
 		return STORE_OK;
 	}
-	why = why_not(st);
-	if (o->text[0] == '\0')
-		snprintf(o->text, sizeof(o->text), "%s: %.90s", db->file,
-		    why != NULL       ? why
-		    : db->sql != NULL ? sqlite3_errmsg(db->sql)
-				      : "cannot be opened");
+	if ((why = why_not(st)) != NULL || o->text[0] == '\0')
+		snprintf(o->text, sizeof(o->text), "%s: %s", db->file,
+		    why != NULL ? why : "cannot be opened");
 	db_close(db);
 	return st;
 }
@@ -291,16 +340,11 @@ db_open(struct store_open *o, struct store_db **out)
 void
 db_close(struct store_db *db)
 {
-	size_t i;
-
 	if (db == NULL)
 		return;
-	for (i = 0; i < DB_STATEMENTS; i++)
-		sqlite3_finalize(db->kept[i]);
-	/* Writes the log back and deletes it: the mark of a clean stop. */
-	if (db->sql != NULL && sqlite3_close(db->sql) != SQLITE_OK)
-		log_warnx("%s: close: %s", db->file, sqlite3_errmsg(db->sql));
+	db_detach(db, 0);
 	free(db->dedup_at);
+	sodium_memzero(db->key, sizeof(db->key));
 	free(db);
 }
 
@@ -324,11 +368,14 @@ db_bytes(struct store_db *db)
 /* A commit whose sync failed may stand complete in the log, and recovery after a crash would then
  * apply what we said had not happened. Emptying the log takes it away; until that works the
  * database takes no writes. */
-static enum store_status
-heal(struct store_db *db)
+enum store_status
+db_heal(struct store_db *db)
 {
-	int rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	int rc;
 
+	if (!db->suspect)
+		return STORE_OK;
+	rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return db_failed(db, rc, "clear the log after a failed commit");
 	db->suspect = 0;
@@ -342,7 +389,7 @@ db_begin(struct store_db *db)
 	static struct sql q = SQL("BEGIN IMMEDIATE");
 	enum store_status st;
 
-	if (db->suspect && (st = heal(db)) != STORE_OK)
+	if ((st = db_heal(db)) != STORE_OK)
 		return st;
 	st = db_exec(db, &q);
 	db->in_transaction = st == STORE_OK;
@@ -370,7 +417,7 @@ db_commit(struct store_db *db)
 	if ((rc & 0xff) == SQLITE_FULL) /* a write that found no space left no commit mark */
 		return st;
 	db->suspect = 1;
-	if (heal(db) != STORE_OK) /* again at the next begin */
+	if (db_heal(db) != STORE_OK) /* again at the next begin */
 		return STORE_UNKNOWN;
 	return st;
 }
@@ -411,9 +458,21 @@ db_mark_undo(struct store_db *db)
 }
 
 enum store_status
-db_tidy(struct store_db *db, int idle)
+db_write_back(struct store_db *db)
 {
 	int in_log = 0, done = 0, rc;
+
+	rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &done);
+	if (rc != SQLITE_OK)
+		return db_failed(db, rc, "checkpoint");
+	if (in_log == done)
+		db->wal_pages = 0; /* the next commit starts the log anew */
+	return STORE_OK;
+}
+
+enum store_status
+db_tidy(struct store_db *db, int idle)
+{
 	int64_t now = clock_mono_ms();
 
 	if (db->wal_pages != db->wal_seen) {
@@ -425,10 +484,5 @@ db_tidy(struct store_db *db, int idle)
 	if (db->wal_pages < WAL_FORCE_PAGES &&
 	    (!idle || (db->wal_pages < WAL_IDLE_PAGES && now - db->wal_changed_ms < WAL_REST_MS)))
 		return STORE_OK;
-	rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &done);
-	if (rc != SQLITE_OK)
-		return db_failed(db, rc, "checkpoint");
-	if (in_log == done)
-		db->wal_pages = 0; /* the next commit starts the log anew */
-	return STORE_OK;
+	return db_write_back(db);
 }

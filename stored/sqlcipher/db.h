@@ -12,6 +12,8 @@
 
 #define DB_STATEMENTS 64
 
+struct copy; /* copy.c */
+
 struct store_db {
 	sqlite3 *sql;
 	enum store_kind kind;
@@ -27,6 +29,10 @@ struct store_db {
 	/* where the sweeps go on */
 	char *dedup_at;
 	int64_t outbox_keys_at, outbox_rows_at;
+	struct copy *copy; /* NULL, or the one that is being made */
+	/* what it was opened with, for opening it again */
+	char account[64];
+	uint8_t key[STORE_KEY_LEN];
 };
 
 /* An SQL text and its place among a database's kept statements; one static struct a statement. */
@@ -83,6 +89,25 @@ enum store_status db_mark(struct store_db *db);
 enum store_status db_mark_keep(struct store_db *db);
 enum store_status db_mark_undo(struct store_db *db);
 enum store_status db_tidy(struct store_db *db, int idle);
+
+/* Open the file of db with this key, or leave it closed (o->text may say why). */
+enum store_status db_attach(struct store_db *db, struct store_open *o, const uint8_t *key);
+/* Close it. keep_log = 1: what is in the log stays there. */
+void db_detach(struct store_db *db, int keep_log);
+/* A raw key and what else belongs to the form of a page. Returns an SQLite result code. */
+int db_set_key(sqlite3 *sql, const uint8_t *key);
+/* All of the log is in the file, as far as it can be. */
+enum store_status db_write_back(struct store_db *db);
+/* Nothing of a failed commit can come back: before the log is relied on. */
+enum store_status db_heal(struct store_db *db);
+
+/* --- copy.c --- */
+void copy_clear(const struct store_db *db); /* what a crash left of one; the database is closed */
+void copy_stop(struct store_db *db);
+enum store_status copy_snapshot_begin(struct store_db *db, const char *name);
+enum store_status copy_snapshot_end(struct store_db *db, int keep);
+enum store_status copy_rekey_begin(struct store_db *db, const uint8_t *next_key);
+enum store_status copy_step(struct store_db *db, struct store_progress *p);
 
 /* --- migrate.c --- */
 /* Brings the schema to this version in one transaction. text: for people, if it fails. */

@@ -1,7 +1,10 @@
 /* The file layer under SQLite: the system's own, with syncs counted, and a hook for faults. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sqlcipher/sqlite3.h>
 
@@ -266,6 +269,34 @@ void
 vfs_set_hook(const struct vfs_hook *h)
 {
 	hook = h;
+}
+
+int
+vfs_move(const char *from, const char *to)
+{
+	int rc = hooked(VFS_MOVE, from, 0, to, (int)strlen(to));
+
+	if (rc != SQLITE_OK)
+		return rc;
+	/* renameat, for the sandbox: it is there on every kind of machine */
+	return renameat(AT_FDCWD, from, AT_FDCWD, to) == -1 ? SQLITE_IOERR : SQLITE_OK;
+}
+
+int
+vfs_sync_folder(void)
+{
+	int rc = hooked(VFS_SYNC, ".", 0, NULL, 0), fd, why;
+
+	if (rc != SQLITE_OK)
+		return rc;
+	if ((fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+		return SQLITE_IOERR;
+	rc = fsync(fd) == -1 ? SQLITE_IOERR : SQLITE_OK;
+	why = errno; /* that of fsync, not that of close */
+	close(fd);
+	errno = why;
+	syncs++;
+	return rc;
 }
 
 uint64_t

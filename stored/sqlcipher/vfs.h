@@ -14,7 +14,8 @@ enum vfs_op {
 	VFS_WRITE,
 	VFS_SYNC,
 	VFS_TRUNCATE,
-	VFS_DELETE
+	VFS_DELETE,
+	VFS_MOVE /* name: the old one; data: the new one */
 };
 
 /* Called before the operation is done. 0 = go on; an SQLite result code = fail with it (set errno
@@ -32,6 +33,10 @@ int vfs_register(void);
 int vfs_set_below(sqlite3_vfs *v);
 /* NULL takes it away. The struct must stay valid. */
 void vfs_set_hook(const struct vfs_hook *hook);
+/* Another name for a file that is not open; what has that name goes. Durable after
+ * vfs_sync_folder. Both: SQLITE_OK, or SQLITE_IOERR (errno says why). */
+int vfs_move(const char *from, const char *to);
+int vfs_sync_folder(void);
 uint64_t vfs_syncs(void); /* fsync and fdatasync calls since start */
 
 #endif

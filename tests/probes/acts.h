@@ -64,10 +64,10 @@ extern const size_t nlayer_probes;
 
 /* acts_files.c: files */
 act_fn act_open_read, act_open_write, act_open_create, act_open_dotdot, act_open_proc_mem,
-    act_open_path, act_stat_outside, act_unlink_outside, act_rename_outside, act_mkdir_outside,
-    act_chmod_outside, act_symlink_outside, act_link_outside, act_truncate_outside,
-    act_chdir_outside, act_handle_at, act_own_file, act_own_shared_map, act_own_lock,
-    act_own_exec_map, act_read_resolver, act_resolve;
+    act_open_path, act_stat_outside, act_unlink_outside, act_rename_outside, act_renameat_outside,
+    act_own_renameat, act_mkdir_outside, act_chmod_outside, act_symlink_outside, act_link_outside,
+    act_truncate_outside, act_chdir_outside, act_handle_at, act_own_file, act_own_shared_map,
+    act_own_lock, act_own_exec_map, act_read_resolver, act_resolve;
 /* acts_net.c: sockets */
 act_fn act_socket_inet, act_socket_udp, act_socket_inet6, act_socket_unix, act_socket_netlink,
     act_socket_packet, act_socket_raw, act_socket_mptcp, act_socket_vsock, act_socket_pair,

@@ -97,6 +97,30 @@ act_rename_outside(void)
 }
 
 int
+act_renameat_outside(void)
+{
+	char to[96];
+
+	snprintf(to, sizeof(to), "%s/renamed", fix.folder);
+	if (renameat(AT_FDCWD, fix.file, AT_FDCWD, to) == -1)
+		return (errno);
+	return (done(renameat(AT_FDCWD, to, AT_FDCWD, fix.file)));
+}
+
+int
+act_own_renameat(void)
+{
+	int fd = open("probe-old", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd == -1)
+		return (errno);
+	(void)close(fd);
+	if (renameat(AT_FDCWD, "probe-old", AT_FDCWD, "probe-new") == -1)
+		return (errno);
+	return (done(unlink("probe-new")));
+}
+
+int
 act_mkdir_outside(void)
 {
 	char path[96];

@@ -38,6 +38,7 @@ const struct act acts[] = {
     ROW(stat_outside,          W,       K,    K,    ENOENT,  ENOENT,  K),
     ROW(unlink_outside,        W,       K,    K,    K,       NO_FILE, K),
     ALL_K(rename_outside,      W),
+    ROW(renameat_outside,      W,       K,    K,    K,       NO_FILE, K),
     ALL_K(mkdir_outside,       W),
     ALL_K(chmod_outside,       L),
     ALL_K(symlink_outside,     W),
@@ -46,6 +47,7 @@ const struct act acts[] = {
     ALL_K(chdir_outside,       W),
     ALL_K(handle_at,           L),
     ROW(own_file,              W,       K,    K,    K,       W,       K),
+    ROW(own_renameat,          W,       K,    K,    K,       W,       K),
     ROW(own_shared_map,        W,       K,    K,    K,       W,       K),
     ROW(own_lock,              W,       K,    K,    K,       W,       K),
     ALL_K(own_exec_map,        W),
@@ -203,6 +205,7 @@ const struct layer_probe layer_probes[] = {
     {"open_read", ROLE_STORED, NO_LANDLOCK, 0, W},
     {"open_read", ROLE_NETD, NO_LANDLOCK, 0, W},
     {"unlink_outside", ROLE_STORED, NO_LANDLOCK, 0, W},
+    {"renameat_outside", ROLE_STORED, NO_LANDLOCK, 0, W},
     {"connect_closed_port", ROLE_NETD, NO_LANDLOCK, 0, W},
     {"connect_closed_port", ROLE_NETD, NO_LANDLOCK, 1, W},
     /* and the chroot holds even so */
