@@ -126,6 +126,10 @@ const struct config_key config_keys[] = {
     {"events", "consumer_expiry", CONFIG_TIME_MS, "30d", MINUTE, 3650 * DAY, NULL, STORED | APID,
 	"How long a consumer that does not come back holds events."},
 
+    /* ---- the store */
+    {"store", "backend", CONFIG_CHOICE, "sqlcipher", 0, 0, "sqlcipher|memory", STORED,
+	"Where everything is kept; memory survives no restart and is for tests only."},
+
     /* ---- sending */
     {"send", "timeout", CONFIG_TIME_MS, "60s", 100, DAY, NULL, APID,
 	"How long a message may wait for the service's ack before the client is told."},

@@ -8,7 +8,7 @@ set -eu
 
 build="build-essential pkg-config libevent-dev libsodium-dev libsignal-protocol-c-dev libssl-dev
  libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler libseccomp-dev libjansson-dev
- libqrencode-dev nettle-dev zlib1g-dev linux-libc-dev"
+ libqrencode-dev nettle-dev libbsd-dev zlib1g-dev linux-libc-dev"
 test="libcmocka-dev python3 python3-protobuf protobuf-compiler ca-certificates"
 lint="clang clang-format clang-tidy cppcheck mandoc valgrind llvm"
 interop="nodejs npm"

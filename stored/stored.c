@@ -30,8 +30,16 @@ on_stop(struct child *c)
 	child_exit(c, 0);
 }
 
+static const struct store_backend *
+backend_of(const struct config *c)
+{
+	const char *name = config_str(c, "store", "backend");
+
+	return strcmp(name, store_memory.name) == 0 ? &store_memory : &store_sqlcipher;
+}
+
 static struct store *
-make_store(struct child *c)
+make_store(struct child *c, const struct store_backend *backend)
 {
 	const char *names[ACCOUNTS_MAX] = {NULL};
 	struct store_options options;
@@ -41,7 +49,7 @@ make_store(struct child *c)
 	for (i = 0; i < n && i < ACCOUNTS_MAX; i++)
 		names[i] = config_account_name(c->config, i);
 	store_options_from(&options, c->config);
-	if ((s = store_new(c->base, &store_sqlcipher, &options, names, i)) == NULL)
+	if ((s = store_new(c->base, backend, &options, names, i)) == NULL)
 		fatalx("cannot make the store");
 	s->owner = c;
 	s->peer_lost = on_peer_lost;
@@ -51,14 +59,16 @@ make_store(struct child *c)
 int
 main(int argc, char **argv)
 {
+	const struct store_backend *backend;
 	struct child child;
 	struct store *s;
 	int status;
 
 	child_boot(&child, ROLE_STORED, argc, argv);
-	if (sodium_init() == -1 || store_sqlcipher.start() == -1)
+	backend = backend_of(child.config);
+	if (sodium_init() == -1 || backend->start() == -1)
 		fatalx("libraries did not start");
-	s = make_store(&child);
+	s = make_store(&child, backend);
 	if (fchdir(STORED_FD_DATA) == -1)
 		fatal("data folder");
 	child_confine(&child);
