@@ -131,6 +131,8 @@ struct store_progress {
 	char text[240]; /* check: what was found damaged ("" = nothing) */
 };
 
+#define STORE_TIDY_ALL 2
+
 struct store_backend {
 	const char *name; /* of the config's store.backend, and for logs */
 
@@ -156,7 +158,8 @@ struct store_backend {
 	enum store_status (*mark_keep)(struct store_db *db);
 	enum store_status (*mark_undo)(struct store_db *db);
 	/* Housekeeping of the backend's own, outside of transactions: called when nothing is
-	 * waiting (idle = 1), and now and then under load (idle = 0: only what cannot wait). */
+	 * waiting (idle = 1), now and then under load (idle = 0: only what cannot wait), and
+	 * before a backup (STORE_TIDY_ALL: leave as little as possible for backup_begin). */
 	enum store_status (*tidy)(struct store_db *db, int idle);
 
 	/* --- account: signal domain (sealed records)

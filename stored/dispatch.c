@@ -2,6 +2,8 @@
  */
 #include "stored/dispatch.h"
 
+#include "stored/task.h"
+
 static int *
 paused(struct store *s, const struct channel *ch)
 {
@@ -34,6 +36,8 @@ on_broken(struct channel *ch, void *owner, const char *why)
 {
 	struct store *s = owner;
 
+	if (ch == s->apid)
+		task_stop(s, "cancelled"); /* nobody waits for it any more */
 	s->peer_lost(s, ch, why);
 }
 
@@ -42,6 +46,8 @@ on_closed(struct channel *ch, void *owner)
 {
 	struct store *s = owner;
 
+	if (ch == s->apid)
+		task_stop(s, "cancelled");
 	s->peer_lost(s, ch, NULL);
 }
 

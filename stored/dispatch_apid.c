@@ -7,6 +7,7 @@
 #include "stored/eventlog.h"
 #include "stored/region.h"
 #include "stored/space.h"
+#include "stored/task.h"
 #include "stored/unit.h"
 
 #define KIB 1024u
@@ -320,6 +321,14 @@ static const struct channel_row rows[] = {
 	&stored__consumer_delete__descriptor, consumer_row},
     {STORED__TYPE__STATS, "STATS", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__stats_get__descriptor, stats},
+    {STORED__TYPE__BACKUP, "BACKUP", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST | ROW_FD,
+	&stored__backup__descriptor, task_backup_row},
+    {STORED__TYPE__SNAPSHOT, "SNAPSHOT", 3, 512, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__snapshot__descriptor, task_snapshot_row},
+    {STORED__TYPE__CHECK, "CHECK", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__check__descriptor, task_check_row},
+    {STORED__TYPE__TASK_CANCEL, "TASK_CANCEL", 2, 16, CHANNEL_ALL_STATES, 0,
+	&stored__task_cancel__descriptor, task_cancel_row},
 };
 
 int

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEYRING_MAX 1024
+#define KEYRING_MAX      1024
+#define KEYRING_FILE_MAX (KEYRING_MAX + 64)
 
 enum keyring_status {
 	KEYRING_OK,
@@ -18,6 +19,8 @@ const char *keyring_word(enum keyring_status st); /* the contract's: "corrupt", 
 
 /* None yet: *len 0. Files lie in the working folder. */
 enum keyring_status keyring_read(uint8_t out[KEYRING_MAX], size_t *len);
+/* The same as the bytes of a file, which may be put as "keyring.0" into another folder. */
+enum keyring_status keyring_copy(uint8_t out[KEYRING_FILE_MAX], size_t *len);
 /* Durable when it returns KEYRING_OK; the old one stands otherwise. */
 enum keyring_status keyring_write(const uint8_t *data, size_t len);
 

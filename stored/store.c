@@ -15,6 +15,7 @@
 #include "stored/eventlog.h"
 #include "stored/retention.h"
 #include "stored/space.h"
+#include "stored/task.h"
 #include "stored/unit.h"
 
 #define TICK_MS   250  /* deadlines of units, log write-back */
@@ -173,6 +174,7 @@ store_stop(struct store *s)
 	if (s->stopping)
 		return;
 	store_flush(s);
+	task_stop(s, "stopping");
 	s->stopping = 1;
 	for (i = 0; i < s->naccounts; i++) {
 		units_fail(s, &s->accounts[i], "stopping");
@@ -427,6 +429,7 @@ store_tick(struct store *s)
 	if (!s->unlocked || s->stopping)
 		return;
 	units_expire(s);
+	task_tick(s);
 	for (i = 0; i < s->naccounts; i++) {
 		if (s->accounts[i].opened.ok)
 			tidy(s, &s->accounts[i], s->accounts[i].db);

@@ -47,6 +47,8 @@ struct store_options {
 	int64_t min_free;           /* below so many free bytes the disk is called low */
 };
 
+struct task; /* stored/task.h */
+
 struct store {
 	struct event_base *base;
 	const struct store_backend *backend;
@@ -79,6 +81,10 @@ struct store {
 	struct consumer_op_list consumer_ops;
 	size_t nconsumer_ops;
 	size_t unit_bytes, nunits; /* of all open units */
+
+	/* long work for people */
+	struct task *task; /* NULL: none */
+	uint64_t last_task;
 
 	/* the disk */
 	int disk_low;

@@ -1,5 +1,6 @@
 /* The SQLCipher backend: its table. */
 #include "stored/backend.h"
+#include "stored/sqlcipher/care.h"
 #include "stored/sqlcipher/db.h"
 
 const struct store_backend store_sqlcipher = {
@@ -47,6 +48,10 @@ const struct store_backend store_sqlcipher = {
     .consumer_put = consumers_put,
     .consumer_delete = consumers_delete,
     .consumer_list = consumers_list,
+    .log_bytes = care_log_bytes,
+    .backup_begin = hold_begin,
+    .backup_read = hold_read,
+    .backup_end = hold_end,
     .snapshot_begin = copy_snapshot_begin,
     .snapshot_step = copy_step,
     .snapshot_end = copy_snapshot_end,

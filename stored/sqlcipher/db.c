@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "stored/sqlcipher/care.h"
 #include "stored/sqlcipher/db.h"
 #include "stored/sqlcipher/vfs.h"
 
@@ -270,6 +271,7 @@ db_detach(struct store_db *db, int keep_log)
 {
 	size_t i;
 
+	hold_break(db, STORE_IO);
 	copy_stop(db);
 	for (i = 0; i < DB_STATEMENTS; i++) {
 		sqlite3_finalize(db->kept[i]);
@@ -343,6 +345,7 @@ db_close(struct store_db *db)
 	if (db == NULL)
 		return;
 	db_detach(db, 0);
+	hold_end(db);
 	free(db->dedup_at);
 	sodium_memzero(db->key, sizeof(db->key));
 	free(db);
@@ -375,6 +378,7 @@ db_heal(struct store_db *db)
 
 	if (!db->suspect)
 		return STORE_OK;
+	hold_break(db, STORE_IO);
 	rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return db_failed(db, rc, "clear the log after a failed commit");
@@ -414,8 +418,10 @@ db_commit(struct store_db *db)
 		return STORE_OK;
 	}
 	db_rollback(db);
-	if ((rc & 0xff) == SQLITE_FULL) /* a write that found no space left no commit mark */
+	if ((rc & 0xff) == SQLITE_FULL) { /* a write that found no space left no commit mark */
+		hold_break(db, STORE_FULL);
 		return st;
+	}
 	db->suspect = 1;
 	if (db_heal(db) != STORE_OK) /* again at the next begin */
 		return STORE_UNKNOWN;
@@ -462,6 +468,8 @@ db_write_back(struct store_db *db)
 {
 	int in_log = 0, done = 0, rc;
 
+	if (hold_stands(db))
+		return STORE_OK;
 	rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &done);
 	if (rc != SQLITE_OK)
 		return db_failed(db, rc, "checkpoint");
@@ -479,9 +487,9 @@ db_tidy(struct store_db *db, int idle)
 		db->wal_seen = db->wal_pages;
 		db->wal_changed_ms = now;
 	}
-	if (db->wal_pages == 0)
+	if (db->wal_pages == 0 || hold_stands(db))
 		return STORE_OK;
-	if (db->wal_pages < WAL_FORCE_PAGES &&
+	if (db->wal_pages < WAL_FORCE_PAGES && idle != STORE_TIDY_ALL &&
 	    (!idle || (db->wal_pages < WAL_IDLE_PAGES && now - db->wal_changed_ms < WAL_REST_MS)))
 		return STORE_OK;
 	return db_write_back(db);

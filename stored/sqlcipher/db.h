@@ -33,6 +33,8 @@ struct store_db {
 	/* what it was opened with, for opening it again */
 	char account[64];
 	uint8_t key[STORE_KEY_LEN];
+	struct hold *hold;   /* backup.c; NULL: none */
+	struct check *check; /* check.c; NULL: none */
 };
 
 /* An SQL text and its place among a database's kept statements; one static struct a statement. */

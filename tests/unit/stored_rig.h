@@ -50,6 +50,12 @@ struct rig {
 	int disk_low, service_ok, accounts_ok;
 	uint64_t state_last_seq;
 	char log_id[40];
+	struct {
+		size_t n; /* TASK_STATE notices of the task */
+		uint64_t task, done, total;
+		int ended;
+		char reason[32], text[1100];
+	} task;   /* the last of them */
 	int lost; /* stored said that a peer broke the contract */
 	char lost_why[200];
 };
@@ -153,6 +159,23 @@ rig_on_state(struct message *m, void *owner)
 	return 0;
 }
 
+static inline int
+rig_on_task(struct message *m, void *owner)
+{
+	const Stored__TaskState *st = (const Stored__TaskState *)m->pb;
+	struct rig *g = owner;
+
+	g->task.n = st->task == g->task.task ? g->task.n + 1 : 1;
+	g->task.task = st->task;
+	g->task.done = st->done;
+	g->task.total = st->total;
+	g->task.ended = st->ended;
+	snprintf(
+	    g->task.reason, sizeof(g->task.reason), "%s", st->reason != NULL ? st->reason : "");
+	snprintf(g->task.text, sizeof(g->task.text), "%s", st->text != NULL ? st->text : "");
+	return 0;
+}
+
 static const struct channel_row rig_from_stored_keyd[] = {
     {STORED__TYPE__UNIT_DONE, "UNIT_DONE", 1, 256, CHANNEL_ALL_STATES, 0,
 	&stored__unit_done__descriptor, rig_on_done},
@@ -160,7 +183,11 @@ static const struct channel_row rig_from_stored_keyd[] = {
 static const struct channel_row rig_from_stored_apid[] = {
     {STORED__TYPE__STORE_STATE, "STORE_STATE", 1, 65536, CHANNEL_ALL_STATES, 0,
 	&stored__store_state__descriptor, rig_on_state},
+    {STORED__TYPE__TASK_STATE, "TASK_STATE", 1, 8192, CHANNEL_ALL_STATES, 0,
+	&stored__task_state__descriptor, rig_on_task},
 };
+
+#define RIG_ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 static inline void
 rig_peer_lost(struct store *s, struct channel *ch, const char *why)
@@ -179,10 +206,13 @@ rig_pair(int sv[2])
 }
 
 static inline struct channel *
-rig_peer(struct rig *g, int fd, const struct channel_row *rows, const char *name)
+rig_peer(struct rig *g, int fd, const struct channel_row *rows, size_t nrows, const char *name)
 {
-	struct channel_config cfg = {
-	    .name = name, .rows = rows, .nrows = 1, .owner = g, .out_max_bytes = (size_t)64 << 20};
+	struct channel_config cfg = {.name = name,
+	    .rows = rows,
+	    .nrows = nrows,
+	    .owner = g,
+	    .out_max_bytes = (size_t)64 << 20};
 	struct channel *ch = channel_new(g->base, fd, &cfg);
 
 	assert_non_null(ch);
@@ -220,8 +250,10 @@ rig_new_with(const char *const *names, size_t n, const struct store_options *o)
 	rig_pair(a);
 	assert_int_equal(dispatch_keyd_attach(g->s, k[0]), 0);
 	assert_int_equal(dispatch_apid_attach(g->s, a[0]), 0);
-	g->keyd = rig_peer(g, k[1], rig_from_stored_keyd, "keyd: stored");
-	g->apid = rig_peer(g, a[1], rig_from_stored_apid, "apid: stored");
+	g->keyd =
+	    rig_peer(g, k[1], rig_from_stored_keyd, RIG_ROWS(rig_from_stored_keyd), "keyd: stored");
+	g->apid =
+	    rig_peer(g, a[1], rig_from_stored_apid, RIG_ROWS(rig_from_stored_apid), "apid: stored");
 	return g;
 }
 
