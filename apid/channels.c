@@ -85,9 +85,21 @@ got_store_state(struct message *m, void *owner)
 	return 0;
 }
 
+static int
+got_task_state(struct message *m, void *owner)
+{
+	const struct service *s = service_of(owner);
+
+	if (s->hooks.task_state != NULL)
+		s->hooks.task_state(s->hooks_arg, m->pb);
+	return 0;
+}
+
 const struct channel_row channels_from_stored[] = {
     {STORED__TYPE__STORE_STATE, "STORE_STATE", 8, 65536, CHANNEL_ALL_STATES, 0,
 	&stored__store_state__descriptor, got_store_state},
+    {STORED__TYPE__TASK_STATE, "TASK_STATE", 8, 65536, CHANNEL_ALL_STATES, 0,
+	&stored__task_state__descriptor, got_task_state},
 };
 const size_t channels_nfrom_stored = sizeof(channels_from_stored) / sizeof(channels_from_stored[0]);
 

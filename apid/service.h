@@ -26,6 +26,8 @@ struct service_hooks {
 	 */
 	void (*event_transient)(
 	    void *arg, const char *account, const char *type, const json_t *body);
+	/* stored tells how far a long task is (Stored__TaskState). */
+	void (*task_state)(void *arg, const ProtobufCMessage *state);
 };
 
 struct service {

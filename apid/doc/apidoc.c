@@ -51,6 +51,8 @@ type_name(const struct api_field *f)
 		return "objects";
 	case API_ID:
 		return "string or integer";
+	case API_FD:
+		return "number of a descriptor";
 	case API_ANY_TYPE:
 		break;
 	}
@@ -233,6 +235,24 @@ static const char delivery[] =
     "with the\n"
     "same key tells what became of it.\n";
 
+static const char beside[] =
+    ".Sh DESCRIPTORS AND PROGRESS\n"
+    "A method may take an open descriptor, such as the file that\n.Ic store.backup\nwrites to.\n"
+    "The client asks for the feature\n.Cm fd\nin\n.Ic server.hello ,\n"
+    "sends the request with one\n.Xr sendmsg 2 ,\nand its descriptors, at most 8, as\n"
+    ".Dv SCM_RIGHTS\nbeside the first byte; the parameter is the number of one of them, from 0.\n"
+    "Descriptors that no request takes end the connection.\n"
+    ".Pp\n"
+    "A method that takes long is answered at its end.\n"
+    "With\n.Va progress_token\nnotifications of the form\n"
+    ".Bd -literal -offset indent\n"
+    "{\"jsonrpc\":\"2.0\",\"method\":\"progress\",\"params\":{\"token\":1,\n"
+    " \"done\":4096,\"total\":81920,\"unit\":\"bytes\"}}\n"
+    ".Ed\n"
+    ".Pp\n"
+    "come before, as long as the client reads them.\n.Ic request.cancel\n"
+    "and the end of the connection end the work as well.\n";
+
 static const char tail[] =
     ".Sh EXAMPLES\n"
     "Health, by hand:\n"
@@ -266,6 +286,7 @@ main(void)
 {
 	fputs(head, stdout);
 	fputs(delivery, stdout);
+	fputs(beside, stdout);
 	methods();
 	events();
 	errors();

@@ -42,6 +42,11 @@
 		.name = "account", .type = API_STRING, .flags = API_ACCOUNT, .min = 1, .max = 32,  \
 		.doc = "which account; may be left out where there is only one"                    \
 	}
+#define PROGRESS                                                                                   \
+	{                                                                                          \
+		.name = "progress_token", .type = API_ID,                                          \
+		.doc = "any string or number; with it, progress notifications come"                \
+	}
 #define BIG INT64_C(9007199254740992) /* 2^53 */
 
 const char *const api_role_names[API_NROLES] = {
@@ -81,7 +86,10 @@ static const struct api_field hello_params[] = {
 	.type = API_ANY_TYPE,
 	.doc = "array of the protocol numbers that the client speaks; default [1]"},
     STR("client", 0, 1, 128, "name and version of the client, for the log"),
-    STRS("features", 0, 0, 32, "features that the client asks for; none exists yet"), END};
+    STRS("features", 0, 0, 32,
+	"features that the client asks for; \"fd\": descriptors "
+	"may come with requests"),
+    END};
 static const struct api_field limits_fields[] = {
     INT("line_bytes", 0, 0, BIG, "longest line, with its LF"),
     INT("in_flight", 0, 0, BIG, "requests at a time on a connection"),
@@ -218,6 +226,47 @@ static const struct api_field consumer_fields[] = {STR("consumer", 0, 0, 0, "its
     FLAG("live", "somebody is subscribed or waits"), END};
 static const struct api_field result_consumers[] = {
     LIST("consumers", consumer_fields, "own consumers; all of them for admin"), END};
+static const struct api_field backup_params[] = {
+    {.name = "fd",
+	.type = API_FD,
+	.max = API_FDS_MAX - 1,
+	.flags = API_REQUIRED,
+	.doc = "where to write: number of a descriptor that comes with the request, from 0; a file "
+	       "or a pipe"},
+    PROGRESS, END};
+static const struct api_field result_backup[] = {INT("bytes", 0, 0, BIG, "how many were written"),
+    STR("text", 0, 0, 0, "what was left out, for people"), END};
+static const struct api_field check_params[] = {PROGRESS, END};
+static const struct api_field result_check[] = {INT("rows", 0, 0, BIG, "how many were read"),
+    STR("text", 0, 0, 0, "what was looked at, for people"), END};
+static const struct api_field snapshot_params[] = {
+    STR("name", API_REQUIRED | API_ARG, 1, 64,
+	"becomes a part of the file names; letters, digits, and _.- but not two dots in a row"),
+    PROGRESS, END};
+static const struct api_field result_snapshot[] = {INT("bytes", 0, 0, BIG, "how many were copied"),
+    STR("text", 0, 0, 0, "what was made, for people"), END};
+static const struct api_field stats_params[] = {
+    FLAG("tables", "with the rows of each table, which takes longer"), END};
+static const struct api_field table_fields[] = {
+    STR("account", 0, 0, 0, "name of the account; empty for the service's own database"),
+    STR("table", 0, 0, 0, "its name"), INT("rows", 0, 0, BIG, "how many it has"), END};
+static const struct api_field rekey_fields[] = {
+    STR("account", 0, 0, 0, "name of the account; empty for the service's own database"),
+    INT("done", 0, 0, BIG, "bytes, of total"), INT("total", 0, 0, BIG, "bytes"),
+    STR("trouble", 0, 0, 0, "why it does not go on, a stable word"), END};
+static const struct api_field result_stats[] = {
+    STR("backend", 0, 0, 0, "what keeps the data: sqlcipher, …"),
+    INT("units", 0, 0, BIG, "units of work committed since the start"),
+    INT("units_failed", 0, 0, BIG, "units that were refused or failed"),
+    INT("transactions", 0, 0, BIG, "group commits; each holds one unit or more"),
+    INT("fsyncs", 0, 0, BIG, "times that the disk was waited for"),
+    INT("events", 0, 0, BIG, "events appended since the start"),
+    INT("database_bytes", 0, 0, BIG, "size of all databases"),
+    INT("log_bytes", 0, 0, BIG, "size of their write-ahead logs"),
+    INT("free_bytes", 0, 0, BIG, "room on the disk"),
+    FLAG("disk_low", "less is left than service.min_free"),
+    LIST("tables", table_fields, "if they were asked for"),
+    LIST("rekey", rekey_fields, "databases whose key is being changed"), END};
 static const struct api_field delete_params[] = {
     CONSUMER(API_REQUIRED | API_ARG, "name of the durable consumer"),
     INT("uid", 0, 0, INT64_C(4294967294), "owner, if it is another's (admin); default own uid"),
@@ -275,6 +324,15 @@ const struct api_method api_methods[] = {
     M("events.consumers", API_READ, NULL, result_consumers, 0, "Durable consumers."),
     M("events.consumer_delete", API_READ | API_ADMIN, delete_params, result_ok, API_ACTS,
 	"Forget a durable consumer."),
+    M("store.stats", API_ADMIN, stats_params, result_stats, 0,
+	"What the store holds and has done."),
+    M("store.backup", API_ADMIN, backup_params, result_backup, API_ACTS,
+	"Write a backup of everything, encrypted as it is, to a descriptor; answered when it is "
+	"whole."),
+    M("store.check", API_ADMIN, check_params, result_check, 0,
+	"Read all that is stored and find what is damaged, while the service runs."),
+    M("store.snapshot", API_ADMIN, snapshot_params, result_snapshot, API_ACTS,
+	"Copy the databases beside themselves, under the same keys, for debugging."),
 };
 const size_t api_nmethods = sizeof(api_methods) / sizeof(api_methods[0]);
 

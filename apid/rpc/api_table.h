@@ -36,6 +36,7 @@ enum api_type {
 	API_OBJECT,  /* of `fields`; without fields: any object */
 	API_LIST,    /* an array of objects of `fields` */
 	API_ID,      /* a request id: string or integer */
+	API_FD,      /* number of a descriptor that comes with the request, from 0 */
 	API_ANY_TYPE
 };
 
@@ -62,8 +63,9 @@ struct api_method {
 	const struct api_field *result;
 	unsigned flags;
 };
-#define API_NOTIFY 1u /* may be called without an id */
-#define API_ACTS   2u /* changes something: not offered by `wardctl` without being asked */
+#define API_FDS_MAX 8  /* descriptors with one request */
+#define API_NOTIFY  1u /* may be called without an id */
+#define API_ACTS    2u /* changes something: not offered by `wardctl` without being asked */
 
 struct api_event {
 	const char *type;

@@ -69,6 +69,10 @@ schema_field(const struct api_field *f, int closed)
 	case API_ID:
 		o = json_pack("{s:[s,s], s:i}", "type", "string", "integer", "maxLength", 64);
 		break;
+	case API_FD:
+		o = json_pack(
+		    "{s:s, s:i, s:i}", "type", "integer", "minimum", 0, "maximum", API_FDS_MAX - 1);
+		break;
 	case API_ANY_TYPE:
 		o = json_object();
 		break;

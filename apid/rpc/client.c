@@ -49,6 +49,7 @@ client_free(struct client *c)
 		free(ch);
 	}
 	buf_clear(&c->in);
+	client_fds_close(&c->fds);
 	if (c->fd != -1)
 		close(c->fd);
 	free(c);
@@ -114,6 +115,7 @@ client_close(struct client *c, const char *why)
 	c->rpc->nclients--;
 	subscription_close_client(c);
 	request_cancel_all(c);
+	client_fds_close(&c->fds);
 	event_del(c->ev_read);
 	event_del(c->ev_write);
 	event_del(c->ev_line);
@@ -282,6 +284,7 @@ client_last_error(struct client *c, const char *message)
 	event_del(c->ev_stall);
 	event_del(c->ev_line);
 	buf_reset(&c->in);
+	client_fds_close(&c->fds);
 	c->draining = 1;
 	c->paused = 0;
 	if (event_add(c->ev_read, NULL) == -1)
@@ -321,6 +324,22 @@ client_pause(struct client *c, int pause)
 	}
 }
 
+/* One line of the buffer with the descriptors that came with it. -1: the client broke the rules. */
+static int
+client_line(struct client *c, size_t at, size_t len)
+{
+	int many = client_fds_line(&c->fds, at, at + len + 1) == -1;
+
+	if (!many)
+		request_line(c, (const char *)c->in.data + at, len);
+	if (client_fds_line_end(&c->fds) == 0 && !many)
+		return 0;
+	if (!c->dead)
+		client_last_error(c, many ? "at most 8 descriptors come with a request"
+					  : "descriptors came that no request takes");
+	return -1;
+}
+
 /* Handle the whole lines in the buffer, as far as the client may ask more. */
 static void
 client_lines(struct client *c)
@@ -341,7 +360,8 @@ client_lines(struct client *c)
 			c->scanned = c->in.len;
 			break;
 		}
-		request_line(c, (const char *)c->in.data + done, len);
+		if (client_line(c, done, len) == -1)
+			return;
 		done += len + 1;
 		c->scanned = done;
 		client_pause(c, client_must_pause(c));
@@ -350,11 +370,13 @@ client_lines(struct client *c)
 		return;
 	if (done > 0) {
 		buf_drain(&c->in, done);
+		client_fds_drain(&c->fds, done);
 		c->scanned -= done;
 		event_del(c->ev_line);
 	}
 	if (c->in.len == 0 || (c->eof && !c->paused)) { /* nothing, or a line that will never end */
 		buf_clear(&c->in);
+		client_fds_close(&c->fds);
 		c->in.max = c->rpc->limits.line_bytes + READ_PIECE;
 		c->scanned = 0;
 	} else if (!c->paused && !evtimer_pending(c->ev_line, NULL)) {
@@ -404,12 +426,17 @@ client_read(evutil_socket_t fd, short what, void *arg)
 {
 	static uint8_t piece[READ_PIECE]; /* one thread; wiped below */
 	struct client *c = arg;
-	ssize_t n = read(c->fd, piece, sizeof(piece));
+	const char *why = "";
+	/* without room for them the kernel gives no descriptors */
+	ssize_t n = c->draining ? read(c->fd, piece, sizeof(piece))
+				: client_fds_recv(c, piece, sizeof(piece), c->in.len, &why);
 
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	client_enter(c);
-	if (n <= 0 && (c->draining || n == -1)) {
+	if (n == -2) {
+		client_last_error(c, why);
+	} else if (n <= 0 && (c->draining || n == -1)) {
 		client_close(c, NULL);
 	} else if (n == 0) {
 		client_eof(c);

@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <jansson.h>
 
+#include "apid/rpc/client_fds.h"
 #include "apid/rpc/rpc_private.h"
 #include "common/buf.h"
 
@@ -41,6 +42,8 @@ struct client {
 	int paused;     /* too much is open or unread */
 	int eof;        /* it will write no more */
 	int draining;   /* a last error is said: what still comes is thrown away */
+	int takes_fds;  /* server.hello agreed on the feature fd */
+	struct client_fds fds;
 	/* writing */
 	struct event *ev_write, *ev_stall;
 	struct chunk_list out;
@@ -105,6 +108,10 @@ void request_store_error(struct request *rq, const char *code);
 const char *request_str(const struct request *rq, const char *name); /* NULL if absent */
 int64_t request_int(const struct request *rq, const char *name, int64_t fallback);
 int request_bool(const struct request *rq, const char *name);
+/* The descriptor that a parameter of type API_FD names; the caller's from then on. Only while the
+ * handler of the method runs. -1: there is none, or it is not open for writing; the request was
+ * answered. */
+int request_take_fd(struct request *rq, const char *name);
 
 /* The request of that id in flight on the connection, or NULL. */
 struct request *client_request(struct client *c, const json_t *id);

@@ -30,6 +30,10 @@ const struct method_binding method_bindings[] = {
     {"events.ack", method_events_ack},
     {"events.consumers", method_events_consumers},
     {"events.consumer_delete", method_events_consumer_delete},
+    {"store.stats", method_store_stats},
+    {"store.backup", method_store_backup},
+    {"store.check", method_store_check},
+    {"store.snapshot", method_store_snapshot},
 };
 const size_t method_nbindings = sizeof(method_bindings) / sizeof(method_bindings[0]);
 

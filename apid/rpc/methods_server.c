@@ -55,6 +55,32 @@ speaks_ours(const json_t *protocol)
 	return found;
 }
 
+static int
+takes_descriptor(const struct api_method *m)
+{
+	for (const struct api_field *f = m->params; f != NULL && f->name != NULL; f++)
+		if (f->type == API_FD)
+			return 1;
+	return 0;
+}
+
+/* Of the features that the client asks for, those that it gets. "fd": descriptors, for who may call
+ * a method that takes one. */
+static json_t *
+agree_features(struct client *c, const json_t *asked)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < json_array_size(asked); i++)
+		if (strcmp(json_string_value(json_array_get(asked, i)), "fd") == 0)
+			for (size_t k = 0; k < api_nmethods && !c->takes_fds; k++)
+				c->takes_fds = (api_methods[k].role & c->peer.roles) != 0 &&
+					       takes_descriptor(&api_methods[k]);
+	if (c->takes_fds)
+		json_array_append_new(list, json_string("fd"));
+	return list;
+}
+
 void
 method_server_hello(struct request *rq)
 {
@@ -83,10 +109,11 @@ method_server_hello(struct request *rq)
 	for (size_t i = 0; i < s->naccounts; i++)
 		json_array_append_new(accounts, json_string(account_name(s->accounts[i])));
 	request_result(
-	    rq, json_pack("{s:i, s:s, s:s, s:s, s:o, s:[], s:o, s:o, s:o, s:o, s:[]}", "protocol",
+	    rq, json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:[]}", "protocol",
 		    API_PROTOCOL, "api", API_VERSION, "server", "ward/" WARD_VERSION, "boot_id",
-		    s->boot_id, "log_id", text_or_null(s->log_id), "features", "methods", methods,
-		    "role", role_list(roles), "accounts", accounts, "limits",
+		    s->boot_id, "log_id", text_or_null(s->log_id), "features",
+		    agree_features(rq->client, json_object_get(rq->params, "features")), "methods",
+		    methods, "role", role_list(roles), "accounts", accounts, "limits",
 		    limits_object(&r->limits), "deprecated"));
 }
 

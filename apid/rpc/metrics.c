@@ -5,6 +5,8 @@
 #include "apid/rpc/methods.h"
 #include "apid/rpc/subscribe.h"
 
+#define STATS_REPLY_MAX 65536
+
 /* A name of OpenMetrics: anything else becomes an underscore. */
 static void
 metric_name(struct buf *b, const char *name)
@@ -115,6 +117,8 @@ store_counters(const Stored__Stats *st, json_t *o)
 	put(o, "store_events_now", st->events);
 	put(o, "store_free_bytes", st->free_bytes);
 	put(o, "store_database_bytes", st->database_bytes);
+	if (st->has_log_bytes)
+		put(o, "store_log_bytes", st->log_bytes);
 }
 
 static void
@@ -164,5 +168,5 @@ method_server_metrics(struct request *rq)
 	}
 	rq->forget = stats_forget;
 	rq->forget_arg = store_ask(r, STORED__TYPE__STATS, &m.base, STORED__TYPE__STATS_REPLY,
-	    &stored__stats__descriptor, 256, stats_came, rq);
+	    &stored__stats__descriptor, STATS_REPLY_MAX, stats_came, rq);
 }

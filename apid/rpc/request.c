@@ -1,7 +1,9 @@
 /* A request: from its line to its handler, and the ends that it can have. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apid/rpc/json_out.h"
 #include "apid/rpc/line.h"
@@ -232,6 +234,24 @@ int
 request_bool(const struct request *rq, const char *name)
 {
 	return json_is_true(json_object_get(rq->params, name));
+}
+
+int
+request_take_fd(struct request *rq, const char *name)
+{
+	int fd = client_fds_take(&rq->client->fds, request_int(rq, name, -1)), flags;
+
+	if (fd == -1) {
+		request_error(
+		    rq, -32602, "params", "no such descriptor came with the request", name);
+		return -1;
+	}
+	flags = fcntl(fd, F_GETFL);
+	if (flags != -1 && !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY)
+		return fd;
+	close(fd);
+	request_error(rq, -32602, "params", "the descriptor is not open for writing", name);
+	return -1;
 }
 
 struct request *

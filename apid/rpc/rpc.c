@@ -11,6 +11,7 @@
 #include "apid/rpc/client.h"
 #include "apid/rpc/consumer.h"
 #include "apid/rpc/methods.h"
+#include "apid/rpc/store_task.h"
 #include "apid/rpc/subscribe.h"
 #include "common/log.h"
 
@@ -200,6 +201,12 @@ event_transient(void *arg, const char *account, const char *type, const json_t *
 	subscription_transient(arg, account, type, body);
 }
 
+static void
+task_state(void *arg, const ProtobufCMessage *state)
+{
+	store_task_state(arg, (const Stored__TaskState *)state);
+}
+
 /* ------------------------------------------------------------------ begin and end */
 
 void
@@ -223,6 +230,7 @@ rpc_start(struct service *s, int listen_fd)
 	TAILQ_INIT(&r->consumers);
 	TAILQ_INIT(&r->subscriptions);
 	TAILQ_INIT(&r->fetches);
+	TAILQ_INIT(&r->tasks);
 	r->ev_accept = event_new(s->base, listen_fd, EV_READ | EV_PERSIST, accept_clients, r);
 	r->ev_accept_again = evtimer_new(s->base, accept_again, r);
 	if (r->ev_accept == NULL || r->ev_accept_again == NULL ||
@@ -231,6 +239,7 @@ rpc_start(struct service *s, int listen_fd)
 	s->rpc = r;
 	s->hooks.events_committed = events_committed;
 	s->hooks.event_transient = event_transient;
+	s->hooks.task_state = task_state;
 	s->hooks_arg = r;
 }
 
@@ -253,6 +262,7 @@ rpc_stop(struct service *s)
 		client_close(c, NULL);
 	}
 	consumer_free_all(r);
+	store_task_free_all(r);
 	close(r->listen_fd);
 	s->rpc = NULL;
 	free(r);

@@ -23,6 +23,7 @@ struct client;
 struct consumer;
 struct subscription;
 struct fetch;
+struct store_task;
 
 struct rpc_limits {
 	size_t line_bytes;
@@ -41,6 +42,7 @@ TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(consumer_list, consumer);
 TAILQ_HEAD(subscription_list, subscription);
 TAILQ_HEAD(fetch_list, fetch);
+TAILQ_HEAD(store_task_list, store_task);
 
 struct rpc {
 	struct service *service;
@@ -54,6 +56,7 @@ struct rpc {
 	unsigned nconsumers;
 	struct subscription_list subscriptions; /* of all clients */
 	struct fetch_list fetches;
+	struct store_task_list tasks;
 	uint64_t last_seq; /* newest seq that was seen */
 	uint64_t
 	    boot_seq; /* newest seq when the store opened: older ones may have been delivered */

@@ -28,6 +28,13 @@ struct store_ask *
 store_ask(struct rpc *r, uint32_t type, const ProtobufCMessage *m, uint32_t reply_type,
     const ProtobufCMessageDescriptor *desc, uint32_t reply_max, channel_reply_fn *fn, void *arg)
 {
+	return store_ask_fd(r, type, m, -1, reply_type, desc, reply_max, fn, arg);
+}
+
+struct store_ask *
+store_ask_fd(struct rpc *r, uint32_t type, const ProtobufCMessage *m, int fd, uint32_t reply_type,
+    const ProtobufCMessageDescriptor *desc, uint32_t reply_max, channel_reply_fn *fn, void *arg)
+{
 	struct store_ask *a = calloc(1, sizeof(*a));
 
 	if (a == NULL)
@@ -35,8 +42,8 @@ store_ask(struct rpc *r, uint32_t type, const ProtobufCMessage *m, uint32_t repl
 	a->channel = r->service->stored;
 	a->fn = fn;
 	a->arg = arg;
-	a->id = channel_request(
-	    a->channel, type, m, reply_type, desc, reply_max, RPC_STORE_MS, answered, a);
+	a->id = channel_request_fd(
+	    a->channel, type, m, fd, reply_type, desc, reply_max, RPC_STORE_MS, answered, a);
 	return a;
 }
 

@@ -12,6 +12,10 @@ struct store_ask;
 struct store_ask *store_ask(struct rpc *r, uint32_t type, const ProtobufCMessage *m,
     uint32_t reply_type, const ProtobufCMessageDescriptor *desc, uint32_t reply_max,
     channel_reply_fn *fn, void *arg);
+/* The same with a descriptor, which is stored's from then on. */
+struct store_ask *store_ask_fd(struct rpc *r, uint32_t type, const ProtobufCMessage *m, int fd,
+    uint32_t reply_type, const ProtobufCMessageDescriptor *desc, uint32_t reply_max,
+    channel_reply_fn *fn, void *arg);
 void store_ask_cancel(struct store_ask *a); /* NULL is fine */
 
 #endif

@@ -110,6 +110,11 @@ check_field(struct check *c, const struct api_field *f, const json_t *v, const c
 		if ((json_is_string(v) && json_string_length(v) <= 64) || json_is_integer(v))
 			return 0;
 		return wrong(c, prefix, f->name, "must be a string or an integer");
+	case API_FD:
+		if (json_is_integer(v) && json_integer_value(v) >= 0 &&
+		    json_integer_value(v) < API_FDS_MAX)
+			return 0;
+		return wrong(c, prefix, f->name, "must be the number of a descriptor, 0 to 7");
 	case API_ANY_TYPE:
 		return 0;
 	}

@@ -146,6 +146,7 @@ set_value(struct ctl *c, json_t *o, const struct api_field *f, const char *value
 		v = json_string(value);
 		break;
 	case API_INT:
+	case API_FD: /* a command of its own opens it; the service refuses what did not come */
 		return set_int(c, o, f, value);
 	case API_STRINGS:
 		if ((v = json_object_get(o, f->name)) == NULL)

@@ -88,6 +88,14 @@ struct fake {
 	uint64_t held_seq;
 	size_t held_consumer;
 	const char *open_error, *health;
+	/* long tasks of stored: what was asked last, and how it is answered */
+	uint32_t task_type;
+	char task_name[80];
+	int task_fd; /* -1, or what came with it */
+	uint64_t task, cancelled_task;
+	int task_hold; /* its number is not told */
+	uint32_t task_request;
+	const char *task_error;
 };
 static struct fake fake;
 
@@ -411,9 +419,75 @@ static int
 fake_stats(struct message *m, void *owner)
 {
 	Stored__Stats st = STORED__STATS__INIT;
+	Stored__TableStat tables[1] = {STORED__TABLE_STAT__INIT}, *list[1] = {tables};
+	static char backend[] = "fake", account[] = "ops", table[] = "sessions";
 
 	st.fsyncs = 42;
+	st.has_log_bytes = 1;
+	st.log_bytes = 4096;
+	st.backend = backend;
+	tables[0].account = account;
+	tables[0].table = table;
+	tables[0].rows = 7;
+	st.tables = list;
+	st.n_tables = ((const Stored__StatsGet *)m->pb)->tables;
 	return channel_reply(fake.stored, m->id, STORED__TYPE__STATS_REPLY, &st.base);
+}
+
+static void
+fake_tell_task(void)
+{
+	Stored__Task t = STORED__TASK__INIT;
+
+	t.task = fake.task;
+	assert_int_equal(
+	    channel_reply(fake.stored, fake.task_request, STORED__TYPE__TASK, &t.base), 0);
+}
+
+static int
+fake_task(struct message *m, void *owner)
+{
+	fake.task_type = m->type;
+	fake.task_fd = m->fd;
+	m->fd = -1;
+	if (m->type == STORED__TYPE__SNAPSHOT)
+		snprintf(fake.task_name, sizeof(fake.task_name), "%s",
+		    ((const Stored__Snapshot *)m->pb)->name);
+	if (fake.task_error != NULL)
+		return channel_reply_error(fake.stored, m->id, fake.task_error, "as the test says");
+	fake.task++;
+	fake.task_request = m->id;
+	if (!fake.task_hold)
+		fake_tell_task();
+	return 0;
+}
+
+static int
+fake_task_cancel(struct message *m, void *owner)
+{
+	fake.cancelled_task = ((const Stored__TaskCancel *)m->pb)->task;
+	return 0;
+}
+
+__attribute__((unused)) static void
+fake_task_state(uint64_t task, uint64_t done, int ended, const char *reason, const char *text)
+{
+	Stored__TaskState st = STORED__TASK_STATE__INIT;
+
+	st.task = task;
+	st.done = done;
+	st.total = 100;
+	st.ended = ended;
+	st.reason = (char *)(uintptr_t)reason;
+	st.text = (char *)(uintptr_t)text;
+	assert_int_equal(channel_notify(fake.stored, STORED__TYPE__TASK_STATE, &st.base), 0);
+}
+
+static int
+fake_told_task(struct message *m, void *owner)
+{
+	fake.service.hooks.task_state(fake.service.hooks_arg, m->pb);
+	return 0;
 }
 
 #define FAKE_ROW(t, d, f)                                                                          \
@@ -429,6 +503,16 @@ static const struct channel_row fake_rows[] = {
     FAKE_ROW(CONSUMER_LIST, consumer_list, fake_list),
     FAKE_ROW(CONSUMER_DELETE, consumer_delete, fake_delete),
     FAKE_ROW(STATS, stats_get, fake_stats),
+    FAKE_ROW(CHECK, check, fake_task),
+    FAKE_ROW(SNAPSHOT, snapshot, fake_task),
+    {STORED__TYPE__BACKUP, "BACKUP", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST | ROW_FD,
+	&stored__backup__descriptor, fake_task},
+    {STORED__TYPE__TASK_CANCEL, "TASK_CANCEL", 2, 16, CHANNEL_ALL_STATES, 0,
+	&stored__task_cancel__descriptor, fake_task_cancel},
+};
+static const struct channel_row fake_near_rows[] = {
+    {STORED__TYPE__TASK_STATE, "TASK_STATE", 8, 65536, CHANNEL_ALL_STATES, 0,
+	&stored__task_state__descriptor, fake_told_task},
 };
 
 /* An event without telling anybody. */
@@ -484,7 +568,8 @@ static void
 fake_start(const char *extra, size_t naccounts)
 {
 	static const char *const names[] = {"ops", "lab", "third", "fourth"};
-	struct channel_config near = {.name = "apid: stored", .on_broken = fake_broken};
+	struct channel_config near = {
+	    .name = "apid: stored", .rows = fake_near_rows, .nrows = 1, .on_broken = fake_broken};
 	struct channel_config far = {.name = "stored: apid",
 	    .rows = fake_rows,
 	    .nrows = sizeof(fake_rows) / sizeof(fake_rows[0]),
@@ -506,6 +591,7 @@ fake_start(const char *extra, size_t naccounts)
 		fail_msg("%s", err);
 	fake.base = event_base_new();
 	fake.first_seq = 1;
+	fake.task_fd = -1;
 	assert_int_equal(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
 	fake.stored = channel_new(fake.base, pair[1], &far);

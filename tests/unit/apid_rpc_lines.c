@@ -41,7 +41,8 @@ hello(void **state)
 	assert_int_equal(INT_AT(r, "protocol"), 1);
 	assert_string_equal(STR_AT(r, "log_id"), FAKE_LOG_ID);
 	assert_string_equal(STR_AT(r, "boot_id"), "b00t");
-	assert_int_equal(json_array_size(at(r, "features")), 0);
+	assert_int_equal(json_array_size(at(r, "features")), 1);
+	assert_true(has_word(at(r, "features"), "fd"));
 	assert_int_equal(json_array_size(at(r, "methods")), api_nmethods);
 	assert_true(has_word(at(r, "role"), "admin"));
 	assert_true(has_word(at(r, "accounts"), "ops"));
