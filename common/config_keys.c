@@ -129,6 +129,10 @@ const struct config_key config_keys[] = {
     /* ---- the store */
     {"store", "backend", CONFIG_CHOICE, "sqlcipher", 0, 0, "sqlcipher|memory", STORED,
 	"Where everything is kept; memory survives no restart and is for tests only."},
+    {"store", "keep_sent", CONFIG_TIME_MS, "14d", 7 * DAY, 3650 * DAY, NULL, STORED,
+	"How long sent messages are kept, for receipts and for devices that ask for one again."},
+    {"store", "keep_pending", CONFIG_TIME_MS, "7d", HOUR, 3650 * DAY, NULL, STORED,
+	"How long a received stanza is kept that could not be dealt with to the end."},
 
     /* ---- sending */
     {"send", "timeout", CONFIG_TIME_MS, "60s", 100, DAY, NULL, APID,

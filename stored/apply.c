@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "stored/eventlog.h"
 #include "stored/unit.h"
+#include "stored/write.h"
 
 #define GROUP_UNITS 256
 #define GROUP_BYTES ((size_t)16 * 1024 * 1024)
@@ -28,6 +29,8 @@ apply_stage(struct store *s, struct store_db *db, const Stored__Stage *m)
 		st = s->backend->record_put(db, m->puts[i]);
 	for (i = 0; st == STORE_OK && i < m->n_deletes; i++)
 		st = s->backend->record_delete(db, m->deletes[i]);
+	for (i = 0; st == STORE_OK && i < m->n_uploaded; i++)
+		st = s->backend->record_uploaded(db, m->uploaded[i]);
 	return st;
 }
 
@@ -52,30 +55,118 @@ apply_event(struct store *s, struct store_db *db, const Stored__EventAppend *e, 
 }
 
 static enum store_status
+apply_sender_key_drop(struct store *s, struct store_db *db, const Stored__DeviceNames *m)
+{
+	enum store_status st = STORE_OK;
+	size_t i;
+
+	for (i = 0; st == STORE_OK && i < m->n_devices; i++)
+		st = s->backend->sender_key_drop(db, m->devices[i]);
+	return st;
+}
+
+static enum store_status
+apply_token_expire(
+    struct store *s, struct store_db *db, const Stored__TokenExpire *t, struct unit *u)
+{
+	uint64_t n;
+	enum store_status st = s->backend->token_expire(db, t, &n);
+
+	if (st == STORE_OK) {
+		u->expires = 1;
+		u->expired += n;
+	}
+	return st;
+}
+
+/* App state and what else hangs on the device. */
+static enum store_status
+apply_domain_write(struct store *s, struct store_db *db, enum write_kind kind,
+    const Stored__Write *w, struct unit *u)
+{
+	const struct store_backend *b = s->backend;
+
+	switch (kind) {
+	case WRITE_COLLECTION_PUT:
+		return b->collection_put(db, w->collection_put);
+	case WRITE_COLLECTION_DELETE:
+		return b->collection_delete(db, w->collection_delete);
+	case WRITE_MACS_PUT:
+		return b->macs_put(db, w->macs_put);
+	case WRITE_MACS_DELETE:
+		return b->macs_delete(db, w->macs_delete);
+	case WRITE_MACS_CLEAR:
+		return b->macs_clear(db, w->macs_clear);
+	case WRITE_SENDER_KEY_STATUS:
+		return b->sender_key_status(db, w->sender_key_status);
+	case WRITE_SENDER_KEY_CLEAR:
+		return b->sender_key_clear(db, w->sender_key_clear);
+	case WRITE_SENDER_KEY_DROP:
+		return apply_sender_key_drop(s, db, w->sender_key_drop);
+	case WRITE_SENDER_KEY_CLEAR_ALL:
+		return b->sender_key_clear_all(db);
+	case WRITE_BASE_KEY_PUT:
+		return b->base_key_put(db, w->base_key_put, s->wall());
+	case WRITE_BASE_KEY_DELETE:
+		return b->base_key_delete(db, w->base_key_delete);
+	case WRITE_TOKEN_PUT:
+		return b->token_put(db, w->token_put);
+	case WRITE_TOKEN_DELETE:
+		return b->token_delete(db, w->token_delete);
+	case WRITE_TOKEN_RECEIVED:
+		return b->token_received(db, w->token_received);
+	case WRITE_TOKEN_TOUCH:
+		return b->token_touch(db, w->token_touch);
+	case WRITE_TOKEN_EXPIRE:
+		return apply_token_expire(s, db, w->token_expire, u);
+	case WRITE_PENDING_PUT:
+		return b->pending_put(db, w->pending_put, s->wall());
+	case WRITE_PENDING_DELETE:
+		return b->pending_delete(db, w->pending_delete);
+	case WRITE_GROUP_PUT:
+		return b->group_put(db, w->group_put);
+	case WRITE_GROUP_DELETE:
+		return b->group_delete(db, w->group_delete);
+	default:
+		return STORE_BAD; /* stored/check.h lets none through */
+	}
+}
+
+static enum store_status
 apply_write(
     struct store *s, struct store_db *db, const Stored__Write *w, struct unit *u, struct group *g)
 {
 	const struct store_backend *b = s->backend;
+	enum write_kind kind = write_kind(w);
 
-	if (w->event != NULL)
+	switch (kind) {
+	case WRITE_EVENT:
 		return apply_event(s, db, w->event, u, g);
-	if (w->outbox_put != NULL)
+	case WRITE_OUTBOX_PUT:
 		return b->outbox_put(db, w->outbox_put, s->wall());
-	if (w->outbox_update != NULL)
+	case WRITE_OUTBOX_UPDATE:
 		return b->outbox_update(db, w->outbox_update);
-	if (w->device != NULL)
+	case WRITE_DEVICE:
 		return b->device_merge(db, w->device);
-	if (w->device_reset != NULL)
+	case WRITE_DEVICE_RESET:
 		return b->device_reset(db);
-	if (w->contact != NULL)
+	case WRITE_CONTACT:
 		return b->contact_put(db, w->contact, s->wall());
-	if (w->device_list != NULL)
+	case WRITE_DEVICE_LIST:
 		return b->device_list_put(db, w->device_list, s->wall());
-	if (w->device_list_drop != NULL)
+	case WRITE_DEVICE_LIST_DROP:
 		return b->device_list_drop(db, w->device_list_drop->user);
-	if (w->mark != NULL)
+	case WRITE_RECEIPT:
+		return b->outbox_receipt(db, w->receipt);
+	case WRITE_MARK:
 		return b->event_mark(db, w->mark, s->wall());
-	return b->outbox_receipt(db, w->receipt);
+	case WRITE_SENT_TAKE:
+		return b->outbox_take(db, w->sent_take);
+	case WRITE_RESTORED_DONE:
+		return b->restored_done != NULL ? b->restored_done(db) : STORE_BAD;
+	default:
+		return apply_domain_write(s, db, kind, w, u);
+	}
 }
 
 static enum store_status

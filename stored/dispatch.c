@@ -1,6 +1,8 @@
-/* What the channels of keyd and apid have in common: their end, and waiting for the peer to read.
- */
+/* What the channels of keyd and apid have in common: their end, waiting for the peer to read, and
+ * the pieces of an answer. */
 #include "stored/dispatch.h"
+
+#include "stored/region.h"
 
 #include "stored/task.h"
 
@@ -67,4 +69,48 @@ dispatch_channel(
 	};
 
 	return channel_new(s->base, fd, &cfg);
+}
+
+/* ---------------------------------------------------------------- answers */
+
+struct store_account *
+dispatch_account(struct store *s, const char *name, struct message *m, int *ret)
+{
+	struct store_account *a = store_account(s, name);
+
+	if (a == NULL)
+		*ret = channel_reply_error(m->channel, m->id, "unknown_account", "no such account");
+	else if (!s->unlocked)
+		*ret = channel_reply_error(m->channel, m->id, "locked", "the store has no key yet");
+	else if (!a->opened.ok)
+		*ret =
+		    channel_reply_error(m->channel, m->id, "account_failed", "%s", a->opened.text);
+	else
+		return a;
+	return NULL;
+}
+
+int
+dispatch_answer(struct store *s, struct store_account *a, struct message *m, enum store_status st,
+    uint32_t type, const ProtobufCMessage *out, struct region *r)
+{
+	struct channel *ch = m->channel;
+	int ret;
+
+	if (st == STORE_OK)
+		ret = channel_reply(ch, m->id, type, out);
+	else
+		ret = channel_reply_error(
+		    ch, m->id, store_status_word(st), "the database could not be read");
+	region_free(r);
+	if (st != STORE_OK)
+		store_trouble(s, a, st);
+	dispatch_answered(s, ch);
+	return ret;
+}
+
+int
+dispatch_refuse(struct message *m, const char *text)
+{
+	return channel_reply_error(m->channel, m->id, "bad_request", "%s", text);
 }

@@ -14,4 +14,16 @@ struct channel *dispatch_channel(
     struct store *s, int fd, const char *name, const struct channel_row *rows, size_t nrows);
 void dispatch_answered(struct store *s, struct channel *ch);
 
+/* The account of a request, open; NULL: it was answered, with *ret. */
+struct store_account *dispatch_account(
+    struct store *s, const char *name, struct message *m, int *ret);
+/* Send what was read, or say why it could not be; frees the region. a NULL: the service's. */
+int dispatch_answer(struct store *s, struct store_account *a, struct message *m,
+    enum store_status st, uint32_t type, const ProtobufCMessage *out, struct region *r);
+int dispatch_refuse(struct message *m, const char *text); /* "bad_request" */
+
+/* dispatch_lookup.c */
+int dispatch_lookup(struct message *m, void *owner);
+int dispatch_scan(struct message *m, void *owner);
+
 #endif

@@ -15,7 +15,6 @@
 
 #define READ_MAX   1000 /* events or rows of one answer */
 #define READ_BYTES MIB  /* and their bytes, about */
-#define JIDS_MAX   64
 
 /* ---------------------------------------------------------------- units */
 
@@ -39,24 +38,6 @@ unit_abort_row(struct message *m, void *owner)
 
 /* ---------------------------------------------------------------- pieces of a read */
 
-/* The account of a request, open; else it was answered with *ret. */
-static struct store_account *
-usable(struct store *s, const char *name, struct message *m, int *ret)
-{
-	struct store_account *a = store_account(s, name);
-
-	if (a == NULL)
-		*ret = channel_reply_error(m->channel, m->id, "unknown_account", "no such account");
-	else if (!s->unlocked)
-		*ret = channel_reply_error(m->channel, m->id, "locked", "the store has no key yet");
-	else if (!a->opened.ok)
-		*ret =
-		    channel_reply_error(m->channel, m->id, "account_failed", "%s", a->opened.text);
-	else
-		return a;
-	return NULL;
-}
-
 /* The service's database is there; else it was answered with *ret. */
 static int
 service_usable(struct store *s, struct message *m, int *ret)
@@ -69,31 +50,6 @@ service_usable(struct store *s, struct message *m, int *ret)
 	else
 		return 1;
 	return 0;
-}
-
-/* Send what was read, or say why it could not be; frees the region. */
-static int
-answer(struct store *s, struct store_account *a, struct message *m, enum store_status st,
-    uint32_t type, const ProtobufCMessage *out, struct region *r)
-{
-	int ret;
-
-	if (st == STORE_OK)
-		ret = channel_reply(m->channel, m->id, type, out);
-	else
-		ret = channel_reply_error(
-		    m->channel, m->id, store_status_word(st), "the database could not be read");
-	region_free(r);
-	if (st != STORE_OK)
-		store_trouble(s, a, st);
-	dispatch_answered(s, s->apid);
-	return ret;
-}
-
-static int
-refuse(struct message *m, const char *text)
-{
-	return channel_reply_error(m->channel, m->id, "bad_request", "%s", text);
 }
 
 /* ---------------------------------------------------------------- reads of an account */
@@ -109,43 +65,12 @@ device_load(struct message *m, void *owner)
 	struct region *r;
 	int ret;
 
-	if ((a = usable(s, rq->account, m, &ret)) == NULL)
+	if ((a = dispatch_account(s, rq->account, m, &ret)) == NULL)
 		return ret;
 	if ((r = region_new(MIB)) != NULL)
 		st = s->backend->device_load(a->db, r, &rec);
-	return answer(s, a, m, st, STORED__TYPE__DEVICE_RECORD, rec != NULL ? &rec->base : NULL, r);
-}
-
-static int
-lookup(struct message *m, void *owner)
-{
-	struct store *s = owner;
-	const Stored__Lookup *rq = (const Stored__Lookup *)m->pb;
-	Stored__LookupReply out = STORED__LOOKUP_REPLY__INIT;
-	enum store_status st = STORE_OK;
-	struct store_account *a;
-	struct region *r;
-	Stored__Peer *p;
-	size_t i;
-	int ret;
-
-	if ((a = usable(s, rq->account, m, &ret)) == NULL)
-		return ret;
-	if (rq->n_jids > JIDS_MAX)
-		return refuse(m, "too many JIDs");
-	if ((r = region_new(8 * MIB)) == NULL ||
-	    (out.peers = region_alloc(r, (rq->n_jids + 1) * sizeof(Stored__Peer *))) == NULL)
-		return answer(s, a, m, STORE_NO_MEMORY, 0, NULL, r);
-	for (i = 0; st == STORE_OK && i < rq->n_jids; i++) {
-		if ((p = region_alloc(r, sizeof(*p))) == NULL) {
-			st = STORE_NO_MEMORY;
-			break;
-		}
-		stored__peer__init(p);
-		out.peers[out.n_peers++] = p;
-		st = s->backend->peer_lookup(a->db, rq->jids[i], r, p);
-	}
-	return answer(s, a, m, st, STORED__TYPE__LOOKUP_REPLY, &out.base, r);
+	return dispatch_answer(
+	    s, a, m, st, STORED__TYPE__DEVICE_RECORD, rec != NULL ? &rec->base : NULL, r);
 }
 
 static int
@@ -159,14 +84,14 @@ outbox_load(struct message *m, void *owner)
 	struct region *r;
 	int ret;
 
-	if ((a = usable(s, rq->account, m, &ret)) == NULL)
+	if ((a = dispatch_account(s, rq->account, m, &ret)) == NULL)
 		return ret;
 	if (rq->limit < 1 || rq->limit > READ_MAX)
-		return refuse(m, "limit is out of range");
+		return dispatch_refuse(m, "limit is out of range");
 	if ((r = region_new(16 * MIB)) != NULL)
 		st = s->backend->outbox_load(
 		    a->db, rq->after_row, rq->limit, READ_BYTES, r, &out.rows, &out.n_rows);
-	return answer(s, a, m, st, STORED__TYPE__OUTBOX_ROWS, &out.base, r);
+	return dispatch_answer(s, a, m, st, STORED__TYPE__OUTBOX_ROWS, &out.base, r);
 }
 
 static int
@@ -181,16 +106,16 @@ outbox_find(struct message *m, void *owner)
 	struct region *r;
 	int ret;
 
-	if ((a = usable(s, rq->account, m, &ret)) == NULL)
+	if ((a = dispatch_account(s, rq->account, m, &ret)) == NULL)
 		return ret;
 	if (rq->message_id == NULL && (!rq->has_uid || rq->idempotency_key == NULL))
-		return refuse(m, "neither message id nor uid and key");
+		return dispatch_refuse(m, "neither message id nor uid and key");
 	if ((r = region_new(16 * MIB)) != NULL)
 		st = s->backend->outbox_find(
 		    a->db, rq->uid, rq->idempotency_key, rq->message_id, r, &row);
 	out.rows = &row;
 	out.n_rows = row != NULL;
-	return answer(s, a, m, st, STORED__TYPE__OUTBOX_ROWS, &out.base, r);
+	return dispatch_answer(s, a, m, st, STORED__TYPE__OUTBOX_ROWS, &out.base, r);
 }
 
 /* ---------------------------------------------------------------- the event log */
@@ -205,7 +130,7 @@ chosen(struct store *s, const Stored__EventsRead *rq, struct message *m,
 
 	*n = 0;
 	if (rq->n_accounts > ACCOUNTS_MAX) {
-		*ret = refuse(m, "too many accounts");
+		*ret = dispatch_refuse(m, "too many accounts");
 		return -1;
 	}
 	for (i = 0; rq->n_accounts == 0 && i < s->naccounts; i++)
@@ -240,12 +165,12 @@ events_read(struct message *m, void *owner)
 		return ret;
 	if (rq->limit < 1 || rq->limit > READ_MAX || rq->max_bytes < 1 ||
 	    rq->max_bytes > READ_BYTES)
-		return refuse(m, "limit or max_bytes is out of range");
+		return dispatch_refuse(m, "limit or max_bytes is out of range");
 	if ((r = region_new(4 * MIB)) != NULL)
 		st = eventlog_read(s, list, n, rq, r, &out, &failed);
 	if (st != STORE_OK && failed == NULL) /* not a database's fault */
 		st = STORE_NO_MEMORY;
-	return answer(s, failed, m, st, STORED__TYPE__EVENTS, &out.base, r);
+	return dispatch_answer(s, failed, m, st, STORED__TYPE__EVENTS, &out.base, r);
 }
 
 static int
@@ -303,8 +228,10 @@ static const struct channel_row rows[] = {
 	&stored__unit_abort__descriptor, unit_abort_row},
     {STORED__TYPE__DEVICE_LOAD, "DEVICE_LOAD", 3, 64, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__device_load__descriptor, device_load},
-    {STORED__TYPE__LOOKUP, "LOOKUP", 3, 16 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
-	&stored__lookup__descriptor, lookup},
+    {STORED__TYPE__LOOKUP, "LOOKUP", 3, 1024 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__lookup__descriptor, dispatch_lookup},
+    {STORED__TYPE__SCAN, "SCAN", 7, KIB, CHANNEL_ALL_STATES, ROW_REQUEST, &stored__scan__descriptor,
+	dispatch_scan},
     {STORED__TYPE__OUTBOX_LOAD, "OUTBOX_LOAD", 7, 64, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__outbox_load__descriptor, outbox_load},
     {STORED__TYPE__OUTBOX_FIND, "OUTBOX_FIND", 3, 512, CHANNEL_ALL_STATES, ROW_REQUEST,

@@ -10,6 +10,7 @@
 
 #define RECORDS_MAX   1024
 #define RECORDS_BYTES ((size_t)16 * 1024 * 1024) /* of one answer */
+#define LIST_BYTES    ((size_t)4 * 1024 * 1024)  /* the same, of names and 2 MiB of records */
 
 static int
 keyring_get(struct message *m, void *owner)
@@ -143,25 +144,41 @@ records_get(struct message *m, void *owner)
 {
 	struct store *s = owner;
 	const Stored__RecordsGet *rq = (const Stored__RecordsGet *)m->pb;
-	struct store_account *a = store_account(s, rq->account);
+	struct store_account *a;
 	const char *why = rq->n_names > RECORDS_MAX ? "too many names" : NULL;
 	size_t i;
 	int ret;
 
 	for (i = 0; why == NULL && i < rq->n_names; i++)
 		why = check_record_name(rq->names[i]);
-	if (a == NULL)
-		return channel_reply_error(m->channel, m->id, "unknown_account", "no such account");
-	if (!s->unlocked)
-		return channel_reply_error(m->channel, m->id, "locked", "the store has no key yet");
-	if (!a->opened.ok)
-		return channel_reply_error(
-		    m->channel, m->id, "account_failed", "%s", a->opened.text);
+	if ((a = dispatch_account(s, rq->account, m, &ret)) == NULL)
+		return ret;
 	if (why != NULL)
-		return channel_reply_error(m->channel, m->id, "bad_request", "%s", why);
+		return dispatch_refuse(m, why);
 	ret = answer_records(s, a, m);
 	dispatch_answered(s, s->keyd);
 	return ret;
+}
+
+static int
+records_list(struct message *m, void *owner)
+{
+	struct store *s = owner;
+	const Stored__RecordsList *rq = (const Stored__RecordsList *)m->pb;
+	Stored__RecordNames out = STORED__RECORD_NAMES__INIT;
+	enum store_status st = STORE_NO_MEMORY;
+	struct store_account *a;
+	const char *why;
+	struct region *r;
+	int ret;
+
+	if ((a = dispatch_account(s, rq->account, m, &ret)) == NULL)
+		return ret;
+	if ((why = check_records_list(rq)) != NULL)
+		return dispatch_refuse(m, why);
+	if ((r = region_new(LIST_BYTES)) != NULL)
+		st = s->backend->record_list(a->db, rq, r, &out);
+	return dispatch_answer(s, a, m, st, STORED__TYPE__RECORD_NAMES, &out.base, r);
 }
 
 static int
@@ -180,6 +197,8 @@ static const struct channel_row rows[] = {
 	&stored__unlock__descriptor, unlock},
     {STORED__TYPE__RECORDS_GET, "RECORDS_GET", 3, 256 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__records_get__descriptor, records_get},
+    {STORED__TYPE__RECORDS_LIST, "RECORDS_LIST", 3, KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__records_list__descriptor, records_list},
     {STORED__TYPE__STAGE, "STAGE", 5, 3072 * KIB, CHANNEL_ALL_STATES, 0, &stored__stage__descriptor,
 	stage},
 };

@@ -14,6 +14,7 @@
 #include "stored/region.h"
 
 #define STEP_ROWS   200
+#define STEP_BIG    16      /* the same, of rows that may be large: each page is overwritten */
 #define SWEEP_PAUSE 3600000 /* between two sweeps of everything, ms */
 
 static enum store_status
@@ -212,21 +213,44 @@ trim_all(struct store *s)
 
 /* ---------------------------------------------------------------- sweeps */
 
+/* What goes by its age; *more: there may be some left. */
+static enum store_status
+expire(struct store *s, struct store_account *a, int *more)
+{
+	const struct store_backend *b = s->backend;
+	const struct store_options *o = &s->options;
+	int64_t now = s->wall();
+	size_t outbox = 0, keys = 0, pending = 0, lists = 0, secrets = 0;
+	enum store_status st;
+
+	st = b->outbox_expire(
+	    a->db, now - RETENTION_KEYS_MS, now - o->keep_sent_ms, STEP_BIG, &outbox);
+	if (st == STORE_OK)
+		st = b->base_key_expire(a->db, now - o->keep_sent_ms, STEP_ROWS, &keys);
+	if (st == STORE_OK)
+		st = b->pending_expire(a->db, now - o->keep_pending_ms, STEP_BIG, &pending);
+	if (st == STORE_OK)
+		st = b->device_list_expire(a->db, now - RETENTION_LISTS_MS, STEP_ROWS, &lists);
+	if (st == STORE_OK)
+		st = b->record_expire(a->db, now / 1000, STEP_ROWS, &secrets);
+	*more = outbox > 0 || keys == STEP_ROWS || pending == STEP_BIG || lists == STEP_ROWS ||
+		secrets == STEP_ROWS;
+	return st;
+}
+
 static enum store_status
 sweep(struct store *s, struct store_account *a, int *done)
 {
-	int64_t now = s->wall();
 	enum store_status st = s->backend->begin(a->db);
-	size_t n = 0;
+	int more = 0;
 
 	*done = 0;
 	if (st != STORE_OK)
 		return st;
-	st = s->backend->dedup_sweep(a->db, now - RETENTION_DEDUP_MS, STEP_ROWS, done);
+	st = s->backend->dedup_sweep(a->db, s->wall() - RETENTION_DEDUP_MS, STEP_ROWS, done);
 	if (st == STORE_OK)
-		st = s->backend->outbox_expire(
-		    a->db, now - RETENTION_KEYS_MS, now - RETENTION_SENT_MS, STEP_ROWS, &n);
-	*done &= n == 0;
+		st = expire(s, a, &more);
+	*done &= !more;
 	return finish(s, a->db, st);
 }
 

@@ -4,8 +4,10 @@
 
 #include "stored/store.h"
 
-#define RETENTION_KEYS_MS (7LL * 86400000)  /* idempotency keys of sends */
-#define RETENTION_SENT_MS (14LL * 86400000) /* sent messages, for those who ask again */
+#define RETENTION_KEYS_MS (7LL * 86400000) /* idempotency keys of sends */
+#define RETENTION_LISTS_MS                                                                         \
+	(180LL * 86400000) /* device lists that nobody renewed: the next send asks for a new one   \
+			    */
 #define RETENTION_DEDUP_MS                                                                         \
 	(30LL * 86400000) /* the service keeps what it may repeat for 14 days                      \
 			   */

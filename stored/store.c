@@ -110,6 +110,8 @@ store_options_from(struct store_options *o, const struct config *c)
 	o->max_age_ms = config_int(c, "events", "max_age");
 	o->max_bytes = config_int(c, "events", "max_bytes");
 	o->consumer_expiry_ms = config_int(c, "events", "consumer_expiry");
+	o->keep_sent_ms = config_int(c, "store", "keep_sent");
+	o->keep_pending_ms = config_int(c, "store", "keep_pending");
 	o->min_free = config_int(c, "service", "min_free");
 }
 

@@ -44,6 +44,8 @@ struct store_options {
 	int64_t max_age_ms;         /* no event stays longer; 0 = no bound */
 	int64_t max_bytes;          /* of all event bodies; 0 = no bound */
 	int64_t consumer_expiry_ms; /* one that is silent for longer holds no events; 0 = never */
+	int64_t keep_sent_ms;       /* a message in the outbox, and base keys, stay so long */
+	int64_t keep_pending_ms;    /* a pending stanza stays so long */
 	int64_t min_free;           /* below so many free bytes the disk is called low */
 };
 

@@ -139,6 +139,8 @@ tell_apid(struct store *s, const struct unit *u, const char *reason)
 	if (reason == NULL) {
 		res.n_seqs = u->nseqs;
 		res.seqs = u->seqs;
+		res.has_expired = u->expires;
+		res.expired = u->expired;
 	} else if (u->st == STORE_DUPLICATE) {
 		res.has_duplicate = res.duplicate = 1;
 	}

@@ -27,6 +27,8 @@ struct unit {
 	enum store_status st;
 	uint64_t *seqs; /* one for each event */
 	size_t nseqs;
+	int expires; /* it has a TokenExpire, which took so many */
+	uint64_t expired;
 };
 
 /* Frames of the peers. 0, or -1: the peer broke the contract (logged). */

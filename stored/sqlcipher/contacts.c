@@ -92,9 +92,11 @@ static enum store_status
 merge(struct store_db *db, int64_t from, int64_t to)
 {
 	static struct sql clear = SQL("UPDATE contact SET pn = NULL WHERE row = ?1");
-	static struct sql fill = SQL("UPDATE contact SET pn = ifnull(pn, ?3), push_name = "
-				     "ifnull(push_name, (SELECT push_name"
-				     " FROM contact WHERE row = ?1)) WHERE row = ?2");
+	static struct sql fill =
+	    SQL("UPDATE contact SET pn = ifnull(contact.pn, ?3),"
+		" push_name = ifnull(contact.push_name, old.push_name),"
+		" created_ms = min(contact.created_ms, old.created_ms)"
+		" FROM contact AS old WHERE old.row = ?1 AND contact.row = ?2");
 	static struct sql pn = SQL("SELECT pn FROM contact WHERE row = ?1");
 	static struct sql move = SQL("UPDATE contact_alias SET contact = ?2 WHERE contact = ?1");
 	static struct sql leave = SQL("INSERT OR REPLACE INTO contact_alias(id, contact)"
@@ -137,7 +139,8 @@ give_up_pn(struct store_db *db, int64_t row)
 static enum store_status
 insert(struct store_db *db, const Stored__Contact *c, int64_t now_ms, int64_t *row)
 {
-	static struct sql q = SQL("INSERT INTO contact(id, changed_ms) VALUES(?1, ?2)");
+	static struct sql q =
+	    SQL("INSERT INTO contact(id, created_ms, changed_ms) VALUES(?1, ?2, ?2)");
 	enum store_status st;
 	sqlite3_stmt *s = db_stmt(db, &q, &st);
 
@@ -231,14 +234,26 @@ contacts_put(struct store_db *db, const Stored__Contact *c, int64_t now_ms)
 
 /* ---------------------------------------------------------------- lookup */
 
+void
+contacts_of_row(sqlite3_stmt *s, int col, struct region *r, Stored__Contact *out)
+{
+	stored__contact__init(out);
+	out->id = db_text(s, col, r);
+	out->pn = db_text(s, col + 1, r);
+	out->lid = db_text(s, col + 2, r);
+	out->push_name = db_text(s, col + 3, r);
+	out->lid_source = db_text(s, col + 4, r);
+	out->has_created_ms = out->has_changed_ms = 1;
+	out->created_ms = sqlite3_column_int64(s, col + 5);
+	out->changed_ms = sqlite3_column_int64(s, col + 6);
+}
+
 static enum store_status
 contact_of(struct store_db *db, int64_t row, struct region *r, Stored__Contact **out)
 {
-	static struct sql q =
-	    SQL("SELECT id, pn, lid, push_name, lid_source FROM contact WHERE row = ?1");
+	static struct sql q = SQL("SELECT " CONTACT_COLUMNS " FROM contact WHERE row = ?1");
 	enum store_status st;
 	sqlite3_stmt *s = db_stmt(db, &q, &st);
-	Stored__Contact *c;
 	int got = 0;
 
 	*out = NULL;
@@ -246,15 +261,8 @@ contact_of(struct store_db *db, int64_t row, struct region *r, Stored__Contact *
 		return s == NULL ? st : STORE_OK;
 	sqlite3_bind_int64(s, 1, row);
 	st = db_step(db, s, &got);
-	if (st == STORE_OK && got && (c = region_alloc(r, sizeof(*c))) != NULL) {
-		stored__contact__init(c);
-		c->id = db_text(s, 0, r);
-		c->pn = db_text(s, 1, r);
-		c->lid = db_text(s, 2, r);
-		c->push_name = db_text(s, 3, r);
-		c->lid_source = db_text(s, 4, r);
-		*out = c;
-	}
+	if (st == STORE_OK && got && (*out = region_alloc(r, sizeof(**out))) != NULL)
+		contacts_of_row(s, 0, r, *out);
 	db_done(s);
 	return st == STORE_OK && region_failed(r) ? STORE_NO_MEMORY : st;
 }

@@ -10,7 +10,7 @@
 
 #include "stored/backend.h"
 
-#define DB_STATEMENTS 64
+#define DB_STATEMENTS 160
 
 struct copy; /* copy.c */
 
@@ -26,9 +26,7 @@ struct store_db {
 	int suspect; /* a failed commit may still stand in the log: see db_commit */
 	struct store_event walking;
 	sqlite3_stmt *walk;
-	/* where the sweeps go on */
-	char *dedup_at;
-	int64_t outbox_keys_at, outbox_rows_at;
+	char *dedup_at;    /* where the sweep goes on */
 	struct copy *copy; /* NULL, or the one that is being made */
 	/* what it was opened with, for opening it again */
 	char account[64];
@@ -61,6 +59,9 @@ void db_done(sqlite3_stmt *s);
 /* Prepare, run, done, for statements without parameters. */
 enum store_status db_exec(struct store_db *db, struct sql *q);
 int db_changes(const struct store_db *db);
+/* Run an expiry: ?1 = before, ?2 = at most so many rows; *n = those that went. */
+enum store_status db_expire(
+    struct store_db *db, struct sql *q, int64_t before, size_t max, size_t *n);
 
 enum store_status db_status(struct store_db *db, int rc); /* of an SQLite result code */
 enum store_status db_errno_status(int e);
@@ -120,6 +121,22 @@ enum store_status signal_get(
     struct store_db *, const Stored__RecordName *, struct region *, Stored__Record *);
 enum store_status signal_put(struct store_db *, const Stored__RecordPut *);
 enum store_status signal_delete(struct store_db *, const Stored__RecordDelete *);
+enum store_status signal_list(
+    struct store_db *, const Stored__RecordsList *, struct region *, Stored__RecordNames *);
+enum store_status signal_uploaded(struct store_db *, const Stored__RecordName *);
+enum store_status signal_expire(struct store_db *, int64_t now_s, size_t max, size_t *n);
+
+enum store_status appsync_put(struct store_db *, const Stored__CollectionPut *);
+enum store_status appsync_delete(struct store_db *, const char *name);
+enum store_status appsync_get(
+    struct store_db *, const char *name, struct region *, Stored__Collection *);
+enum store_status appsync_macs_put(struct store_db *, const Stored__MacsPut *);
+enum store_status appsync_macs_delete(struct store_db *, const Stored__MacsDelete *);
+enum store_status appsync_macs_clear(struct store_db *, const char *collection);
+enum store_status appsync_mac(struct store_db *, const char *collection,
+    const ProtobufCBinaryData *index, struct region *, ProtobufCBinaryData *value);
+/* A row (version, hash, fatal) from a column on; the region remembers a failure. */
+void appsync_of_row(sqlite3_stmt *, int col, struct region *, Stored__Collection *);
 
 enum store_status device_load(struct store_db *, struct region *, Stored__DeviceRecord **);
 enum store_status device_merge(struct store_db *, const Stored__DeviceRecord *);
@@ -128,13 +145,53 @@ enum store_status device_reset(struct store_db *);
 enum store_status contacts_put(struct store_db *, const Stored__Contact *, int64_t now_ms);
 enum store_status contacts_lookup(
     struct store_db *, const char *jid, struct region *, Stored__Peer *);
+/* A row of these columns, from one on; the region remembers a failure. */
+#define CONTACT_COLUMNS "id, pn, lid, push_name, lid_source, created_ms, changed_ms"
+void contacts_of_row(sqlite3_stmt *, int col, struct region *, Stored__Contact *);
 
 enum store_status devices_put(struct store_db *, const Stored__DeviceList *, int64_t now_ms);
 enum store_status devices_drop(struct store_db *, const char *user);
-enum store_status devices_drop_all(struct store_db *);
+enum store_status devices_expire(struct store_db *, int64_t before_ms, size_t max, size_t *n);
 /* Absent: *out NULL. */
 enum store_status devices_get(
     struct store_db *, const char *user, struct region *, Stored__DeviceList **out);
+/* A list as it is stored. */
+enum store_status devices_unpack(
+    const void *bytes, size_t len, struct region *, Stored__DeviceList *out);
+
+enum store_status groups_put(struct store_db *, const Stored__GroupPut *);
+enum store_status groups_delete(struct store_db *, const char *group);
+enum store_status groups_get(
+    struct store_db *, const char *group, struct region *, Stored__Group *);
+enum store_status groups_status(struct store_db *, const Stored__SenderKeyStatus *);
+enum store_status groups_clear(struct store_db *, const char *group);
+enum store_status groups_drop(struct store_db *, const char *device);
+enum store_status groups_clear_all(struct store_db *);
+
+enum store_status basekeys_put(struct store_db *, const Stored__BaseKey *, int64_t now_ms);
+enum store_status basekeys_delete(struct store_db *, const Stored__BaseKeyName *);
+enum store_status basekeys_same(struct store_db *, const Stored__BaseKey *, int *same);
+enum store_status basekeys_expire(struct store_db *, int64_t before_ms, size_t max, size_t *n);
+
+enum store_status tokens_put(struct store_db *, const Stored__Token *);
+enum store_status tokens_delete(struct store_db *, const char *user);
+enum store_status tokens_received(struct store_db *, const Stored__TokenReceived *);
+enum store_status tokens_touch(struct store_db *, const Stored__TokenTouch *);
+enum store_status tokens_expire(struct store_db *, const Stored__TokenExpire *, uint64_t *n);
+enum store_status tokens_get(struct store_db *, const char *user, struct region *, Stored__Token *);
+/* A row (token, token_s, sender_s) from a column on; the region remembers a failure. */
+void tokens_of_row(sqlite3_stmt *, int col, struct region *, Stored__Token *);
+
+enum store_status pending_put(struct store_db *, const Stored__Pending *, int64_t now_ms);
+enum store_status pending_delete(struct store_db *, const Stored__MessageName *);
+enum store_status pending_get(
+    struct store_db *, const Stored__MessageName *, struct region *, Stored__Pending *);
+enum store_status pending_expire(struct store_db *, int64_t before_ms, size_t max, size_t *n);
+/* A row (stanza, attempts) from a column on; the region remembers a failure. */
+void pending_of_row(sqlite3_stmt *, int col, struct region *, Stored__Pending *);
+
+enum store_status scan_rows(struct store_db *, const Stored__Scan *, size_t max_bytes,
+    struct region *, Stored__ScanReply *);
 
 enum store_status events_mark(struct store_db *db, const char *key, int64_t now_ms);
 enum store_status events_append(
@@ -158,6 +215,7 @@ enum store_status outbox_find(struct store_db *, uint32_t uid, const char *key,
     const char *message_id, struct region *, Stored__OutboxRow **);
 enum store_status outbox_expire(
     struct store_db *, int64_t keys_before_ms, int64_t rows_before_ms, size_t max, size_t *n);
+enum store_status outbox_take(struct store_db *, const char *message_id);
 
 enum store_status service_log_load(struct store_db *, struct store_log_state *);
 enum store_status service_log_save(struct store_db *, const struct store_log_state *);

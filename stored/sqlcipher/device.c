@@ -123,6 +123,8 @@ device_merge(struct store_db *db, const Stored__DeviceRecord *set)
 	if (st == STORE_OK) {
 		if (rec->has_routing_info && rec->routing_info.len == 0)
 			rec->has_routing_info = 0; /* empty = forget */
+		if (rec->has_nct_salt && rec->nct_salt.len == 0)
+			rec->has_nct_salt = 0;
 		st = save(db, rec);
 	}
 	region_free(r);
@@ -132,8 +134,12 @@ device_merge(struct store_db *db, const Stored__DeviceRecord *set)
 enum store_status
 device_reset(struct store_db *db)
 {
-	static struct sql q = SQL("DELETE FROM device");
-	enum store_status st = db_exec(db, &q);
+	/* Too rare for statements that are kept. */
+	int rc = sqlite3_exec(db->sql,
+	    "DELETE FROM device; DELETE FROM device_list; DELETE FROM sender_key_device;"
+	    "DELETE FROM base_key; DELETE FROM token; DELETE FROM pending; DELETE FROM group_info;"
+	    "DELETE FROM collection; DELETE FROM mac",
+	    NULL, NULL, NULL);
 
-	return st == STORE_OK ? devices_drop_all(db) : st;
+	return rc == SQLITE_OK ? STORE_OK : db_failed(db, rc, "device reset");
 }

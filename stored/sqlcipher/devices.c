@@ -7,15 +7,16 @@
 enum store_status
 devices_put(struct store_db *db, const Stored__DeviceList *list, int64_t now_ms)
 {
-	static struct sql q = SQL("INSERT INTO device_list(user, list) VALUES(?1, ?2)"
-				  " ON CONFLICT(user) DO UPDATE SET list = excluded.list");
+	static struct sql q = SQL("INSERT INTO device_list(user, list, put_ms) VALUES(?1, ?2, ?3)"
+				  " ON CONFLICT(user) DO UPDATE SET list = excluded.list,"
+				  " put_ms = excluded.put_ms");
 	enum store_status st;
 	sqlite3_stmt *s = db_stmt(db, &q, &st);
 
-	(void)now_ms;
 	if (s == NULL)
 		return st;
 	db_bind_text(s, 1, list->user);
+	sqlite3_bind_int64(s, 3, now_ms);
 	return db_run_packed(db, s, 2, &list->base);
 }
 
@@ -33,52 +34,46 @@ devices_drop(struct store_db *db, const char *user)
 }
 
 enum store_status
-devices_drop_all(struct store_db *db)
+devices_expire(struct store_db *db, int64_t before_ms, size_t max, size_t *n)
 {
-	static struct sql q = SQL("DELETE FROM device_list");
+	static struct sql q =
+	    SQL("DELETE FROM device_list WHERE user IN (SELECT user FROM device_list"
+		" WHERE put_ms < ?1 ORDER BY put_ms LIMIT ?2)");
 
-	return db_exec(db, &q);
+	return db_expire(db, &q, before_ms, max, n);
 }
 
 /* Out of the arena, into the region. */
-static Stored__DeviceList *
-copy(const Stored__DeviceList *from, struct region *r)
+static enum store_status
+copy(const Stored__DeviceList *from, struct region *r, Stored__DeviceList *l)
 {
-	Stored__DeviceList *l = region_alloc(r, sizeof(*l));
 	Stored__Device *d;
 	size_t i;
 
-	if (l == NULL)
-		return NULL;
 	*l = *from;
 	l->user = region_text(r, from->user);
 	l->phash = from->phash == NULL ? NULL : region_text(r, from->phash);
 	l->devices = region_alloc(r, (from->n_devices + 1) * sizeof(Stored__Device *));
-	if (region_failed(r))
-		return NULL;
-	for (i = 0; i < from->n_devices; i++) {
+	for (i = 0; l->devices != NULL && i < from->n_devices; i++) {
 		if ((d = region_alloc(r, sizeof(*d))) == NULL)
-			return NULL;
+			break;
 		*d = *from->devices[i];
 		l->devices[i] = d;
 	}
-	return l;
+	return region_failed(r) ? STORE_NO_MEMORY : STORE_OK;
 }
 
-static enum store_status
-unpack(const void *bytes, size_t len, struct region *r, Stored__DeviceList **out)
+enum store_status
+devices_unpack(const void *bytes, size_t len, struct region *r, Stored__DeviceList *out)
 {
 	struct pb_arena *arena = pb_arena_new((size_t)128 * 1024);
 	const Stored__DeviceList *l;
-	enum store_status st = STORE_OK;
+	enum store_status st;
 
 	if (arena == NULL)
 		return STORE_NO_MEMORY;
 	l = pb_unpack(&stored__device_list__descriptor, bytes, len, arena, PB_STRICT, NULL);
-	if (l == NULL)
-		st = STORE_CORRUPT;
-	else if ((*out = copy(l, r)) == NULL)
-		st = STORE_NO_MEMORY;
+	st = l == NULL ? STORE_CORRUPT : copy(l, r, out);
 	pb_arena_free(arena);
 	return st;
 }
@@ -96,8 +91,11 @@ devices_get(struct store_db *db, const char *user, struct region *r, Stored__Dev
 		return st;
 	db_bind_text(s, 1, user);
 	st = db_step(db, s, &row);
+	if (st == STORE_OK && row && (*out = region_alloc(r, sizeof(**out))) == NULL)
+		st = STORE_NO_MEMORY;
 	if (st == STORE_OK && row)
-		st = unpack(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0), r, out);
+		st = devices_unpack(
+		    sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0), r, *out);
 	db_done(s);
 	return st;
 }

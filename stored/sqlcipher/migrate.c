@@ -37,6 +37,46 @@ static const char *const account_steps[] = {
     "CREATE INDEX outbox_pending ON outbox(row) WHERE state IN (1, 2);"
     "CREATE TABLE receipt(outbox INTEGER, party TEXT, status INTEGER NOT NULL,"
     "  time_ms INTEGER NOT NULL, PRIMARY KEY(outbox, party)) WITHOUT ROWID;",
+    /* 2
+     *
+     * An index by time where rows come and go seldom: what is old is found without a walk. Records
+     * get one of those alone that can expire (message secrets), and one of the prekeys by their
+     * flag, which are counted at every login.
+     *
+     * Rows with a blob that may be large have a row id, so that they stay out of the key's tree.
+     * The devices of a send have a table of their own: an ack writes the row of the outbox anew,
+     * and the list of a large group has 100 KB. */
+    "ALTER TABLE record ADD COLUMN expires_s INTEGER;"
+    "ALTER TABLE record ADD COLUMN message_s INTEGER;"
+    "CREATE INDEX record_expiry ON record(expires_s) WHERE expires_s > 0;"
+    "CREATE INDEX record_prekey ON record(uploaded, name) WHERE domain = 4;"
+    "ALTER TABLE contact ADD COLUMN created_ms INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE contact SET created_ms = changed_ms;" /* the best that is known */
+    "ALTER TABLE device_list ADD COLUMN put_ms INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE device_list SET put_ms = CAST(strftime('%s', 'now') AS INTEGER) * 1000;"
+    "CREATE INDEX device_list_age ON device_list(put_ms);"
+    "ALTER TABLE outbox ADD COLUMN taken INTEGER;"
+    "CREATE INDEX outbox_keys ON outbox(added_ms) WHERE key IS NOT NULL;"
+    "CREATE INDEX outbox_finished ON outbox(added_ms) WHERE state IN (3, 4);"
+    "CREATE TABLE outbox_devices(outbox INTEGER PRIMARY KEY, devices BLOB NOT NULL);"
+    "CREATE TABLE collection(name TEXT PRIMARY KEY, version INTEGER NOT NULL, hash BLOB NOT NULL,"
+    "  fatal INTEGER) WITHOUT ROWID;"
+    "CREATE TABLE mac(collection TEXT, idx BLOB, value BLOB NOT NULL, version INTEGER NOT NULL,"
+    "  PRIMARY KEY(collection, idx)) WITHOUT ROWID;"
+    "CREATE TABLE group_info(row INTEGER PRIMARY KEY, jid TEXT NOT NULL UNIQUE,"
+    "  metadata BLOB NOT NULL);"
+    "CREATE TABLE sender_key_device(jid TEXT, device TEXT, has_key INTEGER NOT NULL,"
+    "  PRIMARY KEY(jid, device)) WITHOUT ROWID;"
+    "CREATE INDEX sender_key_device_of ON sender_key_device(device);"
+    "CREATE TABLE base_key(address TEXT, message_id TEXT, key BLOB NOT NULL,"
+    "  added_ms INTEGER NOT NULL, PRIMARY KEY(address, message_id)) WITHOUT ROWID;"
+    "CREATE INDEX base_key_age ON base_key(added_ms);"
+    "CREATE TABLE token(user TEXT PRIMARY KEY, token BLOB NOT NULL, token_s INTEGER NOT NULL,"
+    "  sender_s INTEGER) WITHOUT ROWID;"
+    "CREATE TABLE pending(row INTEGER PRIMARY KEY, chat TEXT NOT NULL, sender TEXT NOT NULL,"
+    "  id TEXT NOT NULL, stanza BLOB NOT NULL, attempts INTEGER, added_ms INTEGER NOT NULL,"
+    "  UNIQUE(chat, sender, id));"
+    "CREATE INDEX pending_age ON pending(added_ms);",
 };
 
 static const char *const service_steps[] = {
@@ -166,6 +206,8 @@ migrate(struct store_db *db, const char *account, char *text, size_t textlen)
 			return st;
 		st = steps_from(db, version, steps, newest, owner);
 		if (st != STORE_OK) {
+			snprintf(text, textlen, "%s: schema %lld -> %lld: %.120s", db->file,
+			    (long long)version, (long long)newest, sqlite3_errmsg(db->sql));
 			db_rollback(db);
 			return st;
 		}

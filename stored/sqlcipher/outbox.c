@@ -1,6 +1,7 @@
 /* The outbox: what is to be sent and what was, with the receipts that came for it. */
 #include <string.h>
 
+#include "common/pb.h"
 #include "stored/sqlcipher/db.h"
 
 #define COLUMNS                                                                                    \
@@ -9,7 +10,9 @@
 	" code, reason, server_ms,"                                                                \
 	" (SELECT count(*) FROM receipt WHERE outbox = row),"                                      \
 	" (SELECT count(*) FROM receipt WHERE outbox = row AND status >= 2),"                      \
-	" not_after_ms"
+	" not_after_ms, taken, (SELECT devices FROM outbox_devices WHERE outbox = row)"
+
+#define DEVICES_ARENA ((size_t)2 * 1024 * 1024) /* 4096 JIDs of any length */
 
 enum receipt_status {
 	DELIVERED = 1,
@@ -42,6 +45,28 @@ taken(struct store_db *db, const Stored__OutboxPut *p)
 	return st;
 }
 
+/* The devices that the message was encrypted for; none: nothing is written. */
+static enum store_status
+put_devices(struct store_db *db, const char *message_id, char **devices, size_t n)
+{
+	static struct sql q =
+	    SQL("INSERT INTO outbox_devices(outbox, devices) SELECT row, ?2 FROM outbox"
+		" WHERE message_id = ?1"
+		" ON CONFLICT(outbox) DO UPDATE SET devices = excluded.devices");
+	Stored__DeviceNames names = STORED__DEVICE_NAMES__INIT;
+	enum store_status st;
+	sqlite3_stmt *s;
+
+	if (n == 0)
+		return STORE_OK;
+	if ((s = db_stmt(db, &q, &st)) == NULL)
+		return st;
+	names.devices = devices;
+	names.n_devices = n;
+	db_bind_text(s, 1, message_id);
+	return db_run_packed(db, s, 2, &names.base);
+}
+
 enum store_status
 outbox_put(struct store_db *db, const Stored__OutboxPut *p, int64_t now_ms)
 {
@@ -69,7 +94,8 @@ outbox_put(struct store_db *db, const Stored__OutboxPut *p, int64_t now_ms)
 	if (p->has_not_after_ms)
 		sqlite3_bind_int64(s, 11, p->not_after_ms);
 	sqlite3_bind_int64(s, 12, now_ms);
-	return db_run(db, s);
+	st = db_run(db, s);
+	return st == STORE_OK ? put_devices(db, p->message_id, p->devices, p->n_devices) : st;
 }
 
 enum store_status
@@ -94,7 +120,23 @@ outbox_update(struct store_db *db, const Stored__OutboxUpdate *u)
 	db_bind_text(s, 5, u->reason);
 	if (u->has_server_ms)
 		sqlite3_bind_int64(s, 6, u->server_ms);
-	return db_run(db, s);
+	st = db_run(db, s);
+	return st == STORE_OK ? put_devices(db, u->message_id, u->devices, u->n_devices) : st;
+}
+
+enum store_status
+outbox_take(struct store_db *db, const char *message_id)
+{
+	static struct sql q = SQL("UPDATE outbox SET content = x'', taken = 1"
+				  " WHERE message_id = ?1 AND taken IS NULL");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+
+	if (s == NULL)
+		return st;
+	db_bind_text(s, 1, message_id);
+	st = db_run(db, s);
+	return st == STORE_OK && db_changes(db) != 1 ? STORE_ABSENT : st;
 }
 
 static int
@@ -129,14 +171,42 @@ outbox_receipt(struct store_db *db, const Stored__ReceiptMark *m)
 
 /* ---------------------------------------------------------------- reading */
 
-static Stored__OutboxRow *
-row_of(sqlite3_stmt *s, struct region *r)
+/* The devices as put_devices packed them. */
+static enum store_status
+unpack_devices(sqlite3_stmt *s, int col, struct region *r, Stored__OutboxPut *p)
+{
+	const void *bytes = sqlite3_column_blob(s, col);
+	Stored__DeviceNames *names;
+	struct pb_arena *arena;
+	enum store_status st = STORE_OK;
+	size_t i;
+
+	if (bytes == NULL)
+		return STORE_OK;
+	if ((arena = pb_arena_new(DEVICES_ARENA)) == NULL)
+		return STORE_NO_MEMORY;
+	names = (Stored__DeviceNames *)pb_unpack(&stored__device_names__descriptor, bytes,
+	    (size_t)sqlite3_column_bytes(s, col), arena, PB_STRICT, NULL);
+	if (names == NULL)
+		st = STORE_CORRUPT;
+	else if ((p->devices = region_alloc(r, (names->n_devices + 1) * sizeof(char *))) == NULL)
+		st = STORE_NO_MEMORY;
+	for (i = 0; st == STORE_OK && i < names->n_devices; i++)
+		p->devices[p->n_devices++] = region_text(r, names->devices[i]);
+	pb_arena_free(arena);
+	return st;
+}
+
+static enum store_status
+row_of(sqlite3_stmt *s, struct region *r, Stored__OutboxRow **out)
 {
 	Stored__OutboxRow *row = region_alloc(r, sizeof(*row));
 	Stored__OutboxPut *p = region_alloc(r, sizeof(*p));
+	enum store_status st;
 
+	*out = NULL;
 	if (row == NULL || p == NULL)
-		return NULL;
+		return STORE_NO_MEMORY;
 	stored__outbox_row__init(row);
 	stored__outbox_put__init(p);
 	row->put = p;
@@ -166,7 +236,11 @@ row_of(sqlite3_stmt *s, struct region *r)
 	row->has_delivered = row->has_read = 1;
 	row->delivered = (uint32_t)sqlite3_column_int64(s, 14);
 	row->read = (uint32_t)sqlite3_column_int64(s, 15);
-	return region_failed(r) ? NULL : row;
+	row->has_taken = row->taken = sqlite3_column_int(s, 17) != 0;
+	if ((st = unpack_devices(s, 18, r, p)) != STORE_OK)
+		return st;
+	*out = row;
+	return region_failed(r) ? STORE_NO_MEMORY : STORE_OK;
 }
 
 enum store_status
@@ -189,13 +263,12 @@ outbox_load(struct store_db *db, uint64_t after_row, uint32_t limit, size_t max_
 	db_bind_u64(s, 1, after_row);
 	sqlite3_bind_int64(s, 2, limit);
 	while ((st = db_step(db, s, &row)) == STORE_OK && row && *n < limit) {
-		bytes += (size_t)sqlite3_column_bytes(s, 6) + (size_t)sqlite3_column_bytes(s, 8);
+		bytes += (size_t)sqlite3_column_bytes(s, 6) + (size_t)sqlite3_column_bytes(s, 8) +
+			 (size_t)sqlite3_column_bytes(s, 18);
 		if (*n > 0 && bytes > max_bytes)
 			break;
-		if (((*rows)[*n] = row_of(s, r)) == NULL) {
-			st = STORE_NO_MEMORY;
+		if ((st = row_of(s, r, &(*rows)[*n])) != STORE_OK)
 			break;
-		}
 		(*n)++;
 	}
 	db_done(s);
@@ -223,85 +296,40 @@ outbox_find(struct store_db *db, uint32_t uid, const char *key, const char *mess
 		db_bind_text(s, 2, key);
 	}
 	st = db_step(db, s, &row);
-	if (st == STORE_OK && row && (*out = row_of(s, r)) == NULL)
-		st = STORE_NO_MEMORY;
+	if (st == STORE_OK && row)
+		st = row_of(s, r, out);
 	db_done(s);
 	return st;
 }
 
 /* ---------------------------------------------------------------- expiry */
 
-/* The rows from *at on, at most max, that were added before before_ms: gives the last of them in
- * *end (0 = none). The order of rows is the order of time, but for a clock that was set. */
-static enum store_status
-old_rows(struct store_db *db, int64_t at, int64_t before_ms, size_t max, int64_t *end)
-{
-	static struct sql q =
-	    SQL("SELECT max(row) FROM (SELECT row, added_ms FROM outbox WHERE row > ?1"
-		" ORDER BY row LIMIT ?2) WHERE added_ms < ?3");
-	enum store_status st;
-	sqlite3_stmt *s = db_stmt(db, &q, &st);
-	int row = 0;
-
-	*end = 0;
-	if (s == NULL)
-		return st;
-	sqlite3_bind_int64(s, 1, at);
-	db_bind_u64(s, 2, max);
-	sqlite3_bind_int64(s, 3, before_ms);
-	st = db_step(db, s, &row);
-	if (st == STORE_OK && row)
-		*end = sqlite3_column_int64(s, 0);
-	db_done(s);
-	return st;
-}
-
-/* Run q over the old rows above *at, and move *at on; back to the beginning when there are no more.
- */
-static enum store_status
-expire_with(
-    struct store_db *db, struct sql *q, int64_t *at, int64_t before_ms, size_t max, size_t *n)
-{
-	enum store_status st;
-	sqlite3_stmt *s;
-	int64_t end;
-
-	st = old_rows(db, *at, before_ms, max, &end);
-	if (st != STORE_OK || end == 0) {
-		*at = 0;
-		return st;
-	}
-	if ((s = db_stmt(db, q, &st)) == NULL)
-		return st;
-	sqlite3_bind_int64(s, 1, *at);
-	sqlite3_bind_int64(s, 2, end);
-	sqlite3_bind_int64(s, 3, before_ms);
-	if ((st = db_run(db, s)) != STORE_OK)
-		return st;
-	*n += (size_t)db_changes(db);
-	*at = end;
-	return STORE_OK;
-}
+/* The oldest finished rows: the same for each of the three deletes. */
+#define FINISHED                                                                                   \
+	"(SELECT row FROM outbox WHERE state IN (3, 4) AND added_ms < ?1"                          \
+	" ORDER BY added_ms, row LIMIT ?2)"
 
 enum store_status
 outbox_expire(
     struct store_db *db, int64_t keys_before_ms, int64_t rows_before_ms, size_t max, size_t *n)
 {
-	static struct sql keys = SQL("UPDATE outbox SET key = NULL WHERE row > ?1 AND row <= ?2"
-				     " AND added_ms < ?3 AND key IS NOT NULL");
-	static struct sql receipts =
-	    SQL("DELETE FROM receipt WHERE outbox IN (SELECT row FROM outbox WHERE row > ?1"
-		" AND row <= ?2 AND added_ms < ?3 AND state IN (3, 4))");
-	static struct sql rows = SQL("DELETE FROM outbox WHERE row > ?1 AND row <= ?2"
-				     " AND added_ms < ?3 AND state IN (3, 4)");
-	int64_t at = db->outbox_rows_at;
+	static struct sql keys =
+	    SQL("UPDATE outbox SET key = NULL WHERE row IN (SELECT row FROM outbox"
+		" WHERE key IS NOT NULL AND added_ms < ?1 ORDER BY added_ms LIMIT ?2)");
+	static struct sql receipts = SQL("DELETE FROM receipt WHERE outbox IN " FINISHED);
+	static struct sql devices = SQL("DELETE FROM outbox_devices WHERE outbox IN " FINISHED);
+	static struct sql rows = SQL("DELETE FROM outbox WHERE row IN " FINISHED);
 	enum store_status st;
+	size_t freed, hung;
 
 	*n = 0;
-	st = expire_with(db, &keys, &db->outbox_keys_at, keys_before_ms, max, n);
+	st = db_expire(db, &keys, keys_before_ms, max, &freed);
 	if (st == STORE_OK)
-		st = expire_with(db, &receipts, &at, rows_before_ms, max, n);
+		st = db_expire(db, &receipts, rows_before_ms, max, &hung);
 	if (st == STORE_OK)
-		st = expire_with(db, &rows, &db->outbox_rows_at, rows_before_ms, max, n);
+		st = db_expire(db, &devices, rows_before_ms, max, &hung);
+	if (st == STORE_OK)
+		st = db_expire(db, &rows, rows_before_ms, max, n);
+	*n += freed;
 	return st;
 }

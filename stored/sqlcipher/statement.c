@@ -157,6 +157,23 @@ db_changes(const struct store_db *db)
 	return sqlite3_changes(db->sql);
 }
 
+enum store_status
+db_expire(struct store_db *db, struct sql *q, int64_t before, size_t max, size_t *n)
+{
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, q, &st);
+
+	*n = 0;
+	if (s == NULL)
+		return st;
+	sqlite3_bind_int64(s, 1, before);
+	db_bind_u64(s, 2, max);
+	st = db_run(db, s);
+	if (st == STORE_OK)
+		*n = (size_t)db_changes(db);
+	return st;
+}
+
 /* Binding fails only for a wrong index, which every run of the statement would show. */
 void
 db_bind_text(sqlite3_stmt *s, int i, const char *text)

@@ -69,7 +69,9 @@ static void
 serve(int keyd, int apid)
 {
 	static const char *const names[] = {"a"};
-	const struct store_options o = {.keep_acked_ms = 86400000};
+	const struct store_options o = {.keep_acked_ms = 86400000,
+	    .keep_sent_ms = 14LL * 86400000,
+	    .keep_pending_ms = 7LL * 86400000};
 	struct event_base *base = event_base_new();
 	struct store *s;
 

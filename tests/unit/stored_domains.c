@@ -539,7 +539,7 @@ test_outbox_expiry(void **state)
 	w.outbox_update = NULL;
 	w.outbox_put = &p;
 	rig_write(g, "a", &w, NULL);
-	rig_later(g, RETENTION_SENT_MS - RETENTION_KEYS_MS);
+	rig_later(g, rig_options.keep_sent_ms - RETENTION_KEYS_MS);
 	for (i = 0; i < 8; i++)
 		rig_later(g, 3700000);
 	assert_int_equal(found(g, "done", 0, NULL), 0);

@@ -22,12 +22,14 @@ static const struct {
     {KEYD, STORED__TYPE__KEYRING_PUT, 3, 1027, 1},
     {KEYD, STORED__TYPE__UNLOCK, 34, 8192, 1},
     {KEYD, STORED__TYPE__RECORDS_GET, 3, 262144, 1},
+    {KEYD, STORED__TYPE__RECORDS_LIST, 3, 1024, 1},
     {KEYD, STORED__TYPE__STAGE, 5, 3145728, 0},
     {APID, STORED__TYPE__UNIT_OPEN, 5, 64, 0},
     {APID, STORED__TYPE__UNIT_COMMIT, 7, 8388608, 1},
     {APID, STORED__TYPE__UNIT_ABORT, 5, 64, 0},
     {APID, STORED__TYPE__DEVICE_LOAD, 3, 64, 1},
-    {APID, STORED__TYPE__LOOKUP, 3, 16384, 1},
+    {APID, STORED__TYPE__LOOKUP, 3, 1048576, 1},
+    {APID, STORED__TYPE__SCAN, 7, 1024, 1},
     {APID, STORED__TYPE__OUTBOX_LOAD, 7, 64, 1},
     {APID, STORED__TYPE__OUTBOX_FIND, 3, 512, 1},
     {APID, STORED__TYPE__EVENTS_READ, 6, 4096, 1},
@@ -377,8 +379,10 @@ test_before_the_key(void **state)
 		/* a smallest message: fields 1 = "a", numbers 1, as the row wants */
 		static const uint8_t smallest[][20] = {
 		    [STORED__TYPE__RECORDS_GET] = {3, 0x0a, 1, 'a'},
+		    [STORED__TYPE__RECORDS_LIST] = {7, 0x0a, 1, 'a', 0x10, 1, 0x38, 1},
 		    [STORED__TYPE__DEVICE_LOAD] = {3, 0x0a, 1, 'a'},
 		    [STORED__TYPE__LOOKUP] = {3, 0x0a, 1, 'a'},
+		    [STORED__TYPE__SCAN] = {7, 0x0a, 1, 'a', 0x10, 1, 0x20, 1},
 		    [STORED__TYPE__OUTBOX_LOAD] = {7, 0x0a, 1, 'a', 0x10, 0, 0x18, 1},
 		    [STORED__TYPE__OUTBOX_FIND] = {6, 0x0a, 1, 'a', 0x22, 1, 'm'},
 		    [STORED__TYPE__EVENTS_READ] = {6, 0x08, 0, 0x10, 1, 0x18, 1},
@@ -391,7 +395,8 @@ test_before_the_key(void **state)
 		};
 		const uint8_t *m = smallest[rows[i].type];
 
-		if (rows[i].peer != APID && rows[i].type != STORED__TYPE__RECORDS_GET)
+		if (rows[i].peer != APID && rows[i].type != STORED__TYPE__RECORDS_GET &&
+		    rows[i].type != STORED__TYPE__RECORDS_LIST)
 			continue;
 		if (!rows[i].request)
 			continue;

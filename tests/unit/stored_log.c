@@ -359,7 +359,9 @@ open_with(int64_t keep_acked, int64_t max_age, int64_t max_bytes, int64_t expiry
 	struct store_options o = {.keep_acked_ms = keep_acked,
 	    .max_age_ms = max_age,
 	    .max_bytes = max_bytes,
-	    .consumer_expiry_ms = expiry};
+	    .consumer_expiry_ms = expiry,
+	    .keep_sent_ms = rig_options.keep_sent_ms,
+	    .keep_pending_ms = rig_options.keep_pending_ms};
 	struct rig *g = rig_new_with(rig_names, 2, &o);
 
 	rig_unlock(g);

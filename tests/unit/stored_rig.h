@@ -224,6 +224,8 @@ static const struct store_options rig_options = {
     .max_age_ms = 0,
     .max_bytes = 0,
     .consumer_expiry_ms = 0,
+    .keep_sent_ms = 14LL * 86400000,
+    .keep_pending_ms = 7LL * 86400000,
     .min_free = 0,
 };
 
