@@ -208,6 +208,32 @@ check(struct store_db *db, struct store_open *o)
 	return st;
 }
 
+/* What was recovered need not be on the disk: when a sync fails, the kernel shows what was written
+ * and takes it for clean, and no later sync tells that it is missing. All that is committed behind
+ * it would be lost with it. So the log is written anew as it is. The database is ours by now. */
+static enum store_status
+renew_log(struct store_db *db)
+{
+	static uint8_t buf[64 * 1024];
+	sqlite3_file *f = NULL;
+	sqlite3_int64 size = 0, at;
+	int rc = sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f), n;
+
+	if (rc != SQLITE_OK || f == NULL || f->pMethods == NULL)
+		return STORE_IO;
+	rc = f->pMethods->xFileSize(f, &size);
+	for (at = 0; rc == SQLITE_OK && at < size; at += n) {
+		n = size - at < (sqlite3_int64)sizeof(buf) ? (int)(size - at) : (int)sizeof(buf);
+		if ((rc = f->pMethods->xRead(f, buf, n, at)) == SQLITE_OK)
+			rc = f->pMethods->xWrite(f, buf, n, at);
+	}
+	if (rc == SQLITE_OK)
+		rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
+	if (rc == SQLITE_OK)
+		return STORE_OK;
+	return (rc & 0xff) == SQLITE_FULL ? STORE_FULL : db_errno_status(errno);
+}
+
 static enum store_status
 open_file(struct store_db *db)
 {
@@ -246,6 +272,8 @@ open_steps(struct store_db *db, struct store_open *o, const uint8_t *key)
 	/* After the pragmas: wal_autocheckpoint takes any other hook away. */
 	sqlite3_wal_hook(db->sql, on_commit, db);
 	if ((st = migrate(db, o->account, o->text, sizeof(o->text))) != STORE_OK)
+		return st;
+	if (o->recovered && (st = renew_log(db)) != STORE_OK)
 		return st;
 	return o->recovered ? check(db, o) : STORE_OK;
 }

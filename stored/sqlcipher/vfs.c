@@ -15,10 +15,14 @@
 struct vfs_file {
 	sqlite3_file base;
 	char name[NAME_MAX_LEN];
+	int new_name;        /* perhaps: the folder is to be synced with the file */
 	sqlite3_file real[]; /* szOsFile bytes of the system's layer */
 };
 
-static sqlite3_vfs *below;
+static int system_move(const char *from, const char *to);
+static int system_sync_folder(void);
+static struct vfs_below system_below = {NULL, system_move, system_sync_folder};
+static const struct vfs_below *below;
 static const struct vfs_hook *hook;
 static uint64_t syncs;
 
@@ -70,7 +74,16 @@ file_sync(sqlite3_file *f, int flags)
 	int rc = hooked(VFS_SYNC, mine(f)->name, 0, NULL, 0);
 
 	syncs++;
-	return rc != SQLITE_OK ? rc : mine(f)->real->pMethods->xSync(mine(f)->real, flags);
+	if (rc == SQLITE_OK)
+		rc = mine(f)->real->pMethods->xSync(mine(f)->real, flags);
+	if (rc != SQLITE_OK || !mine(f)->new_name)
+		return rc;
+	/* The system's layer does this as well, and takes no notice if it fails: then all that is
+	 * committed to a log would go with its name. */
+	if (vfs_sync_folder() != SQLITE_OK)
+		return SQLITE_IOERR_DIR_FSYNC;
+	mine(f)->new_name = 0;
+	return SQLITE_OK;
 }
 
 static int
@@ -149,7 +162,9 @@ vfs_open(sqlite3_vfs *v, sqlite3_filename name, sqlite3_file *f, int flags, int 
 	memcpy(m->name, name, strlen(name) + 1);
 	rc = hooked(VFS_OPEN, name, 0, NULL, 0);
 	if (rc == SQLITE_OK)
-		rc = below->xOpen(below, name, m->real, flags, outflags);
+		rc = below->files->xOpen(below->files, name, m->real, flags, outflags);
+	m->new_name = (flags & SQLITE_OPEN_CREATE) != 0 &&
+		      (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
 	if (m->real->pMethods != NULL)
 		m->base.pMethods = &file_methods;
 	return rc;
@@ -165,14 +180,14 @@ vfs_delete(sqlite3_vfs *v, const char *name, int sync_folder)
 		return rc;
 	if (sync_folder)
 		syncs++;
-	return below->xDelete(below, name, sync_folder);
+	return below->files->xDelete(below->files, name, sync_folder);
 }
 
 static int
 vfs_access(sqlite3_vfs *v, const char *name, int flags, int *out)
 {
 	(void)v;
-	return below->xAccess(below, name, flags, out);
+	return below->files->xAccess(below->files, name, flags, out);
 }
 
 /* Names are relative to the working folder, which after chroot may have no path at all. */
@@ -192,28 +207,28 @@ static int
 vfs_random(sqlite3_vfs *v, int n, char *out)
 {
 	(void)v;
-	return below->xRandomness(below, n, out);
+	return below->files->xRandomness(below->files, n, out);
 }
 
 static int
 vfs_sleep(sqlite3_vfs *v, int us)
 {
 	(void)v;
-	return below->xSleep(below, us);
+	return below->files->xSleep(below->files, us);
 }
 
 static int
 vfs_time(sqlite3_vfs *v, double *out)
 {
 	(void)v;
-	return below->xCurrentTime(below, out);
+	return below->files->xCurrentTime(below->files, out);
 }
 
 static int
 vfs_time64(sqlite3_vfs *v, sqlite3_int64 *out)
 {
 	(void)v;
-	return below->xCurrentTimeInt64(below, out);
+	return below->files->xCurrentTimeInt64(below->files, out);
 }
 
 /* The errno of the last failure; a hook sets it itself. */
@@ -241,34 +256,56 @@ static sqlite3_vfs vfs = {
 };
 
 static int
-sit_on(sqlite3_vfs *v)
+sit_on(const struct vfs_below *b)
 {
-	if (v == NULL || v->iVersion < 2)
+	if (b->files == NULL || b->files->iVersion < 2)
 		return -1;
-	below = v;
-	vfs.szOsFile = (int)sizeof(struct vfs_file) + v->szOsFile;
+	below = b;
+	vfs.szOsFile = (int)sizeof(struct vfs_file) + b->files->szOsFile;
 	return 0;
+}
+
+int
+vfs_set_below(const struct vfs_below *b)
+{
+	system_below.files = sqlite3_vfs_find("unix");
+	return sit_on(b != NULL ? b : &system_below);
 }
 
 int
 vfs_register(void)
 {
-	if (below == NULL && sit_on(sqlite3_vfs_find("unix")) == -1)
+	if (below == NULL && vfs_set_below(NULL) == -1)
 		return -1;
 	vfs.mxPathname = NAME_MAX_LEN - 1;
 	return sqlite3_vfs_register(&vfs, 0) == SQLITE_OK ? 0 : -1;
-}
-
-int
-vfs_set_below(sqlite3_vfs *v)
-{
-	return sit_on(v != NULL ? v : sqlite3_vfs_find("unix"));
 }
 
 void
 vfs_set_hook(const struct vfs_hook *h)
 {
 	hook = h;
+}
+
+/* renameat, for the sandbox: it is there on every kind of machine */
+static int
+system_move(const char *from, const char *to)
+{
+	return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+static int
+system_sync_folder(void)
+{
+	int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r, why;
+
+	if (fd == -1)
+		return -1;
+	r = fsync(fd);
+	why = errno; /* that of fsync, not that of close */
+	close(fd);
+	errno = why;
+	return r;
 }
 
 int
@@ -278,25 +315,18 @@ vfs_move(const char *from, const char *to)
 
 	if (rc != SQLITE_OK)
 		return rc;
-	/* renameat, for the sandbox: it is there on every kind of machine */
-	return renameat(AT_FDCWD, from, AT_FDCWD, to) == -1 ? SQLITE_IOERR : SQLITE_OK;
+	return below->move(from, to) == -1 ? SQLITE_IOERR : SQLITE_OK;
 }
 
 int
 vfs_sync_folder(void)
 {
-	int rc = hooked(VFS_SYNC, ".", 0, NULL, 0), fd, why;
+	int rc = hooked(VFS_SYNC, ".", 0, NULL, 0);
 
 	if (rc != SQLITE_OK)
 		return rc;
-	if ((fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
-		return SQLITE_IOERR;
-	rc = fsync(fd) == -1 ? SQLITE_IOERR : SQLITE_OK;
-	why = errno; /* that of fsync, not that of close */
-	close(fd);
-	errno = why;
 	syncs++;
-	return rc;
+	return below->sync_folder() == -1 ? SQLITE_IOERR : SQLITE_OK;
 }
 
 uint64_t

@@ -28,9 +28,15 @@ struct vfs_hook {
 
 /* Before the first database is opened; a second time does nothing. 0 or -1. */
 int vfs_register(void);
-/* For tests: the layer that it sits on from now on, NULL = the system's. Only while no database is
- * open. 0 or -1. */
-int vfs_set_below(sqlite3_vfs *v);
+/* What it sits on: SQLite's layer, and what that has no call for (0, or -1 and errno). */
+struct vfs_below {
+	sqlite3_vfs *files;
+	int (*move)(const char *from, const char *to);
+	int (*sync_folder)(void);
+};
+/* For tests: what it sits on from now on, NULL = the system's. Only while no database is open. The
+ * struct must stay valid. 0 or -1. */
+int vfs_set_below(const struct vfs_below *below);
 /* NULL takes it away. The struct must stay valid. */
 void vfs_set_hook(const struct vfs_hook *hook);
 /* Another name for a file that is not open; what has that name goes. Durable after
