@@ -235,14 +235,13 @@ unit_stage(struct store *s, struct message *m)
 	if (why != NULL) {
 		log_warnx("%s: unit refused: %s", a->name, why);
 		spoil(s, u, "bad_request");
+	} else if (u->broken == NULL) {
+		if (keep_stage(u, m) == 0)
+			charge(s, u, m->pb);
+		else
+			spoil(s, u, "no_memory");
 	}
-	if (u->broken != NULL)
-		return 0;
-	if (keep_stage(u, m) == -1) {
-		spoil(s, u, "no_memory");
-		return 0;
-	}
-	charge(s, u, m->pb);
+	/* it is complete, or it has just become clear that it will not happen */
 	if (u->commit != NULL)
 		store_flush_later(s);
 	return 0;
