@@ -55,3 +55,9 @@ $(PY_CLASSES) &: ipc/stored.proto ipc/ipc.proto
 
 E2E += $(sort $(wildcard tests/conformance/test_*.py))
 test-programs: $(PY_CLASSES)
+
+# ---------------------------------------------------------------- power cuts and failing disks: tests/powercut
+POWERCUT := $(BUILD)/powercut
+TEST_PROGRAMS += $(POWERCUT)
+$(POWERCUT): $(call obj,$(wildcard tests/powercut/*.c)) $(BUILD)/lib/room_stored.a $(ARCHIVES)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) -lcmocka $(LIBS_stored)

@@ -1,0 +1,401 @@
+/* The run: its steps, and the digest by which two states of a database are compared. */
+#include "tests/powercut/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "stored/sqlcipher/db.h"
+#include "tests/powercut/disk.h"
+
+#define GROUP     8  /* units in a transaction, at most */
+#define RESERVE   48 /* seqs */
+#define KEPT      50 /* units whose events and messages stay */
+#define ABANDONED 16
+
+static const struct store_backend *const b = &store_sqlcipher;
+
+struct run_step run_steps[RUN_STEPS];
+size_t run_nsteps;
+
+static struct store_db *dbs[RUN_DBS];
+static struct store_db *abandoned[ABANDONED];
+static size_t nabandoned;
+
+/* ---------------------------------------------------------------- the plan */
+
+static struct run_step *
+add(int kind, enum run_db db, unsigned last)
+{
+	struct run_step *s = &run_steps[run_nsteps];
+
+	memset(s, 0, sizeof(*s));
+	if (run_nsteps > 0)
+		s->moment = s[-1].moment;
+	s->kind = kind;
+	s->db = db;
+	s->first = s->last = last;
+	run_nsteps++;
+	return s;
+}
+
+static void
+open_both(void)
+{
+	add(RUN_OPEN, RUN_SERVICE, 0);
+	add(RUN_OPEN, RUN_ACCOUNT, 0);
+}
+
+/* What comes between the groups, after the n-th. */
+static void
+between(unsigned n, unsigned unit)
+{
+	if (n % 5 == 2)
+		add(RUN_CONSUMER, RUN_SERVICE, unit);
+	if (n % 7 == 3)
+		add(RUN_TIDY, RUN_ACCOUNT, 0);
+	if (n % 13 == 5)
+		add(RUN_TIDY, RUN_SERVICE, 0);
+	if (n % 9 == 6 && unit > KEPT)
+		add(RUN_TRIM, RUN_ACCOUNT, unit - KEPT)->moment.trimmed = unit - KEPT;
+	if (n % 9 == 8 && unit > KEPT)
+		add(RUN_EXPIRE, RUN_ACCOUNT, unit - KEPT)->moment.expired = unit - KEPT;
+	if (n == 16) {
+		add(RUN_CLOSE, RUN_ACCOUNT, 0);
+		add(RUN_CLOSE, RUN_SERVICE, 0);
+		open_both();
+	}
+	if (n == 30) {
+		add(RUN_KILL, RUN_ACCOUNT, 0);
+		open_both();
+	}
+}
+
+void
+run_plan(void)
+{
+	uint64_t random = 1;
+	unsigned unit = 0, reserved = 0, n = 0;
+	struct run_step *s;
+
+	run_nsteps = 0;
+	open_both();
+	while (unit < WRITES_UNITS) {
+		unsigned last = unit + 1 + (unsigned)(disk_random(&random) % GROUP);
+
+		if (last > WRITES_UNITS)
+			last = WRITES_UNITS;
+		if (last > reserved)
+			add(RUN_LOG, RUN_SERVICE, reserved = last + RESERVE);
+		s = add(RUN_GROUP, RUN_ACCOUNT, last);
+		s->first = unit + 1;
+		s->moment.unit = unit = last;
+		between(n++, unit);
+	}
+	add(RUN_CLOSE, RUN_ACCOUNT, 0);
+	add(RUN_CLOSE, RUN_SERVICE, 0);
+}
+
+const char *
+run_step_text(size_t at)
+{
+	static const char *const forms[] = {"open", "close", "kill", "units %u..%u",
+	    "seqs reserved up to %u", "consumer at %u", "events trimmed up to %u",
+	    "messages expired up to %u", "log written back"};
+	static char text[80];
+	const struct run_step *s = &run_steps[at];
+	size_t n = 0;
+
+	switch (s->kind) {
+	case RUN_GROUP:
+		snprintf(text, sizeof(text), "units %u..%u", s->first, s->last);
+		break;
+	case RUN_LOG:
+	case RUN_CONSUMER:
+	case RUN_TRIM:
+	case RUN_EXPIRE:
+		n = strlen(forms[s->kind]) - 2;
+		snprintf(text, sizeof(text), "%.*s%u", (int)n, forms[s->kind], s->last);
+		break;
+	default:
+		snprintf(text, sizeof(text), "%s: %s", s->db == RUN_SERVICE ? "service" : "account",
+		    forms[s->kind]);
+	}
+	return text;
+}
+
+/* ---------------------------------------------------------------- databases */
+
+struct store_db *
+run_db(enum run_db db)
+{
+	return dbs[db];
+}
+
+enum store_status
+run_open(enum run_db db)
+{
+	uint8_t key[STORE_KEY_LEN] = {(uint8_t)(db + 1)};
+	int64_t budget = 600000; /* it is always checked to the end */
+	struct store_open o = {.kind = db == RUN_SERVICE ? STORE_SERVICE : STORE_ACCOUNT,
+	    .account = db == RUN_SERVICE ? NULL : "a",
+	    .key = key,
+	    .check_budget_ms = &budget};
+	enum store_status st = b->open(&o, &dbs[db]);
+
+	if (st == STORE_OK && o.unchecked)
+		return STORE_IO;
+	return st;
+}
+
+void
+run_close(enum run_db db)
+{
+	b->close(dbs[db]);
+	dbs[db] = NULL;
+}
+
+void
+run_abandon(void)
+{
+	int i;
+
+	for (i = 0; i < RUN_DBS; i++) {
+		if (dbs[i] != NULL && nabandoned < ABANDONED)
+			abandoned[nabandoned++] = dbs[i];
+		dbs[i] = NULL;
+	}
+}
+
+/* ---------------------------------------------------------------- steps */
+
+static enum store_status
+group(struct store_db *db, const struct run_step *s)
+{
+	enum store_status st = STORE_OK;
+	unsigned u;
+
+	for (u = s->first; st == STORE_OK && u <= s->last; u++) {
+		if (u % 9 == 4) { /* one that fails by itself, in between */
+			if ((st = b->mark(db)) != STORE_OK)
+				return st;
+			st = writes_contradict(db, u);
+			if (st != STORE_DUPLICATE)
+				return st == STORE_OK ? STORE_BAD : st;
+			if ((st = b->mark_undo(db)) != STORE_OK)
+				return st;
+		}
+		if ((st = b->mark(db)) == STORE_OK && (st = writes_apply(db, u)) == STORE_OK)
+			st = b->mark_keep(db);
+	}
+	return st;
+}
+
+static enum store_status
+log_to(struct store_db *db, uint64_t seq)
+{
+	struct store_log_state log;
+	enum store_status st = b->log_load(db, &log);
+
+	log.seq_reserved = seq;
+	return st == STORE_OK ? b->log_save(db, &log) : st;
+}
+
+static enum store_status
+consumer(struct store_db *db, unsigned at)
+{
+	struct store_consumer c = {
+	    .uid = 1000, .name = "reader", .acked_seq = at, .last_ms = writes_time(at)};
+	enum store_status st = b->consumer_put(db, &c);
+
+	if (st != STORE_OK)
+		return st;
+	snprintf(c.name, sizeof(c.name), "new-%u", at);
+	if ((st = b->consumer_put(db, &c)) != STORE_OK)
+		return st;
+	snprintf(c.name, sizeof(c.name), "new-%u", at / 2);
+	return b->consumer_delete(db, c.uid, c.name);
+}
+
+static enum store_status
+trim(struct store_db *db, unsigned upto)
+{
+	enum store_status st;
+	int wrapped = 0;
+	size_t n;
+
+	if ((st = b->events_trim(db, upto, 10000, &n)) != STORE_OK)
+		return st;
+	while (st == STORE_OK && !wrapped)
+		st = b->dedup_sweep(db, writes_time(upto) + 1, 10000, &wrapped);
+	return st;
+}
+
+/* Where the last sweep ended, perhaps in a transaction that failed, must make no difference. */
+static enum store_status
+expire(struct store_db *db, unsigned upto)
+{
+	enum store_status st = STORE_OK;
+	int64_t before = writes_time(upto) + 1;
+	size_t n;
+	int idle = 0;
+
+	while (st == STORE_OK && idle < 2) {
+		st = b->outbox_expire(db, before, before, 10000, &n);
+		idle = n == 0 ? idle + 1 : 0;
+	}
+	return st;
+}
+
+static enum store_status
+writes_of(struct store_db *db, const struct run_step *s)
+{
+	switch (s->kind) {
+	case RUN_GROUP:
+		return group(db, s);
+	case RUN_LOG:
+		return log_to(db, s->last);
+	case RUN_CONSUMER:
+		return consumer(db, s->last);
+	case RUN_TRIM:
+		return trim(db, s->last);
+	default:
+		return expire(db, s->last);
+	}
+}
+
+static enum store_status
+transaction(struct store_db *db, const struct run_step *s)
+{
+	enum store_status st = b->begin(db);
+
+	if (st != STORE_OK)
+		return st;
+	if ((st = writes_of(db, s)) != STORE_OK) {
+		b->rollback(db);
+		return st;
+	}
+	return b->commit(db);
+}
+
+static enum store_status
+tidy(struct store_db *db)
+{
+	enum store_status st = b->tidy(db, 1); /* it sees how long the log is */
+
+	db->wal_changed_ms -= 3600000; /* and the log has rested */
+	return st == STORE_OK ? b->tidy(db, 1) : st;
+}
+
+enum store_status
+run_step(size_t at)
+{
+	const struct run_step *s = &run_steps[at];
+
+	switch (s->kind) {
+	case RUN_OPEN:
+		return run_open(s->db);
+	case RUN_CLOSE:
+		run_close(s->db);
+		return STORE_OK;
+	case RUN_KILL:
+		disk_kill();
+		run_abandon();
+		return STORE_OK;
+	case RUN_TIDY:
+		return tidy(dbs[s->db]);
+	default:
+		return transaction(dbs[s->db], s);
+	}
+}
+
+/* ---------------------------------------------------------------- digests */
+
+static void
+hash_row(crypto_generichash_state *h, sqlite3_stmt *s)
+{
+	int i, n = sqlite3_column_count(s);
+
+	for (i = 0; i < n; i++) {
+		int head[2] = {sqlite3_column_type(s, i), 0};
+		const void *p = sqlite3_column_blob(s, i);
+
+		head[1] = sqlite3_column_bytes(s, i);
+		crypto_generichash_update(h, (const uint8_t *)head, sizeof(head));
+		if (p != NULL)
+			crypto_generichash_update(h, p, (size_t)head[1]);
+	}
+}
+
+/* All rows of a statement; each text in the first column is a table whose rows come as well. */
+static int
+hash_rows(crypto_generichash_state *h, sqlite3 *sql, const char *text, int tables)
+{
+	sqlite3_stmt *s = NULL;
+	char inner[128];
+	int rc = sqlite3_prepare_v2(sql, text, -1, &s, NULL);
+
+	while (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+		hash_row(h, s);
+		rc = SQLITE_OK;
+		if (tables) {
+			snprintf(inner, sizeof(inner), "SELECT * FROM \"%s\"",
+			    (const char *)sqlite3_column_text(s, 0));
+			rc = hash_rows(h, sql, inner, 0);
+		}
+	}
+	sqlite3_finalize(s);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+enum store_status
+run_digest(enum run_db db, uint8_t out[RUN_DIGEST])
+{
+	crypto_generichash_state h;
+	int rc;
+
+	crypto_generichash_init(&h, NULL, 0, RUN_DIGEST);
+	rc = hash_rows(&h, dbs[db]->sql,
+	    "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name", 1);
+	crypto_generichash_final(&h, out, RUN_DIGEST);
+	return db_status(dbs[db], rc);
+}
+
+/* A database that is not there yet counts as one that was just made: to open it makes it. */
+static enum store_status
+note_digest(size_t at, enum run_db db)
+{
+	uint8_t *out = run_steps[at].digest[db];
+	enum store_status st;
+	size_t i;
+
+	if (dbs[db] == NULL) {
+		if (at > 0)
+			memcpy(out, run_steps[at - 1].digest[db], RUN_DIGEST);
+		return STORE_OK;
+	}
+	st = run_digest(db, out);
+	for (i = 0; i < at; i++) {
+		if (sodium_is_zero(run_steps[i].digest[db], RUN_DIGEST))
+			memcpy(run_steps[i].digest[db], out, RUN_DIGEST);
+	}
+	return st;
+}
+
+enum store_status
+run_rehearse(void)
+{
+	enum store_status st = STORE_OK;
+	size_t at;
+
+	for (at = 0; st == STORE_OK && at < run_nsteps; at++) {
+		if ((st = run_step(at)) != STORE_OK ||
+		    (st = note_digest(at, RUN_SERVICE)) != STORE_OK)
+			break;
+		st = note_digest(at, RUN_ACCOUNT);
+	}
+	if (st != STORE_OK)
+		fprintf(stderr, "%s: %s\n", run_step_text(at), store_status_word(st));
+	return st;
+}
