@@ -6,6 +6,7 @@
 #include "stored/dispatch.h"
 #include "stored/eventlog.h"
 #include "stored/region.h"
+#include "stored/rekey.h"
 #include "stored/space.h"
 #include "stored/task.h"
 #include "stored/unit.h"
@@ -214,6 +215,7 @@ stats(struct message *m, void *owner)
 	space_check(s, 0);
 	out.free_bytes = s->free_bytes;
 	out.disk_low = s->disk_low;
+	rekey_stats(s, &out);
 	return channel_reply(m->channel, m->id, STORED__TYPE__STATS_REPLY, &out.base);
 }
 

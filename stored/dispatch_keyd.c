@@ -6,6 +6,7 @@
 #include "stored/dispatch.h"
 #include "stored/keyring.h"
 #include "stored/region.h"
+#include "stored/rekey.h"
 #include "stored/unit.h"
 
 #define RECORDS_MAX   1024
@@ -57,10 +58,14 @@ keys_ok(const Stored__Unlock *rq)
 {
 	size_t i, k;
 
-	if (rq->service_key.len != STORE_KEY_LEN || rq->n_accounts > ACCOUNTS_MAX)
+	if (rq->service_key.len != STORE_KEY_LEN || rq->n_accounts > ACCOUNTS_MAX ||
+	    (rq->has_service_next_key && rq->service_next_key.len != STORE_KEY_LEN))
 		return 0;
 	for (i = 0; i < rq->n_accounts; i++) {
-		if (rq->accounts[i]->key.len != STORE_KEY_LEN)
+		const Stored__AccountKey *a = rq->accounts[i];
+
+		if (a->key.len != STORE_KEY_LEN || a->has_next_key != rq->has_service_next_key ||
+		    (a->has_next_key && a->next_key.len != STORE_KEY_LEN))
 			return 0;
 		for (k = 0; k < i; k++) {
 			if (strcmp(rq->accounts[i]->account, rq->accounts[k]->account) == 0)
@@ -182,6 +187,12 @@ records_list(struct message *m, void *owner)
 }
 
 static int
+rekey(struct message *m, void *owner)
+{
+	return rekey_request(owner, m);
+}
+
+static int
 stage(struct message *m, void *owner)
 {
 	return unit_stage(owner, m);
@@ -199,6 +210,8 @@ static const struct channel_row rows[] = {
 	&stored__records_get__descriptor, records_get},
     {STORED__TYPE__RECORDS_LIST, "RECORDS_LIST", 3, KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__records_list__descriptor, records_list},
+    {STORED__TYPE__REKEY, "REKEY", 34, 8 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__rekey__descriptor, rekey},
     {STORED__TYPE__STAGE, "STAGE", 5, 3072 * KIB, CHANNEL_ALL_STATES, 0, &stored__stage__descriptor,
 	stage},
 };

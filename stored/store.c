@@ -13,6 +13,7 @@
 #include "stored/apply.h"
 #include "stored/consumer.h"
 #include "stored/eventlog.h"
+#include "stored/rekey.h"
 #include "stored/retention.h"
 #include "stored/space.h"
 #include "stored/task.h"
@@ -75,6 +76,7 @@ store_opened_pb(Stored__AccountOpened *out, const char *account, const struct st
 		out->reason = reason.pb;
 		out->text = text.pb;
 	}
+	out->has_rekeyed = out->rekeyed = o->rekeyed;
 }
 
 void
@@ -177,6 +179,7 @@ store_stop(struct store *s)
 		return;
 	store_flush(s);
 	task_stop(s, "stopping");
+	rekey_stop(s);
 	s->stopping = 1;
 	for (i = 0; i < s->naccounts; i++) {
 		units_fail(s, &s->accounts[i], "stopping");
@@ -249,14 +252,18 @@ lock_folder(struct store *s, char *text, size_t len)
 
 static enum store_status
 open_db(struct store *s, enum store_kind kind, const char *account, const uint8_t *key,
-    int64_t *budget, struct store_db **db, struct store_opened *opened)
+    const uint8_t *next_key, int64_t *budget, struct store_db **db, struct store_opened *opened)
 {
-	struct store_open o = {
-	    .kind = kind, .account = account, .key = key, .check_budget_ms = budget};
+	struct store_open o = {.kind = kind,
+	    .account = account,
+	    .key = key,
+	    .next_key = next_key,
+	    .check_budget_ms = budget};
 	const char *name = kind == STORE_SERVICE ? "service" : account;
 	enum store_status st = s->backend->open(&o, db);
 
 	store_opened_set(opened, st, o.text);
+	opened->rekeyed = o.rekeyed;
 	if (st != STORE_OK)
 		log_errx("%s: database not opened: %s (%s)", name, o.text, store_status_word(st));
 	else if (o.recovered)
@@ -276,8 +283,8 @@ open_service(struct store *s, const Stored__Unlock *keys, int64_t *budget)
 		log_errx("%s", text);
 		return;
 	}
-	if (open_db(s, STORE_SERVICE, NULL, keys->service_key.data, budget, &s->service,
-		&s->service_opened) != STORE_OK)
+	if (open_db(s, STORE_SERVICE, NULL, keys->service_key.data, rekey_key_of(keys, NULL),
+		budget, &s->service, &s->service_opened) != STORE_OK)
 		return;
 	if ((st = s->backend->log_load(s->service, &s->log)) != STORE_OK) {
 		store_opened_set(
@@ -300,7 +307,8 @@ key_of(const Stored__Unlock *keys, const char *account)
 }
 
 static void
-open_account(struct store *s, struct store_account *a, const uint8_t *key, int64_t *budget)
+open_account(struct store *s, struct store_account *a, const uint8_t *key, const uint8_t *next_key,
+    int64_t *budget)
 {
 	enum store_status st;
 
@@ -312,7 +320,8 @@ open_account(struct store *s, struct store_account *a, const uint8_t *key, int64
 		store_opened_set(&a->opened, STORE_WRONG_KEY, "keyd gave no key for this account");
 		return;
 	}
-	if (open_db(s, STORE_ACCOUNT, a->name, key, budget, &a->db, &a->opened) != STORE_OK)
+	if (open_db(s, STORE_ACCOUNT, a->name, key, next_key, budget, &a->db, &a->opened) !=
+	    STORE_OK)
 		return;
 	if ((st = s->backend->event_last(a->db, &a->last_seq)) != STORE_OK) {
 		store_opened_set(&a->opened, st, "the event log cannot be read");
@@ -349,11 +358,14 @@ store_unlock(struct store *s, const Stored__Unlock *keys)
 
 	open_service(s, keys, &budget);
 	for (i = 0; i < s->naccounts; i++)
-		open_account(s, &s->accounts[i], key_of(keys, s->accounts[i].name), &budget);
+		open_account(s, &s->accounts[i], key_of(keys, s->accounts[i].name),
+		    rekey_key_of(keys, s->accounts[i].name), &budget);
 	s->unlocked = 1;
 	eventlog_start(s);
 	wallclock_start(&s->clock, s->mono(), s->wall(), newest_ms(s));
 	space_check(s, 1);
+	if (rekey_unlocked(s, keys) == -1)
+		log_errx("no memory to change keys: it goes on after a restart");
 	store_tell_state(s);
 }
 

@@ -20,6 +20,7 @@ TAILQ_HEAD(consumer_op_list, consumer_op); /* stored/consumer.h */
 /* Whether a database can be used, and if not, why (the words of the contract). */
 struct store_opened {
 	int ok;
+	int rekeyed; /* it has its next key */
 	char reason[24];
 	char text[240];
 };
@@ -67,8 +68,9 @@ struct store {
 	size_t naccounts;
 	struct store_db *service;
 	struct store_opened service_opened;
-	int unlocked; /* UNLOCK was carried out */
-	int lock_fd;  /* held on the file "lock" */
+	int unlocked;        /* UNLOCK was carried out */
+	int lock_fd;         /* held on the file "lock" */
+	struct rekey *rekey; /* stored/rekey.c: keys are being changed */
 	int stopping;
 
 	/* the log */

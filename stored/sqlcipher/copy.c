@@ -219,15 +219,13 @@ close_original(struct store_db *db, struct copy *c)
 static enum store_status
 move_copy(struct store_db *db, const struct copy *c, const char *to, int *moved)
 {
-	int i, rc;
+	int rc;
 
 	*moved = 0;
 	if (vfs_move(c->file, to) != SQLITE_OK)
 		return failed(db, NULL, SQLITE_IOERR, "rename");
 	*moved = 1;
-	rc = vfs_sync_folder();
-	for (i = 1; rc != SQLITE_OK && i < TRIES; i++)
-		rc = vfs_sync_folder();
+	rc = vfs_sync_folder(); /* once: after one that failed the next says nothing */
 	return rc == SQLITE_OK ? STORE_OK : failed(db, NULL, rc, "sync of the folder");
 }
 

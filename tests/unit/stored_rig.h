@@ -46,7 +46,8 @@ struct rig {
 	struct channel *keyd, *apid; /* the peers' ends */
 	struct rig_done done[4096];  /* UNIT_DONE notices, in order */
 	size_t ndone;
-	size_t nstates; /* STORE_STATE notices */
+	size_t nstates;  /* STORE_STATE notices */
+	size_t nrekeyed; /* REKEYED notices */
 	int disk_low, service_ok, accounts_ok;
 	uint64_t state_last_seq;
 	char log_id[40];
@@ -176,7 +177,19 @@ rig_on_task(struct message *m, void *owner)
 	return 0;
 }
 
+static inline int
+rig_on_rekeyed(struct message *m, void *owner)
+{
+	struct rig *g = owner;
+
+	(void)m;
+	g->nrekeyed++;
+	return 0;
+}
+
 static const struct channel_row rig_from_stored_keyd[] = {
+    {STORED__TYPE__REKEYED, "REKEYED", 2, 64, CHANNEL_ALL_STATES, 0, &stored__rekeyed__descriptor,
+	rig_on_rekeyed},
     {STORED__TYPE__UNIT_DONE, "UNIT_DONE", 1, 256, CHANNEL_ALL_STATES, 0,
 	&stored__unit_done__descriptor, rig_on_done},
 };
