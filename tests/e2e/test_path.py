@@ -43,7 +43,7 @@ def phone_asks_many_times_at_once():
         bob = w.sim.account("bob")
         send_out(c, bob, "first", "k0")
         w.sim.wait_inbox("bob", 1)
-        w.sim.cmd("fault.arm", match={"account": "bob", "device": 0, "direction": "out", "tag": "message"},
+        w.sim.cmd("fault.arm", match={"account": "bob", "device": 0, "direction": "out", "tag": "message", "first": True},
                   action="corrupt", count=60)
         mark = ward.log.mark()
         calls = [c.send("message.send", account="alice", to="+" + bob["pn"], text="t %d" % i, idempotency_key="m%d" % i)
@@ -52,6 +52,7 @@ def phone_asks_many_times_at_once():
             check("result" in c.answer(n), "sent")
         w.sim.wait_inbox("bob", 61)
         equal(sorted(box_texts(w)[1:]), sorted("t %d" % i for i in range(60)), "bob's inbox")
+        check(w.sim.cmd("stats")["phones"]["retries_asked"] >= 60, "each was asked for again")
         equal([line for line in ward.log.lines[mark:] if "connecting anew" in line], [], "the link stays")
 
 

@@ -55,7 +55,7 @@ match_parse(const json_t *o, struct match *m, const char **why)
 
 	memset(m, 0, sizeof(*m));
 	m->device = m->direction = -1;
-	*why = "match: an object with text fields, device and conn";
+	*why = "match: an object with text fields, device, conn and first";
 	if (!json_is_object(o))
 		return -1;
 	json_object_foreach((json_t *)(uintptr_t)o, key, v)
@@ -69,6 +69,8 @@ match_parse(const json_t *o, struct match *m, const char **why)
 			m->device = (int)json_integer_value(v);
 		else if (strcmp(key, "conn") == 0 && json_is_integer(v))
 			m->conn = (uint64_t)json_integer_value(v);
+		else if (strcmp(key, "first") == 0 && json_is_boolean(v))
+			m->first = json_is_true(v);
 		else if (strcmp(key, "direction") != 0 || !json_is_string(v) ||
 			 set_direction(m, json_string_value(v)) != 0)
 			return -1;
@@ -82,6 +84,17 @@ attr_is(const struct node *n, const char *key, const char *want)
 	return want[0] == '\0' || strcmp(nodes_attr(n, key), want) == 0;
 }
 
+static int
+sent_again(const struct node *n)
+{
+	const struct node *enc;
+
+	for (size_t i = 0; (enc = nodes_nth(n, "enc", i)) != NULL; i++)
+		if (nodes_attr(enc, "count")[0] != '\0')
+			return 1;
+	return 0;
+}
+
 int
 match_hit(const struct match *m, const struct party *p, enum direction dir, const struct node *n)
 {
@@ -93,6 +106,8 @@ match_hit(const struct match *m, const struct party *p, enum direction dir, cons
 	if ((m->device != -1 && m->device != p->device) || (m->conn != 0 && m->conn != p->conn))
 		return 0;
 	if (m->tag[0] != '\0' && strcmp(m->tag, n->tag) != 0)
+		return 0;
+	if (m->first && sent_again(n))
 		return 0;
 	return attr_is(n, "id", m->id) && attr_is(n, "xmlns", m->xmlns) &&
 	       attr_is(n, "type", m->type) && attr_is(n, "from", m->from) &&
@@ -114,6 +129,8 @@ match_json(const struct match *m)
 	if (m->direction != -1)
 		json_object_set_new(
 		    o, "direction", json_string(m->direction == DIR_IN ? "in" : "out"));
+	if (m->first)
+		json_object_set_new(o, "first", json_true());
 	if (m->conn != 0)
 		json_object_set_new(o, "conn", json_integer((json_int_t)m->conn));
 	return o;

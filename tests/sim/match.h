@@ -25,14 +25,15 @@ struct match {
 	char account[64]; /* "" = any; "-" = a connection that is not paired */
 	int device;       /* -1 = any */
 	int direction;    /* -1 = any */
+	int first;        /* 1 = not what is sent again after a retry receipt: no enc has a count */
 	uint64_t conn;    /* 0 = any */
 	char tag[64], id[128], xmlns[64], type[64], child[64]; /* "" = any */
 	char from[JID_TEXT_MAX], to[JID_TEXT_MAX], cls[32];
 };
 
 /* From {"account":…,"device":…,"direction":"in"|"out","conn":…,"tag":…,"id":…,"xmlns":…,"type":…,
- * "child":…,"from":…,"to":…,"class":…}. `child` is looked for up to three levels down. 0, or -1
- * and *why. */
+ * "child":…,"from":…,"to":…,"class":…,"first":true}. `child` is looked for up to three levels down.
+ * 0, or -1 and *why. */
 int match_parse(const json_t *o, struct match *m, const char **why);
 int match_hit(
     const struct match *m, const struct party *p, enum direction dir, const struct node *n);
