@@ -13,9 +13,9 @@
  * own writes.
  *
  * Arguments are already checked for shape and size (stored/check.h) and are borrowed for the call.
- * What a read gives back lives in the caller's region; a failed allocation there is
- * STORE_NO_MEMORY. "Absent" is never an error: a read of something absent gives STORE_OK and a NULL
- * or a zero, as each function says.
+ * What a read gives back lives in the caller's region (a message that it fills in was initialised);
+ * a failed allocation there is STORE_NO_MEMORY. "Absent" is never an error: a read of something
+ * absent gives STORE_OK and a NULL or a zero, as each function says.
  *
  * Operations that step through long work (dedup_sweep, ..._expire, scan) are bounded by their
  * arguments. Those of the last section, for backups and the like, may be NULL: stored answers

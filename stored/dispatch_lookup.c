@@ -56,6 +56,7 @@ look_groups(struct lookup *l)
 	for (i = 0; st == STORE_OK && i < l->rq->n_groups; i++) {
 		if ((g = ITEM(l, Stored__Group)) == NULL)
 			return STORE_NO_MEMORY;
+		stored__group__init(g);
 		st = l->b->group_get(l->db, l->rq->groups[i], l->r, g);
 		l->out->groups[l->out->n_groups++] = g;
 	}
@@ -74,6 +75,7 @@ look_collections(struct lookup *l)
 	for (i = 0; st == STORE_OK && i < l->rq->n_collections; i++) {
 		if ((c = ITEM(l, Stored__Collection)) == NULL)
 			return STORE_NO_MEMORY;
+		stored__collection__init(c);
 		st = l->b->collection_get(l->db, l->rq->collections[i], l->r, c);
 		l->out->collections[l->out->n_collections++] = c;
 	}
@@ -136,6 +138,7 @@ look_tokens(struct lookup *l)
 	for (i = 0; st == STORE_OK && i < l->rq->n_tokens; i++) {
 		if ((t = ITEM(l, Stored__Token)) == NULL)
 			return STORE_NO_MEMORY;
+		stored__token__init(t);
 		st = l->b->token_get(l->db, l->rq->tokens[i], l->r, t);
 		l->out->tokens[l->out->n_tokens++] = t;
 	}
@@ -154,6 +157,7 @@ look_pending(struct lookup *l)
 	for (i = 0; st == STORE_OK && i < l->rq->n_pending; i++) {
 		if ((p = ITEM(l, Stored__Pending)) == NULL)
 			return STORE_NO_MEMORY;
+		stored__pending__init(p);
 		st = l->b->pending_get(l->db, l->rq->pending[i], l->r, p);
 		l->out->pending[l->out->n_pending++] = p;
 		bytes += st == STORE_OK ? p->stanza.len : 0;
