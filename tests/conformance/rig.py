@@ -171,6 +171,8 @@ class Peer:
             raise Failure(where + ": answers nothing that was asked")
         self.waiting.remove(number)
         if flags & ERROR:
+            if kind != 0:
+                raise Failure(where + ": an error has type 0")
             e = ipc_pb.Error.FromString(payload)
             self.answers[number] = Refused(e.code, e.text)
         else:
@@ -397,7 +399,9 @@ class Store:
 
     # ---- what nearly every test does
     def unlock(self, seconds=60):
-        """Hand the keys over; the answer. The notice of the state that follows is in `state`."""
+        """Hand the keys over, with a keyring before the first; the answer. The state that is told then is in `state`."""
+        if not self.keyd.ask(pb.KEYRING_GET, pb.KeyringGet()).header:
+            self.keyd.ask(pb.KEYRING_PUT, pb.Keyring(header=b"header"))
         rq = pb.Unlock(service_key=self.keys[""],
                        accounts=[pb.AccountKey(account=a, key=self.keys[a]) for a in self.accounts if a in self.keys])
         reply = self.keyd.ask(pb.UNLOCK, rq, seconds)
