@@ -57,6 +57,8 @@ insert(struct store_db *db, const Stored__RecordPut *put)
 	sqlite3_bind_int(s, 3, put->has_uploaded && put->uploaded);
 	db_bind_blob(s, 4, put->sealed.data, put->sealed.len);
 	bind_times(s, 5, put);
+	if (put->name->domain == STORED__DOMAIN__MSG_SECRET && !put->has_expires_s)
+		sqlite3_bind_int64(s, 5, 0); /* not said: never, whatever a later put says */
 	return db_run(db, s);
 }
 

@@ -1,4 +1,4 @@
-/* What each domain of stored promises: device record, people, device lists, outbox, records. */
+/* What each domain of stored promises: device record, people, device lists, outbox. */
 #include "tests/unit/stored_rig.h"
 #include "tests/unit/slow.h"
 
@@ -548,102 +548,6 @@ test_outbox_expiry(void **state)
 	rig_free(g);
 }
 
-/* ---------------------------------------------------------------- records */
-
-static void
-test_records_batch(void **state)
-{
-	struct rig *g = rig_open(1);
-	Stored__RecordsGet m = STORED__RECORDS_GET__INIT;
-	Stored__RecordName n[3], *names[1025];
-	struct rig_reply r;
-	Stored__Records *got;
-	size_t i;
-
-	rig_unit_open(g, "a", 1);
-	rig_stage(g, "a", 1, "1/100.0", 1, "first");
-	rig_stage(g, "a", 1, "1/%_.0", 1, "wild");
-	rig_commit(g, "a", 1, 2, NULL, NULL, &r);
-	RIG_UNTIL(g, r.came);
-	assert_true(rig_result(&r)->committed);
-	rig_reply_clear(&r);
-	for (i = 0; i < 3; i++) {
-		stored__record_name__init(&n[i]);
-		n[i].domain = STORED__DOMAIN__SESSION;
-	}
-	n[0].name = rig_str("1/100.0");
-	n[1].name = rig_str("1/10_.0"); /* no pattern */
-	n[2].name = rig_str("1/100.0");
-	n[2].domain = STORED__DOMAIN__IDENTITY; /* another domain is another record */
-	for (i = 0; i < 1025; i++)
-		names[i] = &n[i % 3];
-	m.account = rig_str("a");
-	m.n_names = 3;
-	m.names = names;
-	rig_ask(g, g->keyd, STORED__TYPE__RECORDS_GET, &m.base, STORED__TYPE__RECORDS,
-	    &stored__records__descriptor, &r);
-	assert_true(r.ok);
-	got = (Stored__Records *)r.pb;
-	assert_int_equal(got->n_records, 3);
-	assert_int_equal(got->records[0]->version, 1);
-	assert_memory_equal(got->records[0]->sealed.data, "first", 5);
-	assert_int_equal(got->records[1]->version, 0);
-	assert_false(got->records[1]->has_sealed);
-	assert_int_equal(got->records[2]->version, 0);
-	rig_reply_clear(&r);
-
-	m.n_names = 1025;
-	rig_ask(g, g->keyd, STORED__TYPE__RECORDS_GET, &m.base, STORED__TYPE__RECORDS,
-	    &stored__records__descriptor, &r);
-	assert_string_equal(r.code, "bad_request");
-	m.n_names = 1024;
-	rig_ask(g, g->keyd, STORED__TYPE__RECORDS_GET, &m.base, STORED__TYPE__RECORDS,
-	    &stored__records__descriptor, &r);
-	assert_true(r.ok);
-	rig_reply_clear(&r);
-	m.n_names = 1;
-	n[0].domain = 99;
-	rig_ask(g, g->keyd, STORED__TYPE__RECORDS_GET, &m.base, STORED__TYPE__RECORDS,
-	    &stored__records__descriptor, &r);
-	assert_string_equal(r.code, "bad_request");
-	rig_free(g);
-}
-
-/* More than one answer may carry: an error, not a broken channel. */
-static void
-test_records_too_big(void **state)
-{
-	struct rig *g = rig_open(1);
-	Stored__RecordsGet m = STORED__RECORDS_GET__INIT;
-	Stored__RecordName n = STORED__RECORD_NAME__INIT, *names[20];
-	char *megabyte = malloc(1024 * 1024 + 1), out[8];
-	struct rig_reply r;
-	size_t i;
-
-	memset(megabyte, 'm', 1024 * 1024);
-	megabyte[1024 * 1024] = '\0';
-	rig_unit_open(g, "a", 1);
-	rig_stage(g, "a", 1, "big", 1, megabyte);
-	rig_commit(g, "a", 1, 1, NULL, NULL, &r);
-	RIG_UNTIL(g, r.came);
-	assert_true(rig_result(&r)->committed);
-	rig_reply_clear(&r);
-	n.domain = STORED__DOMAIN__SESSION;
-	n.name = rig_str("big");
-	for (i = 0; i < 20; i++)
-		names[i] = &n;
-	m.account = rig_str("a");
-	m.n_names = 20;
-	m.names = names;
-	rig_ask(g, g->keyd, STORED__TYPE__RECORDS_GET, &m.base, STORED__TYPE__RECORDS,
-	    &stored__records__descriptor, &r);
-	assert_string_equal(r.code, "bad_request");
-	assert_int_equal(rig_record(g, "a", "big", out, sizeof(out)), 1);
-	assert_int_equal(g->lost, 0);
-	free(megabyte);
-	rig_free(g);
-}
-
 int
 main(void)
 {
@@ -656,8 +560,6 @@ main(void)
 	    T(test_outbox),
 	    T(test_receipts),
 	    T(test_outbox_expiry),
-	    T(test_records_batch),
-	    T(test_records_too_big),
 	};
 
 	alarm(120 * test_slow());

@@ -565,21 +565,46 @@ rig_unit_next(void)
 	return ++unit;
 }
 
-/* Open, commit and wait, for one write. Asserts that it was committed unless reason is given. */
+/* Open, commit and wait. Asserts that it was committed unless reason is given. */
 static inline void
-rig_write(struct rig *g, const char *account, Stored__Write *w, const char *reason)
+rig_writes(struct rig *g, const char *account, Stored__Write **w, size_t n, const char *reason)
 {
 	uint64_t unit = rig_unit_next();
 	struct rig_reply r;
 
 	rig_unit_open(g, account, unit);
-	rig_commit_writes(g, account, unit, 0, &w, 1, &r);
+	rig_commit_writes(g, account, unit, 0, w, n, &r);
 	RIG_UNTIL(g, r.came);
 	if (reason == NULL)
 		assert_true(rig_result(&r)->committed);
 	else
 		assert_string_equal(rig_result(&r)->reason, reason);
 	rig_reply_clear(&r);
+}
+
+/* The same for one write. */
+static inline void
+rig_write(struct rig *g, const char *account, Stored__Write *w, const char *reason)
+{
+	rig_writes(g, account, &w, 1, reason);
+}
+
+/* LOOKUP in account "a"; the reply is the caller's to clear. NULL: it was refused, see r->code. */
+static inline const Stored__LookupReply *
+rig_lookup(struct rig *g, Stored__Lookup *m, struct rig_reply *r)
+{
+	m->account = rig_str("a");
+	rig_ask(g, g->apid, STORED__TYPE__LOOKUP, &m->base, STORED__TYPE__LOOKUP_REPLY,
+	    &stored__lookup_reply__descriptor, r);
+	return (const Stored__LookupReply *)r->pb;
+}
+
+static inline ProtobufCBinaryData
+rig_bytes(const char *s)
+{
+	ProtobufCBinaryData b = {strlen(s), (uint8_t *)rig_str(s)};
+
+	return b;
 }
 
 /* One event through a unit of its own; its seq. */
