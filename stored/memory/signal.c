@@ -61,11 +61,18 @@ mem_record_get(
 	return sealed_of(row, r, &out->sealed) == -1 ? STORE_NO_MEMORY : STORE_OK;
 }
 
+/* Of a message secret: never wins, else the later time. */
+static int64_t
+later_expiry(int64_t stored_s, int64_t new_s)
+{
+	if (stored_s == 0 || new_s == 0)
+		return 0;
+	return new_s > stored_s ? new_s : stored_s;
+}
+
 enum store_status
 mem_record_put(struct store_db *db, const Stored__RecordPut *put)
 {
-	int64_t expires_s = put->has_expires_s ? put->expires_s : 0;
-	int64_t message_s = put->has_message_s ? put->message_s : 0;
 	const struct map_row *row;
 	struct head h;
 	struct key k;
@@ -78,14 +85,11 @@ mem_record_put(struct store_db *db, const Stored__RecordPut *put)
 	h.version = put->version;
 	if (put->has_uploaded)
 		h.uploaded = put->uploaded != 0;
-	if (row == NULL)
-		h.expires_s = expires_s;
-	else if (expires_s == 0 || h.expires_s == 0) /* never wins */
-		h.expires_s = 0;
-	else if (expires_s > h.expires_s)
-		h.expires_s = expires_s;
-	if (message_s > h.message_s)
-		h.message_s = message_s;
+	if (put->has_expires_s)
+		h.expires_s =
+		    row == NULL ? put->expires_s : later_expiry(h.expires_s, put->expires_s);
+	if (put->has_message_s && put->message_s > h.message_s)
+		h.message_s = put->message_s;
 	return map_put(db->map, &k, &h, sizeof(h), put->sealed.data, put->sealed.len);
 }
 
