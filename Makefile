@@ -70,7 +70,7 @@ SRC_keyd := $(wildcard keyd/*.c)
 SRC_netd := $(wildcard netd/*.c)
 SRC_stored := $(wildcard stored/*.c stored/sqlcipher/*.c stored/memory/*.c)
 SRC_apid := $(wildcard apid/*.c apid/rpc/*.c apid/session/*.c apid/message/*.c)
-SRC_wardctl := $(wildcard apid/wardctl/*.c) $(wildcard apid/rpc/api_table*.c)
+SRC_wardctl := $(wildcard apid/wardctl/*.c) $(wildcard apid/rpc/api_table*.c) stored/tar.c
 SRC_sim := $(wildcard tests/sim/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))

@@ -20,7 +20,9 @@
 #define EX_NO_SERVICE 3 /* it does not run, or went away */
 #define EX_HUMAN      6
 #define EX_DENIED     8
+#define EX_CONFLICT   9
 #define EX_UNKNOWN    11 /* it may have happened or not */
+#define EX_LOCAL      14 /* disk, keys or store */
 #define EX_USAGE_     64
 
 enum ctl_format {
@@ -44,7 +46,7 @@ struct ctl {
 	json_t *hello;  /* what server.hello said */
 	json_t *events; /* notifications that came while an answer was awaited */
 	FILE *out, *err;
-	int out_tty;
+	int out_tty, err_tty;
 };
 
 /* Output is for people: a table was asked for, or nothing was and stdout is a terminal. */
@@ -58,6 +60,8 @@ void ctl_disconnect(struct ctl *c);
 /* Send a request (params is taken over, may be NULL); returns its id, or -1 when the service has
  * gone (said). */
 int64_t ctl_send(struct ctl *c, const char *method, json_t *params);
+/* The same with a descriptor beside it; the caller keeps his own. */
+int64_t ctl_send_fd(struct ctl *c, const char *method, json_t *params, int fd);
 /* The next message, whichever it is: 0 and *out (owned by the caller), or an exit code (said).
  * wait_ms -1 = until the deadline of the command; *out stays NULL and 0 comes back when wait_ms is
  * over. */
@@ -100,6 +104,15 @@ void ctl_put_result(struct ctl *c, const struct api_field *fields, const json_t 
 /* One event for people: time, account, type, what it says. */
 void ctl_put_event(struct ctl *c, const json_t *event);
 
+/* ---- ctl_progress.c */
+
+/* A notification of progress, drawn over the last one where stderr is a terminal. */
+void ctl_progress(struct ctl *c, const json_t *notification);
+/* What was drawn goes. */
+void ctl_progress_clear(struct ctl *c);
+/* As ctl_call, for a method that takes a progress_token (which is added). */
+int ctl_call_long(struct ctl *c, const char *method, json_t *params, json_t **result);
+
 /* ---- ctl_qr.c */
 
 enum qr_style {
@@ -122,6 +135,11 @@ int ctl_show(struct ctl *c, int argc, char **argv);
 int ctl_rpc(struct ctl *c, int argc, char **argv);
 int ctl_message_send(struct ctl *c, int argc, char **argv);
 int ctl_metrics(struct ctl *c, int argc, char **argv);
+int ctl_backup(struct ctl *c, int argc, char **argv);
+int ctl_restore(struct ctl *c, int argc, char **argv);
+int ctl_store_check(struct ctl *c, int argc, char **argv);
+int ctl_store_snapshot(struct ctl *c, int argc, char **argv);
+int ctl_store_stats(struct ctl *c, int argc, char **argv);
 int ctl_help(struct ctl *c, int argc, char **argv);
 int ctl_completion(struct ctl *c, int argc, char **argv);
 

@@ -98,7 +98,8 @@ say_hello(struct ctl *c)
 {
 	json_t *reply = NULL;
 	int64_t id = ctl_send(c, "server.hello",
-	    json_pack("{s:[i], s:s}", "protocol", API_PROTOCOL, "client", "wardctl/" WARD_VERSION));
+	    json_pack("{s:[i], s:s, s:[s]}", "protocol", API_PROTOCOL, "client",
+		"wardctl/" WARD_VERSION, "features", "fd"));
 	int r;
 
 	if (id == -1)
@@ -155,8 +156,39 @@ ctl_disconnect(struct ctl *c)
 
 /* ------------------------------------------------------------------ sending, reading */
 
+/* As send; a descriptor goes with the first byte. */
+static ssize_t
+send_some(const struct ctl *c, char *text, size_t len, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec iov = {.iov_base = text, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd != -1) {
+		struct cmsghdr *cm;
+
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		cm = CMSG_FIRSTHDR(&msg);
+		cm->cmsg_level = SOL_SOCKET;
+		cm->cmsg_type = SCM_RIGHTS;
+		cm->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cm), &fd, sizeof(fd));
+	}
+	return sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+}
+
 int64_t
 ctl_send(struct ctl *c, const char *method, json_t *params)
+{
+	return ctl_send_fd(c, method, params, -1);
+}
+
+int64_t
+ctl_send_fd(struct ctl *c, const char *method, json_t *params, int fd)
 {
 	json_t *o = json_pack("{s:s, s:I, s:s, s:o*}", "jsonrpc", "2.0", "id",
 	    (json_int_t)++c->next_id, "method", method, "params", params);
@@ -171,7 +203,7 @@ ctl_send(struct ctl *c, const char *method, json_t *params)
 	len = strlen(text);
 	text[len++] = '\n'; /* in place of its NUL */
 	while (off < len) {
-		ssize_t n = send(c->fd, text + off, len - off, MSG_NOSIGNAL);
+		ssize_t n = send_some(c, text + off, len - off, off == 0 ? fd : -1);
 
 		if (n == -1 && errno == EINTR && !ctl_stop_signal)
 			continue;

@@ -131,6 +131,7 @@ ctl_help(struct ctl *c, int argc, char **argv)
 		/* belong to a connection of their own */
 		if (has_command(m->name) || strcmp(m->name, "events.subscribe") == 0 ||
 		    strcmp(m->name, "events.unsubscribe") == 0 ||
+		    strcmp(m->name, "store.backup") == 0 || /* wardctl backup */
 		    strcmp(m->name, "request.cancel") == 0)
 			continue;
 		fputs("  ", c->out);

@@ -94,6 +94,7 @@ main(int argc, char *argv[])
 	setlocale(LC_ALL, "");
 	signal(SIGPIPE, SIG_IGN);
 	c.out_tty = isatty(STDOUT_FILENO);
+	c.err_tty = isatty(STDERR_FILENO);
 	c.account = getenv("WARD_ACCOUNT");
 	if (c.account != NULL && c.account[0] == '\0')
 		c.account = NULL;
