@@ -39,6 +39,7 @@ enum store_status {
 	STORE_DUPLICATE, /* an outbox row with that (uid, idempotency key) exists */
 	STORE_BAD,       /* the write contradicts what is stored */
 	STORE_ABSENT,    /* what it takes is not there */
+	STORE_AGAIN,     /* of tables only: see there */
 	/* hard */
 	STORE_FULL,      /* no space */
 	STORE_READ_ONLY, /* the file system or the file cannot be written */
@@ -340,7 +341,8 @@ struct store_backend {
 
 	/* --- long work, outside of transactions, in steps between them; each may be NULL
 	 * ---------- */
-	/* Rows of each table, for people; appended to out in the region. */
+	/* Rows of each table, for people; appended to out in the region. STORE_AGAIN: it has counted
+	 * some and nothing is appended yet; to be called again when others had their turn. */
 	enum store_status (*tables)(
 	    struct store_db *db, struct region *r, Stored__TableStat ***out, size_t *n);
 	uint64_t (*log_bytes)(struct store_db *db); /* of a write-ahead log */

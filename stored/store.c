@@ -34,6 +34,7 @@ store_status_word(enum store_status st)
 	    [STORE_DUPLICATE] = "duplicate",
 	    [STORE_BAD] = "bad_request",
 	    [STORE_ABSENT] = "absent",
+	    [STORE_AGAIN] = "busy",
 	    [STORE_FULL] = "disk_full",
 	    [STORE_READ_ONLY] = "read_only",
 	    [STORE_IO] = "io",

@@ -12,7 +12,8 @@
 struct walk {
 	struct task_db dbs[ACCOUNTS_MAX + 1];
 	size_t ndbs, at;
-	int begun;            /* dbs[at] is being worked at */
+	int begun; /* dbs[at] is being worked at */
+	struct store_progress p;
 	uint64_t done_before; /* of the databases before it */
 	size_t nbegun;        /* snapshot: so many copies are there */
 	int kept;             /* snapshot: they are to stay */
@@ -30,19 +31,22 @@ walk_new(struct store *s)
 }
 
 static void
-walk_progress(struct task *t, const struct walk *w, const struct store_progress *p)
+walk_progress(struct task *t, const struct walk *w)
 {
+	const struct store_progress *p = &w->p;
+
 	t->done = w->done_before + p->done;
 	if (t->total < w->done_before + p->total)
 		t->total = w->done_before + p->total;
 }
 
 static void
-walk_next(struct task *t, struct walk *w, const struct store_progress *p)
+walk_next(struct task *t, struct walk *w)
 {
-	w->done_before += p->total;
+	w->done_before += w->p.total;
 	t->done = w->done_before;
 	w->begun = 0;
+	memset(&w->p, 0, sizeof(w->p));
 	w->at++;
 }
 
@@ -84,24 +88,23 @@ check_step(struct store *s, struct task *t)
 {
 	struct walk *w = t->state;
 	struct task_db *d = &w->dbs[w->at];
-	struct store_progress p = {0};
 	enum store_status st;
 
 	if (w->at == w->ndbs)
 		return check_ended(s, t, w);
 	if (!task_db_open(s, d))
 		return closed(t, d);
-	if ((st = s->backend->check_step(d->db, !w->begun, &p)) != STORE_OK)
+	if ((st = s->backend->check_step(d->db, !w->begun, &w->p)) != STORE_OK)
 		return failed(s, t, d, st);
 	w->begun = 1;
-	walk_progress(t, w, &p);
-	if (p.text[0] != '\0') { /* the others are still looked at */
+	walk_progress(t, w);
+	if (w->p.text[0] != '\0') { /* the others are still looked at */
 		t->reason = "damaged";
-		task_say(t, "%s: %s", task_db_name(d), p.text);
-		log_errx("check: %s: %s", task_db_name(d), p.text);
+		task_say(t, "%s: %s", task_db_name(d), w->p.text);
+		log_errx("check: %s: %s", task_db_name(d), w->p.text);
 	}
-	if (p.ended || p.text[0] != '\0')
-		walk_next(t, w, &p);
+	if (w->p.ended || w->p.text[0] != '\0')
+		walk_next(t, w);
 	return TASK_ON;
 }
 
@@ -161,7 +164,6 @@ snapshot_step(struct store *s, struct task *t)
 {
 	struct walk *w = t->state;
 	struct task_db *d = &w->dbs[w->at];
-	struct store_progress p = {0};
 	enum store_status st;
 
 	if (w->at == w->ndbs)
@@ -175,11 +177,11 @@ snapshot_step(struct store *s, struct task *t)
 		w->nbegun++;
 		return TASK_ON;
 	}
-	if ((st = s->backend->snapshot_step(d->db, &p)) != STORE_OK)
+	if ((st = s->backend->snapshot_step(d->db, &w->p)) != STORE_OK)
 		return failed(s, t, d, st);
-	walk_progress(t, w, &p);
-	if (p.ended)
-		walk_next(t, w, &p);
+	walk_progress(t, w);
+	if (w->p.ended)
+		walk_next(t, w);
 	return TASK_ON;
 }
 

@@ -19,8 +19,11 @@ uint64_t care_log_bytes(struct store_db *db);
 /* --- check.c --- */
 enum store_status check_step(struct store_db *db, int begin, struct store_progress *p);
 void check_stop(struct store_db *db);
-enum store_status care_tables(
+
+/* --- tables.c --- */
+enum store_status tables_count(
     struct store_db *db, struct region *r, Stored__TableStat ***out, size_t *n);
+void tables_stop(struct store_db *db);
 
 /* --- restored.c --- */
 enum store_status restored_apply(struct store_db *db, const char *id);

@@ -374,6 +374,8 @@ db_close(struct store_db *db)
 		return;
 	db_detach(db, 0);
 	hold_end(db);
+	check_stop(db);
+	tables_stop(db);
 	free(db->dedup_at);
 	sodium_memzero(db->key, sizeof(db->key));
 	free(db);

@@ -33,6 +33,7 @@ struct store_db {
 	uint8_t key[STORE_KEY_LEN];
 	struct hold *hold;   /* backup.c; NULL: none */
 	struct check *check; /* check.c; NULL: none */
+	struct count *count; /* tables.c; NULL: none */
 };
 
 /* An SQL text and its place among a database's kept statements; one static struct a statement. */
@@ -47,7 +48,9 @@ struct sql {
 
 /* The kept statement, ready to bind. NULL: *st says why. */
 sqlite3_stmt *db_stmt(struct store_db *db, struct sql *q, enum store_status *st);
-/* One step: *row = 1 if there is a row. */
+/* One step, as an SQLite result code. Use no other way to read rows: see there. */
+int db_step_rc(struct store_db *db, sqlite3_stmt *s);
+/* The same: *row = 1 if there is a row. */
 enum store_status db_step(struct store_db *db, sqlite3_stmt *s, int *row);
 /* Step a statement that gives no rows, and be done with it. */
 enum store_status db_run(struct store_db *db, sqlite3_stmt *s);

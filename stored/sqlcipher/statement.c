@@ -96,10 +96,39 @@ db_stmt(struct store_db *db, struct sql *q, enum store_status *st)
 	return db->kept[q->slot];
 }
 
+/* Where a row has more bytes, some of them may lie on pages that hold nothing else. */
+#define ROW_IN_PAGE 900
+
+/* SQLCipher gives a page that fails its MAC as zeros and keeps the error for the next page that is
+ * asked for. In a tree and in the middle of a chain SQLite stumbles over such a page by itself; but
+ * the last page of a long row would be taken for its content. So after a long row one more page is
+ * asked for. The error is SQLITE_ERROR then, which no statement of ours can give otherwise. */
+int
+db_step_rc(struct store_db *db, sqlite3_stmt *s)
+{
+	static struct sql q = SQL("SELECT 1 FROM sqlite_schema LIMIT 1");
+	int rc = sqlite3_step(s), i, probed, bytes = 0;
+	enum store_status st;
+	sqlite3_stmt *probe;
+
+	for (i = 0; rc == SQLITE_ROW && i < sqlite3_column_count(s); i++) {
+		int type = sqlite3_column_type(s, i);
+
+		if (type == SQLITE_TEXT || type == SQLITE_BLOB) /* a number would become text */
+			bytes += sqlite3_column_bytes(s, i);
+	}
+	if (bytes > ROW_IN_PAGE && (probe = db_stmt(db, &q, &st)) != NULL) {
+		probed = sqlite3_step(probe);
+		(void)sqlite3_reset(probe);
+		rc = probed == SQLITE_ROW ? rc : probed;
+	}
+	return rc == SQLITE_ERROR ? SQLITE_CORRUPT : rc;
+}
+
 enum store_status
 db_step(struct store_db *db, sqlite3_stmt *s, int *row)
 {
-	int rc = sqlite3_step(s);
+	int rc = db_step_rc(db, s);
 
 	*row = rc == SQLITE_ROW;
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? STORE_OK : db_failed(db, rc, "step");

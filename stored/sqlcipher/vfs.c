@@ -25,6 +25,8 @@ static struct vfs_below system_below = {NULL, system_move, system_sync_folder};
 static const struct vfs_below *below;
 static const struct vfs_hook *hook;
 static uint64_t syncs;
+static char read_name[NAME_MAX_LEN]; /* the last read, for naming a damaged page */
+static int64_t read_at;
 
 static struct vfs_file *
 mine(sqlite3_file *f)
@@ -49,6 +51,8 @@ file_close(sqlite3_file *f)
 static int
 file_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off)
 {
+	memcpy(read_name, mine(f)->name, sizeof(read_name));
+	read_at = off;
 	return mine(f)->real->pMethods->xRead(mine(f)->real, p, n, off);
 }
 
@@ -333,4 +337,11 @@ uint64_t
 vfs_syncs(void)
 {
 	return syncs;
+}
+
+int64_t
+vfs_last_read(const char **name)
+{
+	*name = read_name;
+	return read_at;
 }

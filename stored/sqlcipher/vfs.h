@@ -43,6 +43,8 @@ void vfs_set_hook(const struct vfs_hook *hook);
  * vfs_sync_folder. Both: SQLITE_OK, or SQLITE_IOERR (errno says why). */
 int vfs_move(const char *from, const char *to);
 int vfs_sync_folder(void);
+/* Where the last read began, and in which file. */
+int64_t vfs_last_read(const char **name);
 uint64_t vfs_syncs(void); /* fsync and fdatasync calls since start */
 
 #endif
