@@ -15,8 +15,10 @@ import cases_limits, cases_lasting  # noqa: E401, F401
 from rig import BUILD
 from suite import run
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 STORES = [("sqlcipher", [os.path.join(BUILD, "stored")], "", False),
-          ("memory", [os.path.join(BUILD, "stored")], "[store]\nbackend = memory\n", True)]
+          ("memory", [os.path.join(BUILD, "stored")], "[store]\nbackend = memory\n", True),
+          ("example", ["/usr/bin/python3", "-B", HERE + "/example_store.py", os.path.join(BUILD, "py")], "", False)]
 
 
 def main():

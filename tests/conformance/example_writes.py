@@ -1,0 +1,482 @@
+"""What each write of a unit does to the rows of an account, and what is read of them. Tables are named as they come."""
+
+import time
+
+from ipc import stored_pb2 as pb
+
+from example_check import MIB, check
+from example_child import Error
+from example_rows import packed
+
+DAY = 86400000
+NEVER = 1 << 62
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def check_unit(m):
+    """A STAGE or a UNIT_COMMIT, and the rules that are more than a size."""
+    check(m)
+    if isinstance(m, pb.Stage):
+        for p in m.puts:
+            secret, prekey = p.name.domain == pb.MSG_SECRET, p.name.domain == pb.PREKEY
+            if (p.HasField("uploaded") and not prekey) or (p.HasField("expires_s") or p.HasField("message_s")) and not secret:
+                raise Error("bad_request", "a field of another domain")
+        if any(n.domain != pb.PREKEY for n in m.uploaded) or sum(len(p.sealed) for p in m.puts) > 2 * MIB:
+            raise Error("bad_request", "uploaded is for prekeys; a stage has 2 MiB at most")
+        return
+    for w in m.writes:
+        if len(w.ListFields()) != 1 or w.HasField("event") and w.event.body[:1] != b"{":
+            raise Error("bad_request", "a write has exactly one field, an event's body is a JSON object")
+
+
+# ---------------------------------------------------------------- sealed records
+
+def record(rows, name):
+    """A record is kept as the RecordPut that it is the sum of."""
+    value = rows.get("record", name.domain, name.name)
+    return value and pb.RecordPut.FromString(value)
+
+
+def save_record(rows, r):
+    rows.put("record", (r.name.domain, r.name.name), r.SerializeToString(),
+             r.expires_s if r.name.domain == pb.MSG_SECRET else None)
+
+
+def merge_times(r, was, p):
+    """Of a message secret: expires_s 0 (never) wins, else the later; an absent time stays as it is stored."""
+    if was is None:
+        r.expires_s, r.message_s = p.expires_s, p.message_s
+        return
+    r.expires_s = was.expires_s
+    if p.HasField("expires_s"):
+        r.expires_s = max(was.expires_s, p.expires_s) if was.expires_s and p.expires_s else 0
+    r.message_s = max(was.message_s, p.message_s)
+
+
+def apply_stage(rows, m):
+    for p in m.puts:
+        was = record(rows, p.name)
+        if p.version != (was.version if was else 0) + 1:
+            raise Error("version", "a put")
+        r = pb.RecordPut.FromString(p.SerializeToString())
+        if was and was.HasField("uploaded") and not p.HasField("uploaded"):
+            r.uploaded = was.uploaded
+        if p.name.domain == pb.MSG_SECRET:
+            merge_times(r, was, p)
+        save_record(rows, r)
+    for d in m.deletes:
+        was = record(rows, d.name)
+        if was is None or was.version != d.version:
+            raise Error("version", "a delete")
+        rows.delete("record", d.name.domain, d.name.name)
+    for n in m.uploaded:
+        if r := record(rows, n):
+            r.uploaded = True
+            save_record(rows, r)
+
+
+def list_records(rows, q):
+    if q.HasField("uploaded") and q.domain != pb.PREKEY:
+        raise Error("bad_request", "uploaded is for prekeys only")
+    out, size, full = pb.RecordNames(total=0), 0, False
+    edge = {side: packed([q.domain]) + getattr(q, field).encode()
+            for side, field in (("first", "from"), ("below", "below")) if q.HasField(field)}
+    for _, _, value in rows.scan("record", q.domain, down=q.descending, **edge):
+        r = pb.RecordPut.FromString(value)
+        if q.HasField("uploaded") and r.uploaded != q.uploaded:
+            continue
+        out.total += 1
+        size += len(r.sealed) if q.sealed else 0
+        full = full or len(out.records) == q.limit or (size > 2 * MIB and len(out.records) > 0)
+        if not full:
+            out.records.add(name=r.name.name, version=r.version, uploaded=r.uploaded if q.domain == pb.PREKEY else None,
+                            sealed=r.sealed if q.sealed else None)
+    return out
+
+
+# ---------------------------------------------------------------- contacts
+
+def contact(rows, table, key):
+    """By "contact" (its id), or by "alias", "pn" or "lid" (which lead to the id)."""
+    if key and table != "contact":
+        key = (rows.get(table, key) or b"").decode()
+    value = rows.get("contact", key) if key else None
+    return value and pb.Contact.FromString(value)
+
+
+def by_id(rows, key):
+    return contact(rows, "contact", key) or contact(rows, "alias", key)
+
+
+def save_contact(rows, c):
+    was = contact(rows, "contact", c.id) or pb.Contact()
+    for table in ("pn", "lid"):
+        old, new = getattr(was, table), getattr(c, table)
+        if old and old != new and rows.get(table, old) == c.id.encode():
+            rows.delete(table, old)
+        if new:
+            rows.put(table, (new,), c.id.encode())
+    rows.put("contact", (c.id,), c.SerializeToString())
+
+
+def merge(rows, c, into):
+    """The same person all along: what only it knows goes over, and its ids find the other one."""
+    for field in ("pn", "push_name"):
+        if c.HasField(field) and not into.HasField(field):
+            setattr(into, field, getattr(c, field))
+    rows.delete("contact", c.id)
+    rows.delete("pn", c.pn)
+    for key, _, value in list(rows.scan("alias")):
+        if value == c.id.encode():
+            rows.put("alias", (key,), into.id.encode())
+    rows.put("alias", (c.id,), into.id.encode())
+
+
+def put_contact(rows, c):
+    """What it says of its PN and LID is newer than what is stored. A number changes hands, a LID does not."""
+    lid = lambda p: p is not None and p.HasField("lid")  # noqa: E731
+    same, own, of_pn = by_id(rows, c.id), contact(rows, "lid", c.lid), contact(rows, "pn", c.pn)
+    if own is None and not lid(c) and lid(of_pn) and not lid(same):
+        own = of_pn
+    target = own or same or (of_pn if of_pn and not (lid(of_pn) and lid(c)) else None)
+    target = target or pb.Contact(id=c.id, created_ms=now_ms())
+    for other in (same, of_pn):
+        if other is None or other.id == target.id or rows.get("contact", other.id) is None:
+            continue
+        if not lid(other):
+            merge(rows, other, target)
+        elif of_pn and other.id == of_pn.id:
+            other.ClearField("pn")
+            save_contact(rows, other)
+    for field in ("pn", "lid", "push_name", "lid_source"):
+        if c.HasField(field):
+            setattr(target, field, getattr(c, field))
+    target.changed_ms = now_ms()
+    save_contact(rows, target)
+    if c.id != target.id and rows.get("contact", c.id) is None:
+        rows.put("alias", (c.id,), target.id.encode())
+
+
+def peer(rows, jid):
+    user, at, server = jid.partition("@")
+    out, pn, lid = pb.Peer(), user if server == "s.whatsapp.net" else "", user if server == "lid" else ""
+    if at and not pn and not lid:
+        return out  # a group
+    c = by_id(rows, jid) if not at else contact(rows, "pn" if pn else "lid", user)
+    if c:
+        out.contact.CopyFrom(c)
+        pn, lid = c.pn, c.lid
+    for field, key in ("by_pn", pn and pn + "@s.whatsapp.net"), ("by_lid", lid and lid + "@lid"):
+        if key and (value := rows.get("device_list", key)):
+            getattr(out, field).ParseFromString(value)
+    return out
+
+
+# ---------------------------------------------------------------- the outbox
+
+RANKS = {"delivered": b"1", "read": b"2", "played": b"3"}
+
+
+def outbox_row(rows, table, *key):
+    """By "outbox_id" or "outbox_key", which lead to the row."""
+    row = rows.get(table, *key)
+    return row and pb.OutboxRow.FromString(rows.get("outbox", int(row)))
+
+
+def save_row(rows, row, added=None):
+    if added is None:
+        added = next(rows.scan("outbox", row.row))[1]
+    rows.put("outbox", (row.row,), row.SerializeToString(), added)
+    if row.put.state in (pb.QUEUED, pb.READY):
+        rows.put("outbox_waits", (row.row,), b"")
+    else:
+        rows.delete("outbox_waits", row.row)
+
+
+def put_outbox(rows, p):
+    if rows.get("outbox_key", p.uid, p.idempotency_key):
+        raise Error("duplicate", "the key is taken")
+    if rows.get("outbox_id", p.message_id):
+        raise Error("bad_request", "the message id is taken")
+    number = int(rows.get("outbox_last") or 0) + 1
+    rows.put("outbox_last", (), b"%d" % number)
+    rows.put("outbox_key", (p.uid, p.idempotency_key), b"%d" % number)
+    rows.put("outbox_id", (p.message_id,), b"%d" % number)
+    save_row(rows, pb.OutboxRow(put=p, row=number), now_ms())
+
+
+def update_outbox(rows, u):
+    row = outbox_row(rows, "outbox_id", u.message_id)
+    if row is None:
+        return
+    for message, fields in (row.put, ("state", "stanza")), (row, ("code", "reason", "server_ms")):
+        for field in fields:
+            if u.HasField(field):
+                setattr(message, field, getattr(u, field))
+    if u.devices:
+        row.put.devices[:] = u.devices
+    save_row(rows, row)
+
+
+def receipt(rows, m):
+    row = outbox_row(rows, "outbox_id", m.message_id)
+    if row and RANKS[m.status] > (rows.get("receipt", row.row, m.party) or b""):
+        rows.put("receipt", (row.row, m.party), RANKS[m.status])
+
+
+def take(rows, message_id):
+    row = outbox_row(rows, "outbox_id", message_id)
+    if row is None or row.taken:
+        raise Error("absent", "nothing is there to be taken")
+    row.taken, row.put.content = True, b""
+    save_row(rows, row)
+
+
+def told(rows, row):
+    """With what its receipts say."""
+    ranks = [value for _, _, value in rows.scan("receipt", row.row)]
+    row.delivered, row.read = len(ranks), sum(r >= RANKS["read"] for r in ranks)
+    return row
+
+
+def load_outbox(rows, q):
+    out, size = pb.OutboxRows(), 0
+    for key, _, _ in rows.scan("outbox_waits", first=(q.after_row + 1).to_bytes(8, "big")):
+        row = pb.OutboxRow.FromString(rows.get("outbox", int.from_bytes(key, "big")))
+        size += row.ByteSize()
+        if len(out.rows) == q.limit or out.rows and size > MIB:
+            break
+        out.rows.append(told(rows, row))
+    return out
+
+
+def find_outbox(rows, q):
+    if q.HasField("message_id"):
+        row = outbox_row(rows, "outbox_id", q.message_id)
+    elif q.HasField("uid") and q.HasField("idempotency_key"):
+        row = outbox_row(rows, "outbox_key", q.uid, q.idempotency_key)
+    else:
+        raise Error("bad_request", "neither a message id nor uid and key")
+    return pb.OutboxRows(rows=[told(rows, row)] if row else [])
+
+
+# ---------------------------------------------------------------- one write of each kind
+
+def event(store, rows, e, result):
+    known = any(rows.get("event_key", k) is not None for k in [*e.unless, *([e.dedup] if e.HasField("dedup") else [])])
+    seq = 0 if known else store.next_seq()
+    result.seqs.append(seq)
+    if known:
+        return
+    if e.HasField("dedup"):
+        rows.put("event_key", (e.dedup,), b"%d" % seq, now_ms())
+    kept = pb.Event(seq=seq, account=rows.db, type=e.type, origin=e.origin, time_ms=e.time_ms, body=e.body)
+    rows.put("event", (seq,), kept.SerializeToString(), now_ms())
+
+
+def mark(rows, key):
+    if rows.get("event_key", key) is None:
+        rows.put("event_key", (key,), b"0", now_ms())
+
+
+def device(rows):
+    return pb.DeviceRecord.FromString(rows.get("device") or b"")
+
+
+def merge_device(rows, d):
+    was = device(rows)
+    was.MergeFrom(d)
+    for field in ("routing_info", "nct_salt"):
+        if not getattr(was, field):
+            was.ClearField(field)  # empty = forget
+    rows.put("device", (), was.SerializeToString())
+
+
+def reset_device(rows, m):
+    for tab in ("device", "device_list", "mark", "base_key", "token", "pending", "group", "collection", "mac"):
+        rows.clear(tab)
+
+
+def put_collection(rows, c):
+    rows.put("collection", (c.name,), c.SerializeToString())  # a CollectionPut reads as a Collection
+
+
+def delete_collection(rows, name):
+    rows.delete("collection", name)
+    rows.clear("mac", name)
+
+
+def put_macs(rows, m):
+    for mac in m.macs:
+        rows.put("mac", (m.collection, mac.index), mac.value)
+
+
+def delete_macs(rows, m):
+    for index in m.indexes:
+        rows.delete("mac", m.collection, index)
+
+
+def mark_devices(rows, m):
+    for d in m.devices:
+        rows.put("mark", (m.group, d.device), b"1" if d.has_key else b"")
+
+
+def drop_devices(rows, m):
+    gone = {d.encode() for d in m.devices}
+    for key, _, _ in list(rows.scan("mark")):
+        if key.split(b"\0")[1] in gone:
+            rows.delete("mark", key)
+
+
+def delete_group(rows, group):
+    rows.delete("group", group)
+    rows.clear("mark", group)
+
+
+def token(rows, user):
+    value = rows.get("token", user)
+    return value and pb.Token.FromString(value)
+
+
+def put_token(rows, t):
+    rows.put("token", (t.user,), t.SerializeToString())
+
+
+def receive_token(rows, t):
+    was = token(rows, t.user) or pb.Token(user=t.user)
+    if not was.token or was.token_s <= t.token_s:
+        was.token, was.token_s = t.token, t.token_s
+        put_token(rows, was)
+
+
+def touch_token(rows, t):
+    was = token(rows, t.user) or pb.Token(user=t.user, token=b"", token_s=t.sender_s)
+    was.sender_s = max(was.sender_s, t.sender_s)
+    put_token(rows, was)
+
+
+def expire_tokens(store, rows, cut, result):
+    for key, _, value in list(rows.scan("token")):
+        t = pb.Token.FromString(value)
+        if (not t.token or t.token_s < cut.token_cutoff_s) and (not t.HasField("sender_s") or t.sender_s < cut.sender_cutoff_s):
+            rows.delete("token", key)
+            result.expired += 1
+    result.expired += 0  # said even if none went
+
+
+def put_pending(rows, p):
+    """One that is put again keeps the age of its first time."""
+    was = rows.scan("pending", *names(p.name)).fetchone()
+    rows.put("pending", names(p.name), p.SerializeToString(), was[1] if was else now_ms())
+
+
+def names(n):
+    return (n.chat, n.sender, n.id) if isinstance(n, pb.MessageName) else (n.address, n.message_id)
+
+
+WRITES = {
+    "outbox_put": put_outbox, "outbox_update": update_outbox, "receipt": receipt, "sent_take": take, "mark": mark,
+    "device": merge_device, "device_reset": reset_device, "contact": put_contact,
+    "device_list": lambda rows, m: rows.put("device_list", (m.user,), m.SerializeToString(), now_ms()),
+    "device_list_drop": lambda rows, m: rows.delete("device_list", m.user),
+    "collection_put": put_collection, "collection_delete": delete_collection, "macs_put": put_macs,
+    "macs_delete": delete_macs, "macs_clear": lambda rows, name: rows.clear("mac", name),
+    "sender_key_status": mark_devices, "sender_key_clear": lambda rows, group: rows.clear("mark", group),
+    "sender_key_drop": drop_devices, "sender_key_clear_all": lambda rows, _: rows.clear("mark"),
+    "group_put": lambda rows, m: rows.put("group", (m.group,), m.SerializeToString()), "group_delete": delete_group,
+    "base_key_put": lambda rows, m: rows.put("base_key", names(m.name), m.key, now_ms()),
+    "base_key_delete": lambda rows, n: rows.delete("base_key", *names(n)),
+    "token_put": put_token, "token_delete": lambda rows, user: rows.delete("token", user),
+    "token_received": receive_token, "token_touch": touch_token,
+    "pending_put": put_pending,
+    "pending_delete": lambda rows, n: rows.delete("pending", *names(n)),
+    "restored_done": lambda rows, _: None,  # this store makes no backups
+}
+
+
+def apply_write(store, rows, w, result):
+    (field, value), = w.ListFields()
+    if field.name == "event":
+        event(store, rows, value, result)
+    elif field.name == "token_expire":
+        expire_tokens(store, rows, value, result)
+    else:
+        WRITES[field.name](rows, value)
+
+
+# ---------------------------------------------------------------- reading
+
+def group(rows, jid):
+    out = pb.Group.FromString(rows.get("group", jid) or b"") if rows.get("group", jid) else pb.Group(group=jid)
+    for key, _, value in rows.scan("mark", jid):
+        out.devices.add(device=key.split(b"\0")[1].decode(), has_key=bool(value))
+    return out
+
+
+def lookup(rows, q):
+    if sum(len(m.indexes) for m in q.macs) > 16384:
+        raise Error("bad_request", "too many MACs")
+    out = pb.LookupReply(peers=[peer(rows, j) for j in q.jids], groups=[group(rows, g) for g in q.groups])
+    for name in q.collections:
+        out.collections.append(pb.Collection.FromString(rows.get("collection", name) or b"")
+                               if rows.get("collection", name) else pb.Collection(name=name, version=0))
+    for m in q.macs:
+        out.macs.add(values=[rows.get("mac", m.collection, index) or b"" for index in m.indexes])
+    out.same_base_key.extend(rows.get("base_key", *names(k.name)) == k.key for k in q.base_keys)
+    out.tokens.extend(token(rows, user) or pb.Token(user=user, token=b"", token_s=0) for user in q.tokens)
+    for n in q.pending:
+        value = rows.get("pending", *names(n))
+        out.pending.append(pb.Pending.FromString(value) if value else pb.Pending(name=n, stanza=b""))
+    if sum(len(p.stanza) for p in out.pending) > 4 * MIB:
+        raise Error("bad_request", "more than 4 MiB of pending stanzas")
+    return out
+
+
+TABLES = {pb.CONTACTS: ("contact", "contacts"), pb.DEVICE_LISTS: ("device_list", "device_lists"), pb.GROUPS: ("group", "groups"),
+          pb.COLLECTIONS: ("collection", "collections"), pb.TOKENS: ("token", "tokens"), pb.PENDINGS: ("pending", "pendings")}
+
+
+def scan(rows, q):
+    """`next` is the last key in hex."""
+    tab, field = TABLES[q.table]
+    out, size, last = pb.ScanReply(), 0, None
+    try:
+        first = bytes.fromhex(q.after) + b"\0" if q.HasField("after") else None
+    except ValueError:
+        raise Error("bad_request", "after is not one of ours")
+    for key, _, value in rows.scan(tab, first=first):
+        size += len(value)
+        if len(getattr(out, field)) == q.limit or last is not None and size > MIB:
+            out.next = last.hex()
+            break
+        getattr(out, field).add().ParseFromString(value)
+        last = key
+    return out
+
+
+# ---------------------------------------------------------------- what goes by its age
+
+def expire(rows, now, keep_sent, keep_pending):
+    rows.expire("record", now // 1000 + 1, after=0)  # message secrets have their time there
+    rows.expire("device_list", now - 180 * DAY)
+    rows.expire("base_key", now - keep_sent)
+    rows.expire("pending", now - keep_pending)
+    for key, added, value in list(rows.scan("outbox")):
+        if added >= now - min(keep_sent, 7 * DAY):
+            break  # in the order of time
+        row = pb.OutboxRow.FromString(value)
+        if row.put.idempotency_key and added < now - 7 * DAY:
+            rows.delete("outbox_key", row.put.uid, row.put.idempotency_key)
+            row.put.idempotency_key = ""
+            save_row(rows, row)
+        if row.put.state in (pb.ACKED, pb.FAILED) and added < now - keep_sent:
+            rows.delete("outbox", row.row)
+            rows.delete("outbox_id", row.put.message_id)
+            rows.clear("receipt", row.row)
+    for key, _, value in list(rows.scan("event_key")):
+        if int(value) == 0 or rows.get("event", int(value)) is None:
+            rows.run("DELETE FROM row WHERE db = ? AND tab = 'event_key' AND key = ? AND at < ?",
+                             (rows.db, key, now - 30 * DAY))
