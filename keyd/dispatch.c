@@ -16,7 +16,7 @@ keyd_of(void *owner)
 const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_finish,
     &verb_noise_drop, &verb_account_open, &verb_device_create, &verb_pair_qr, &verb_pair_refresh,
     &verb_pair_code, &verb_pair_code_finish, &verb_pair_success, &verb_prekeys_make,
-    &verb_prekeys_uploaded, &verb_sessions, &verb_encrypt, &verb_decrypt};
+    &verb_prekeys_uploaded, &verb_restored, &verb_sessions, &verb_encrypt, &verb_decrypt};
 const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
 
 static int
@@ -85,6 +85,7 @@ const struct channel_row dispatch_apid[] = {
     ROW(PAIR_SUCCESS, 9, 8 * KIB, ROW_REQUEST, pair_success),
     ROW(PREKEYS_MAKE, 7, 53, ROW_REQUEST, prekeys_make),
     ROW(PREKEYS_UPLOADED, 5, 8 * KIB, ROW_REQUEST, prekeys_uploaded),
+    ROW(RESTORED, 5, 45, ROW_REQUEST, restored),
     ROW(SESSIONS, 3, 256 * KIB, ROW_REQUEST, sessions),
     ROW(ENCRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, encrypt),
     ROW(DECRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, decrypt),

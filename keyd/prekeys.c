@@ -1,5 +1,5 @@
-/* One-time prekeys: making and offering them, and the note that the service has them (protocol page
- * 04, 2). */
+/* One-time prekeys: making and offering them, the note that the service has them (protocol page 04,
+ * 2), and ids after a restore. */
 #include <string.h>
 
 #include <signal/session_pre_key.h>
@@ -14,6 +14,7 @@
 #define COUNT_MAX    1000
 #define UPLOADED_MAX 1024
 #define ID_MAX       0xfffffeu /* libsignal never removes 0xffffff after use (page 04, 2.2) */
+#define FAR          100000u   /* more than are offered between two backups */
 
 static uint32_t
 after(uint32_t id)
@@ -180,3 +181,30 @@ run_uploaded(struct request *r)
 
 const struct verb verb_prekeys_uploaded = {
     KEYD__TYPE__PREKEYS_UPLOADED, VERB_DEVICE, check_uploaded, load_uploaded, run_uploaded};
+
+/* ---------------------------------------------------------------- RESTORED */
+
+static void
+load_restored(struct request *r)
+{
+	(void)work_need(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "prekeys"));
+}
+
+static void
+run_restored(struct request *r)
+{
+	const Keyd__Restored *q = (const Keyd__Restored *)r->pb;
+	Keyd__Staged a = KEYD__STAGED__INIT;
+	uint32_t id = mark_get(&r->work);
+
+	if (id == 0) {
+		request_error(r, "store", "the key state record could not be read");
+		return;
+	}
+	mark_put(&r->work, (id - 1 + FAR) % ID_MAX + 1);
+	if (request_stage(r, q->unit, &a.stages) == 0)
+		request_reply(r, KEYD__TYPE__STAGED, &a.base);
+}
+
+const struct verb verb_restored = {
+    KEYD__TYPE__RESTORED, VERB_DEVICE, NULL, load_restored, run_restored};

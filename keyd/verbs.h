@@ -12,7 +12,7 @@ extern const struct verb verb_account_open, verb_device_create, verb_pair_qr, ve
     verb_pair_code, verb_pair_code_finish, verb_pair_success;
 void identity_signed_prekey(Keyd__SignedPrekey *s, const struct device *d); /* points into d */
 /* prekeys.c */
-extern const struct verb verb_prekeys_make, verb_prekeys_uploaded;
+extern const struct verb verb_prekeys_make, verb_prekeys_uploaded, verb_restored;
 /* session.c */
 extern const struct verb verb_sessions, verb_encrypt, verb_decrypt;
 

@@ -829,6 +829,44 @@ test_prekeys(void **state)
 	assert_string_equal(b.code, "bad_request");
 }
 
+/* After a restore the ids go on far from those that were, and begin again at 1 like all others. */
+static void
+test_restored(void **state)
+{
+	Keyd__Restored q = KEYD__RESTORED__INIT;
+	const Keyd__Staged *a;
+	uint32_t id = 6; /* setup offered 1 to 5 */
+	int i, wrapped = 0;
+
+	q.account = BOB;
+	q.unit = ++b.unit;
+	a = BENCH_ASK(&b, b.apid, RESTORED, &q, STAGED, staged);
+	assert_non_null(a);
+	assert_int_equal(a->stages, 1);
+	assert_int_equal(
+	    bench_commit(&b, "bob", b.unit, 0), 0); /* a unit that fails moves nothing */
+	bench_settle(&b);
+	for (i = 0; i < 168; i++) {
+		q.unit = ++b.unit;
+		assert_non_null(BENCH_ASK(&b, b.apid, RESTORED, &q, STAGED, staged));
+		commit("bob", b.unit);
+		id += 100000;
+		if (id > 0xfffffe) {
+			id -= 0xfffffe;
+			wrapped++;
+		}
+		if (i % 20 == 0 || wrapped) {
+			assert_int_equal(make_prekeys(BOB, 1, 0, ++b.unit)->keys[0]->id, id);
+			commit("bob", b.unit);
+			id++;
+		}
+	}
+	assert_int_equal(wrapped, 1);
+	q.account = (char *)(uintptr_t) "nobody";
+	assert_null(BENCH_ASK(&b, b.apid, RESTORED, &q, STAGED, staged));
+	assert_string_equal(b.code, "unknown_account");
+}
+
 /* A new device uses nothing of the one before. */
 static void
 test_generations(void **state)
@@ -870,6 +908,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_order_and_prefetch, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_many_addresses, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_prekeys, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_restored, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_generations, setup, teardown),
 	};
 
