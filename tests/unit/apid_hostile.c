@@ -199,6 +199,11 @@ good(const struct channel_row *row, size_t *len)
 		m.state = NETD__LINK_STATE__STATE__CLOSED;
 		return pb_pack(&m.base, len);
 	}
+	if (row->desc == &stored__task_state__descriptor) {
+		Stored__TaskState m = STORED__TASK_STATE__INIT;
+
+		return pb_pack(&m.base, len);
+	}
 	Stored__StoreState m = STORED__STORE_STATE__INIT;
 	Stored__AccountOpened s = STORED__ACCOUNT_OPENED__INIT;
 
