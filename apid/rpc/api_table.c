@@ -68,7 +68,8 @@ static const struct api_field result_ok[] = {FLAG("ok", "true"), END};
 	    INT("since_ms", 0, 0, BIG, "since when, milliseconds since the epoch"),                \
 	    INT("next_attempt_ms", 0, 0, BIG, "when the next attempt to connect is due"),          \
 	    INT("until_ms", 0, 0, BIG, "when a restriction ends"),                                 \
-	    WORD("user_action", 0, USER_ACTIONS, "what a person has to do")
+	    WORD("user_action", 0, USER_ACTIONS, "what a person has to do"),                       \
+	    STR("text", 0, 0, 0, "for people, where the reason does not say enough")
 
 static const struct api_field result_state[] = {STATE_FIELDS, END};
 static const struct api_field result_account[] = {STATE_FIELDS,

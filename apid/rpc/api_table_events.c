@@ -54,7 +54,8 @@ static const struct api_field message[] = {STR("message_id", "id at the service"
 static const struct api_field account_state[] = {STR("state", "as in account.state, the method"),
     STR("reason", "why, a stable word"), INT("code", "code of the service"),
     INT("since_ms", "since when"), INT("next_attempt_ms", "when the next attempt is due"),
-    INT("until_ms", "when a restriction ends"), STR("user_action", "what a person has to do"), END};
+    INT("until_ms", "when a restriction ends"), STR("user_action", "what a person has to do"),
+    STR("text", "for people, where the reason does not say enough"), END};
 static const struct api_field account_link[] = {
     WORD("step", "qr|code|passkey|confirm|expired|error|not_multidevice", "what to do now"),
     STR("link_id", "the attempt"), STR("text", "what the QR code holds, or the pair code"),

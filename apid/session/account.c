@@ -20,6 +20,7 @@
 #include "apid/session/login.h"
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
+#include "apid/session/restored.h"
 #include "apid/session/state.h"
 #include "apid/session/unlink.h"
 #include "common/clock.h"
@@ -61,6 +62,7 @@ account_free(struct account *a)
 	if (a == NULL)
 		return;
 	unlink_free(a);
+	restored_free(a);
 	sender_free(a->sender);
 	waits_free(a->waits);
 	outbox_free(a->outbox);
@@ -207,12 +209,16 @@ account_take_record(struct account *a, const Stored__DeviceRecord *r)
 /* ------------------------------------------------------------------ opening */
 
 static void
-open_later(evutil_socket_t fd, short what, void *arg)
+open_again(struct account *a)
 {
-	struct account *a = arg;
-
 	a->opening = 0;
 	account_open(a);
+}
+
+static void
+open_later(evutil_socket_t fd, short what, void *arg)
+{
+	open_again(arg);
 }
 
 static void
@@ -243,12 +249,13 @@ opened(struct account *a, const Stored__DeviceRecord *r)
 		else
 			state_restore(a, ACCOUNT_UNLINKED, "not_linked", since, 0);
 	} else if (a->rec.paused) {
-		state_restore(a, ACCOUNT_STOPPED, "paused", since, 0);
+		state_restore(a, ACCOUNT_STOPPED,
+		    strcmp(reason, RESTORED_REASON) == 0 ? RESTORED_REASON : "paused", since, 0);
 	} else if (saved == ACCOUNT_RESTRICTED && until > 0 && until <= clock_wall_ms()) {
 		connect_start(a, "restriction_over");
 	} else if (saved >= 0 && saved != ACCOUNT_UNLINKED &&
 		   state_is_sticky((enum account_state)saved) && strcmp(reason, "starting") != 0 &&
-		   strcmp(reason, "paused") != 0) {
+		   strcmp(reason, "paused") != 0 && strcmp(reason, RESTORED_REASON) != 0) {
 		state_restore(a, (enum account_state)saved, reason, since, until);
 		log_warnx("account %s: %s (%s) since the last run; it waits for an operator",
 		    a->name, state_name(a->state), a->reason);
@@ -257,6 +264,15 @@ opened(struct account *a, const Stored__DeviceRecord *r)
 	}
 	state_flush(a);
 	engine_account_opened(a->svc);
+}
+
+static void
+restored_ended(struct account *a, const char *why)
+{
+	if (why != NULL)
+		open_failed(a, "after a restore", why);
+	else
+		open_again(a);
 }
 
 static void
@@ -270,7 +286,10 @@ open_record(const struct reply *rp, void *arg)
 		return;
 	}
 	account_take_record(a, r);
-	opened(a, r);
+	if (a->restored)
+		restored_begin(a, restored_ended);
+	else
+		opened(a, r);
 }
 
 static void

@@ -36,6 +36,7 @@ struct pair;
 struct prekeys;
 struct receipts;
 struct recv_lane;
+struct restoring;
 struct sender;
 struct state_log;
 struct waits;
@@ -75,6 +76,8 @@ struct account {
 	struct account_record rec;
 	int store_ok; /* stored opened its database */
 	char store_reason[32];
+	int restored; /* it came from a backup, and session/restored.c has still to do its part */
+	struct restoring *restoring;
 	int opened; /* both records are read: the account can work */
 	int opening;
 	int disabled; /* by the config: nothing is done for it */

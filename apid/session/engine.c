@@ -15,6 +15,7 @@
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
 #include "apid/session/iq.h"
+#include "apid/session/restored.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
 #include "common/clock.h"
@@ -183,6 +184,7 @@ account_store(struct account *a, const Stored__AccountOpened *o)
 	if (a->store_ok == o->ok && strcmp(a->store_reason, reason) == 0)
 		return;
 	a->store_ok = o->ok;
+	a->restored = o->ok && o->restored;
 	(void)snprintf(a->store_reason, sizeof(a->store_reason), "%s", reason);
 	if (!o->ok) {
 		log_errx("account %s: its database cannot be used: %s%s%s", a->name, reason,
@@ -359,7 +361,8 @@ check_account(const struct account *a, json_t *checks)
 	if (a->state == ACCOUNT_BACKOFF || a->state == ACCOUNT_CONNECTING ||
 	    a->state == ACCOUNT_RESTRICTED)
 		status = "degraded";
-	else if (state_is_sticky(a->state) && a->state != ACCOUNT_UNLINKED && !a->rec.paused)
+	else if (state_is_sticky(a->state) && a->state != ACCOUNT_UNLINKED &&
+		 (!a->rec.paused || strcmp(a->reason, RESTORED_REASON) == 0))
 		status = "failing";
 	(void)snprintf(name, sizeof(name), "account.%s", a->name);
 	check(checks, name, status, a->reason, a->since_ms, a->user_action);

@@ -8,6 +8,7 @@
 
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
+#include "apid/session/restored.h"
 #include "apid/session/unit.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -72,6 +73,10 @@ state_body(const struct account *a)
 	json_t *o = json_pack("{s:s, s:s, s:I, s:s}", "state", names[a->state], "reason", a->reason,
 	    "since_ms", (json_int_t)a->since_ms, "user_action", a->user_action);
 
+	if (a->state == ACCOUNT_STOPPED && strcmp(a->reason, RESTORED_REASON) == 0)
+		json_object_set_new(o, "text",
+		    json_string("restored from a backup: make sure that no other copy of the "
+				"account runs, then resume it"));
 	if (a->code != 0)
 		json_object_set_new(o, "code", json_integer(a->code));
 	if (a->subcode != 0 && a->state == ACCOUNT_RESTRICTED)

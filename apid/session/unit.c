@@ -310,6 +310,15 @@ unit_receipt(struct unit *u, const char *id, const char *party, const char *stat
 	w->receipt->time_ms = time_ms;
 }
 
+void
+unit_restored_done(struct unit *u)
+{
+	Stored__Write *w = write_new(u);
+
+	if (w != NULL)
+		w->has_restored_done = w->restored_done = 1;
+}
+
 /* Tell whoever asked, and the subscribers if events came. */
 static void
 unit_end(struct unit *u, const struct unit_result *r)

@@ -44,6 +44,8 @@ void unit_device_list(struct unit *u, const Stored__DeviceList *l);
 void unit_device_list_drop(struct unit *u, const char *user);
 void unit_receipt(
     struct unit *u, const char *id, const char *party, const char *status, int64_t time_ms);
+/* The account came from a backup, and what had to be done first is in this unit. */
+void unit_restored_done(struct unit *u);
 size_t unit_writes(const struct unit *u);
 size_t unit_bytes(const struct unit *u);
 

@@ -249,10 +249,11 @@ put_next(const struct restore *r)
 	    " - the master key must be the one that was in use when the backup was made;\n"
 	    " - two copies of one account must never both go on: whatever still runs with the\n"
 	    "   same accounts has to be stopped for good.\n"
-	    "Then each account stays stopped until \"wardctl -a ACCOUNT account resume\". It makes "
-	    "new\n"
-	    "sessions; events from after the backup are not in the log, and consumers begin anew\n"
-	    "because the log has another name.\n",
+	    "Then each account stays stopped until \"wardctl -a ACCOUNT account resume\", and "
+	    "makes\n"
+	    "new sessions. Events from after the backup are not in the log, which has another "
+	    "name:\n"
+	    "consumers go on after what they had acknowledged then, older cursors are refused.\n",
 	    r->path);
 }
 

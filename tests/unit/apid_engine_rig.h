@@ -79,15 +79,16 @@ struct rig {
 	struct rig_row rows[RIG_MAX];
 	size_t nrows;
 	size_t commits, aborts, opens, receipts, list_drops, list_puts;
-	char state[32], list_dropped[112];
-	char contact[65]; /* user part of the LID of the one that was written last */
+	char state[32], state_reason[32], list_dropped[112];
+	int paused, from_backup; /* from_backup: restored_done was not written yet */
+	char contact[65];        /* user part of the LID of the one that was written last */
 	int has_prekeys, know_lid;
 	int64_t linked_ms;
 
 	/* keyd */
 	Keyd__DecryptResult__Outcome outcome;
-	size_t decrypts, encrypts, bundles, prekeys_made, retry_keys;
-	int no_sessions;
+	size_t decrypts, encrypts, bundles, prekeys_made, retry_keys, moves;
+	int no_sessions, no_device;
 	int linked;
 	int32_t generation;
 
@@ -256,6 +257,12 @@ rig_apply(const Stored__Write *w)
 		rig_apply_update(w->outbox_update);
 	if (w->device != NULL && w->device->state != NULL)
 		snprintf(rig.state, sizeof(rig.state), "%s", w->device->state);
+	if (w->device != NULL && w->device->state_reason != NULL)
+		snprintf(rig.state_reason, sizeof(rig.state_reason), "%s", w->device->state_reason);
+	if (w->device != NULL && w->device->has_paused)
+		rig.paused = w->device->paused;
+	if (w->restored_done)
+		rig.from_backup = 0;
 	if (w->device != NULL && w->device->has_server_has_prekeys)
 		rig.has_prekeys = w->device->server_has_prekeys;
 	if (w->device_list_drop != NULL) {
@@ -376,6 +383,10 @@ rig_on_device_load(struct message *m, void *owner)
 	r.linked_ms = rig.linked_ms;
 	if (rig.state[0] != '\0')
 		r.state = rig.state;
+	if (rig.state_reason[0] != '\0')
+		r.state_reason = rig.state_reason;
+	r.has_paused = 1;
+	r.paused = rig.paused;
 	return channel_reply(m->channel, m->id, STORED__TYPE__DEVICE_RECORD, &r.base);
 }
 
@@ -535,6 +546,7 @@ rig_on_account_open(struct message *m, void *owner)
 	Keyd__SignedPrekey k;
 
 	rig_device(&d, &k);
+	d.exists = !rig.no_device;
 	return channel_reply(m->channel, m->id, KEYD__TYPE__DEVICE_STATE, &d.base);
 }
 
@@ -666,6 +678,14 @@ rig_on_staged(struct message *m, void *owner)
 }
 
 static int
+rig_on_restored(struct message *m, void *owner)
+{
+	assert_false(rig.no_device);
+	rig.moves++;
+	return rig_on_staged(m, owner);
+}
+
+static int
 rig_on_pair_qr(struct message *msg, void *owner)
 {
 	const Keyd__PairQr *m = (const Keyd__PairQr *)msg->pb;
@@ -705,6 +725,7 @@ static const struct channel_row rig_keyd_rows[] = {
     REQ(KEYD, ENCRYPT, keyd__encrypt, rig_on_encrypt),
     REQ(KEYD, PREKEYS_MAKE, keyd__prekeys_make, rig_on_prekeys_make),
     REQ(KEYD, PREKEYS_UPLOADED, keyd__prekeys_uploaded, rig_on_staged),
+    REQ(KEYD, RESTORED, keyd__restored, rig_on_restored),
     REQ(KEYD, PAIR_REFRESH, keyd__pair_refresh, rig_on_staged),
     REQ(KEYD, PAIR_QR, keyd__pair_qr, rig_on_pair_qr),
     REQ(KEYD, PAIR_SUCCESS, keyd__pair_success, rig_on_pair_success),
@@ -1019,6 +1040,7 @@ rig_store_state(int disk_low)
 
 	acc.account = a;
 	acc.ok = 1;
+	acc.has_restored = acc.restored = rig.from_backup;
 	service.account = none;
 	service.ok = 1;
 	st.log_id = log_id;

@@ -262,6 +262,118 @@ pause_and_resume(void **state)
 	assert_int_equal(rig.a->state, ACCOUNT_CONNECTING);
 }
 
+/* How often the account was said to be stopped after a restore. */
+static size_t
+told_restored(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < rig.nevents; i++) {
+		const char *reason =
+		    json_string_value(json_object_get(rig.events[i].body, "reason"));
+
+		n += reason != NULL && strcmp(reason, "restored") == 0;
+	}
+	return n;
+}
+
+/* Out of a backup: nothing is done before the unit that makes it safe, whatever fails meanwhile;
+ * then it stays down, across restarts, until it is resumed, and offers new prekeys without asking
+ * for the count of the old ones. */
+static void
+from_a_backup(void **state)
+{
+	json_t *d;
+	size_t before;
+
+	rig.from_backup = 1;
+	snprintf(rig.fail_commit, sizeof(rig.fail_commit), "io");
+	rig_start(); /* tries again by itself */
+	assert_int_equal(rig.moves, 2);
+	assert_int_equal(rig.from_backup, 0);
+	assert_int_equal(rig.has_prekeys, 0);
+	assert_int_equal(rig.paused, 1);
+	assert_string_equal(rig.state, "stopped");
+	assert_string_equal(rig.state_reason, "restored");
+	assert_int_equal(told_restored(), 1);
+	assert_int_equal(rig.ups, 0);
+	d = account_describe(rig.a);
+	assert_string_equal(json_string_value(json_object_get(d, "state")), "stopped");
+	assert_string_equal(json_string_value(json_object_get(d, "user_action")), "operator");
+	assert_non_null(strstr(json_string_value(json_object_get(d, "text")), "backup"));
+	json_decref(d);
+	d = json_array();
+	engine_health(&rig.svc, d);
+	assert_string_equal(
+	    json_string_value(json_object_get(json_array_get(d, 3), "status")), "failing");
+	json_decref(d);
+	account_reconnect(rig.a, &rig, rig_done, NULL);
+	rig_until(rig.answers == 1);
+	assert_int_equal(rig.err.code, -1);
+
+	rig_crash();
+	rig_start();
+	assert_int_equal(rig.moves, 2); /* it was done */
+	assert_int_equal(rig.a->state, ACCOUNT_STOPPED);
+	assert_string_equal(rig.a->reason, "restored");
+	assert_int_equal(rig.ups, 0);
+	account_resume(rig.a, &rig, rig_done, NULL);
+	rig_until(rig.answers == 2 && rig.ups == 1);
+	assert_int_equal(rig.paused, 0);
+	before = rig.prekeys_made;
+	rig_connect();
+	rig_offline_end();
+	rig_settle();
+	assert_int_equal(rig.prekeys_made, before + 812);
+	assert_int_equal(rig.has_prekeys, 1);
+	assert_int_equal(told_restored(), 1);
+}
+
+/* It was resumed, and the process died before the next state was written: it goes on. */
+static void
+resumed_and_killed(void **state)
+{
+	snprintf(rig.state, sizeof(rig.state), "stopped");
+	snprintf(rig.state_reason, sizeof(rig.state_reason), "restored");
+	rig_start();
+	rig_until(rig.ups == 1);
+	assert_int_equal(rig.a->state, ACCOUNT_CONNECTING);
+}
+
+/* An account of a backup that was not linked, with or without a device: it is not stopped. */
+static void
+never_linked(void **state)
+{
+	for (int device = 0; device < 2; device++) {
+		rig.linked = 0;
+		rig.from_backup = 1;
+		rig.no_device = !device;
+		rig_start();
+		assert_int_equal(rig.moves, device);
+		assert_int_equal(rig.from_backup, 0);
+		assert_int_equal(rig.paused, 0);
+		assert_int_equal(rig.a->state, ACCOUNT_UNLINKED);
+		assert_int_equal(told_restored(), 0);
+		rig_crash();
+	}
+}
+
+/* The service stops in the middle of it. */
+static void
+stopped_in_between(void **state)
+{
+	rig.from_backup = 1;
+	rig.hold_commits = 1;
+	engine_start(&rig.svc);
+	rig_store_ready();
+	rig_until(rig.nheld == 1);
+	rig_crash();
+	assert_int_equal(rig.from_backup, 1);
+	rig.hold_commits = 0;
+	rig_start();
+	assert_int_equal(rig.from_backup, 0);
+}
+
 static void
 unlink_by_us(void **state)
 {
@@ -367,6 +479,10 @@ main(void)
 	    T(no_storm),
 	    T(closed_and_back),
 	    T(pause_and_resume),
+	    T(from_a_backup),
+	    T(resumed_and_killed),
+	    T(never_linked),
+	    T(stopped_in_between),
 	    T(unlink_by_us),
 	    T(erase_is_tried_again),
 	    T(server_ping_and_unknown_iq),
