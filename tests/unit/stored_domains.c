@@ -1,9 +1,8 @@
-/* What each domain of stored promises: device record, people, device lists, outbox. */
+/* What stored promises of the own device, of people and of their devices. */
 #include "tests/unit/stored_rig.h"
 #include "tests/unit/slow.h"
 
 #include "stored/region.h"
-#include "stored/retention.h"
 
 /* ---------------------------------------------------------------- region */
 
@@ -110,6 +109,34 @@ test_device_record(void **state)
 	assert_false(got->has_routing_info);
 	assert_true(got->has_paused && !got->paused);
 	assert_string_equal(got->push_name, "Zoë");
+	rig_reply_clear(&r);
+	stored__device_record__init(&d);
+	d.app_version = rig_str("2.3000.1234567");
+	d.has_app_version_ms = d.has_read_receipts_disabled = d.has_client_expires_ms = 1;
+	d.app_version_ms = 5;
+	d.props_hash = rig_str("hash");
+	d.has_nct_salt = 1;
+	d.nct_salt = rig_bytes("salt");
+	d.read_receipts_disabled = 1;
+	d.client_expires_version = rig_str("2.3000.1234567");
+	d.client_expires_ms = 6;
+	put_device(g, &d);
+	got = device(g, "a", &r);
+	assert_string_equal(got->app_version, "2.3000.1234567");
+	assert_int_equal(got->app_version_ms, 5);
+	assert_string_equal(got->props_hash, "hash");
+	assert_memory_equal(got->nct_salt.data, "salt", 4);
+	assert_true(got->read_receipts_disabled);
+	assert_string_equal(got->client_expires_version, "2.3000.1234567");
+	assert_int_equal(got->client_expires_ms, 6);
+	assert_string_equal(got->push_name, "Zoë");
+	rig_reply_clear(&r);
+	stored__device_record__init(&d);
+	d.has_nct_salt = 1; /* empty = forget */
+	put_device(g, &d);
+	got = device(g, "a", &r);
+	assert_false(got->has_nct_salt);
+	assert_string_equal(got->props_hash, "hash");
 	rig_reply_clear(&r);
 	w.device_reset = &reset;
 	rig_write(g, "a", &w, NULL);
@@ -246,6 +273,50 @@ test_contacts(void **state)
 	}
 }
 
+static const Stored__Contact *
+contact_of(struct rig *g, const char *jid, struct rig_reply *r)
+{
+	Stored__Lookup m = STORED__LOOKUP__INIT;
+	char *jids[1] = {rig_str(jid)};
+
+	m.n_jids = 1;
+	m.jids = jids;
+	assert_non_null(rig_lookup(g, &m, r));
+	return ((Stored__LookupReply *)r->pb)->peers[0]->contact;
+}
+
+/* When a contact came and when it changed; of two that are one, when the first came. */
+static void
+test_contact_times(void **state)
+{
+	struct rig *g = rig_open(1);
+	const Stored__Contact *c;
+	int64_t first, second;
+	struct rig_reply r;
+
+	contact(g, ID("a"), "100", NULL, "Ann");
+	c = contact_of(g, "100@s.whatsapp.net", &r);
+	first = c->created_ms;
+	assert_true(first >= rig_wall() - 60000 && first <= rig_wall());
+	assert_int_equal(c->changed_ms, first);
+	rig_reply_clear(&r);
+	rig_wall_shift += 5000;
+	contact(g, ID("b"), NULL, "900", NULL);
+	c = contact_of(g, "900@lid", &r);
+	second = c->created_ms;
+	assert_true(second >= first + 5000);
+	rig_reply_clear(&r);
+	rig_wall_shift += 5000;
+	contact(g, ID("b"), "100", "900", NULL);
+	c = contact_of(g, "900@lid", &r);
+	assert_string_equal(c->id, ID("b"));
+	assert_int_equal(c->created_ms, first);
+	assert_true(c->changed_ms >= second + 5000);
+	assert_string_equal(c->push_name, "Ann");
+	rig_reply_clear(&r);
+	rig_free(g);
+}
+
 static void
 test_device_lists(void **state)
 {
@@ -313,241 +384,6 @@ test_device_lists(void **state)
 	rig_free(g);
 }
 
-/* ---------------------------------------------------------------- outbox */
-
-static uint8_t hash[32] = {7};
-
-static void
-outbox_init(Stored__OutboxPut *p, const char *id, uint32_t uid, const char *key)
-{
-	stored__outbox_put__init(p);
-	p->message_id = rig_str(id);
-	p->chat = rig_str("100@s.whatsapp.net");
-	p->uid = uid;
-	p->idempotency_key = rig_str(key);
-	p->params_hash.data = hash;
-	p->params_hash.len = 32;
-	p->content.data = (uint8_t *)rig_str("content");
-	p->content.len = 7;
-	p->state = STORED__OUTBOX_STATE__QUEUED;
-	p->created_ms = 1790000000000;
-}
-
-static void
-find(struct rig *g, const char *id, uint32_t uid, const char *key, struct rig_reply *r)
-{
-	Stored__OutboxFind m = STORED__OUTBOX_FIND__INIT;
-
-	m.account = rig_str("a");
-	m.message_id = rig_str(id);
-	if (id == NULL) {
-		m.has_uid = 1;
-		m.uid = uid;
-		m.idempotency_key = rig_str(key);
-	}
-	rig_ask(g, g->apid, STORED__TYPE__OUTBOX_FIND, &m.base, STORED__TYPE__OUTBOX_ROWS,
-	    &stored__outbox_rows__descriptor, r);
-	assert_true(r->ok);
-}
-
-static size_t
-found(struct rig *g, const char *id, uint32_t uid, const char *key)
-{
-	struct rig_reply r;
-	size_t n;
-
-	find(g, id, uid, key, &r);
-	n = ((Stored__OutboxRows *)r.pb)->n_rows;
-	rig_reply_clear(&r);
-	return n;
-}
-
-static const Stored__OutboxRows *
-load(struct rig *g, uint64_t after, uint32_t limit, struct rig_reply *r)
-{
-	Stored__OutboxLoad m = STORED__OUTBOX_LOAD__INIT;
-
-	m.account = rig_str("a");
-	m.after_row = after;
-	m.limit = limit;
-	rig_ask(g, g->apid, STORED__TYPE__OUTBOX_LOAD, &m.base, STORED__TYPE__OUTBOX_ROWS,
-	    &stored__outbox_rows__descriptor, r);
-	assert_true(r->ok);
-	return (const Stored__OutboxRows *)r->pb;
-}
-
-static void
-test_outbox(void **state)
-{
-	struct rig *g = rig_open(1);
-	Stored__OutboxPut p;
-	Stored__OutboxUpdate u = STORED__OUTBOX_UPDATE__INIT;
-	Stored__Write w = STORED__WRITE__INIT, w2 = STORED__WRITE__INIT, *both[2] = {&w2, &w};
-	Stored__EventAppend e;
-	const Stored__OutboxRows *rows;
-	struct rig_reply r;
-	uint64_t unit;
-
-	outbox_init(&p, "M1", 1000, "k1");
-	w.outbox_put = &p;
-	rig_write(g, "a", &w, NULL);
-	outbox_init(&p, "M2", 1001, "k1"); /* another user's key */
-	p.has_not_after_ms = 1;
-	p.not_after_ms = 99;
-	rig_write(g, "a", &w, NULL);
-
-	/* the same key of the same user: nothing of the unit happens, neither records nor events */
-	outbox_init(&p, "M3", 1000, "k1");
-	rig_event_init(&e, "{}", NULL);
-	w2.event = &e;
-	unit = rig_unit_next();
-	rig_unit_open(g, "a", unit);
-	rig_stage(g, "a", unit, "r", 1, "x");
-	rig_commit_writes(g, "a", unit, 1, both, 2, &r);
-	RIG_UNTIL(g, r.came && g->ndone == 1);
-	assert_false(rig_result(&r)->committed);
-	assert_true(rig_result(&r)->duplicate);
-	assert_string_equal(rig_result(&r)->reason, "duplicate");
-	assert_false(g->done[0].committed);
-	rig_reply_clear(&r);
-	assert_int_equal(rig_record(g, "a", "r", NULL, 0), 0);
-	assert_int_equal(found(g, "M3", 0, NULL), 0);
-	/* a message id that is taken is a mistake, not a repetition */
-	outbox_init(&p, "M1", 1000, "k2");
-	rig_write(g, "a", &w, "bad_request");
-
-	/* the stanza becomes durable, then the ack */
-	w.outbox_put = NULL;
-	w.outbox_update = &u;
-	u.message_id = rig_str("M1");
-	u.has_state = 1;
-	u.state = STORED__OUTBOX_STATE__READY;
-	u.has_stanza = 1;
-	u.stanza.data = (uint8_t *)rig_str("stanza");
-	u.stanza.len = 6;
-	rig_write(g, "a", &w, NULL);
-	rows = load(g, 0, 10, &r);
-	assert_int_equal(rows->n_rows, 2);
-	assert_string_equal(rows->rows[0]->put->message_id, "M1");
-	assert_int_equal(rows->rows[0]->put->state, STORED__OUTBOX_STATE__READY);
-	assert_int_equal(rows->rows[0]->put->stanza.len, 6);
-	assert_memory_equal(rows->rows[0]->put->content.data, "content", 7);
-	assert_memory_equal(rows->rows[0]->put->params_hash.data, hash, 32);
-	assert_false(rows->rows[0]->put->has_not_after_ms);
-	assert_int_equal(rows->rows[1]->put->not_after_ms, 99);
-	assert_false(rows->rows[1]->put->has_stanza);
-	assert_true(rows->rows[1]->row > rows->rows[0]->row);
-	rig_reply_clear(&r);
-	rows = load(g, 0, 1, &r);
-	assert_int_equal(rows->n_rows, 1);
-	rig_reply_clear(&r);
-
-	u.state = STORED__OUTBOX_STATE__FAILED;
-	u.has_stanza = 0;
-	u.has_code = 1;
-	u.code = 479;
-	u.reason = rig_str("refused");
-	u.has_server_ms = 1;
-	u.server_ms = 5;
-	rig_write(g, "a", &w, NULL);
-	rows = load(g, 0, 10, &r);
-	assert_int_equal(rows->n_rows, 1);
-	rig_reply_clear(&r);
-	find(g, NULL, 1000, "k1", &r);
-	rows = (Stored__OutboxRows *)r.pb;
-	assert_int_equal(rows->n_rows, 1);
-	assert_int_equal(rows->rows[0]->code, 479);
-	assert_string_equal(rows->rows[0]->reason, "refused");
-	assert_int_equal(rows->rows[0]->put->stanza.len, 6); /* stays */
-	rig_reply_clear(&r);
-	u.message_id = rig_str("unknown");
-	rig_write(g, "a", &w, NULL); /* forgotten meanwhile: no error */
-	rig_free(g);
-}
-
-static void
-receipt(struct rig *g, const char *id, const char *party, const char *status)
-{
-	Stored__ReceiptMark m = STORED__RECEIPT_MARK__INIT;
-	Stored__Write w = STORED__WRITE__INIT;
-
-	m.message_id = rig_str(id);
-	m.party = rig_str(party);
-	m.status = rig_str(status);
-	m.time_ms = 1;
-	w.receipt = &m;
-	rig_write(g, "a", &w, NULL);
-}
-
-static void
-test_receipts(void **state)
-{
-	struct rig *g = rig_open(1);
-	Stored__OutboxPut p;
-	Stored__Write w = STORED__WRITE__INIT;
-	Stored__OutboxRows *rows;
-	struct rig_reply r;
-
-	outbox_init(&p, "M1", 1, "k");
-	w.outbox_put = &p;
-	rig_write(g, "a", &w, NULL);
-	receipt(g, "M1", "100@s.whatsapp.net", "delivered");
-	receipt(g, "M1", "101@s.whatsapp.net", "read");
-	receipt(g, "M1", "101@s.whatsapp.net", "delivered"); /* never sinks */
-	receipt(g, "M1", "101@s.whatsapp.net", "read");
-	receipt(g, "M1", "102@s.whatsapp.net", "played");
-	receipt(g, "stranger", "100@s.whatsapp.net", "read"); /* not ours: nothing kept */
-	find(g, "M1", 0, NULL, &r);
-	rows = (Stored__OutboxRows *)r.pb;
-	assert_int_equal(rows->rows[0]->delivered, 3);
-	assert_int_equal(rows->rows[0]->read, 2);
-	rig_reply_clear(&r);
-	rig_free(g);
-}
-
-/* Keys are free after a week, finished rows go after two, what is to be sent stays. */
-static void
-test_outbox_expiry(void **state)
-{
-	struct rig *g = rig_open(1);
-	Stored__OutboxPut p;
-	Stored__OutboxUpdate u = STORED__OUTBOX_UPDATE__INIT;
-	Stored__Write w = STORED__WRITE__INIT;
-	int i;
-
-	outbox_init(&p, "done", 1, "k1");
-	w.outbox_put = &p;
-	rig_write(g, "a", &w, NULL);
-	outbox_init(&p, "waits", 1, "k2");
-	rig_write(g, "a", &w, NULL);
-	w.outbox_put = NULL;
-	w.outbox_update = &u;
-	u.message_id = rig_str("done");
-	u.has_state = 1;
-	u.state = STORED__OUTBOX_STATE__ACKED;
-	rig_write(g, "a", &w, NULL);
-	receipt(g, "done", "100@s.whatsapp.net", "read");
-
-	rig_later(g, RETENTION_KEYS_MS - 60000);
-	assert_int_equal(found(g, NULL, 1, "k1"), 1);
-	for (i = 0; i < 8; i++)
-		rig_later(g, 3700000);
-	assert_int_equal(found(g, NULL, 1, "k1"), 0);
-	assert_int_equal(found(g, "done", 0, NULL), 1); /* for those who ask again */
-	/* the key may be used anew */
-	outbox_init(&p, "again", 1, "k1");
-	w.outbox_update = NULL;
-	w.outbox_put = &p;
-	rig_write(g, "a", &w, NULL);
-	rig_later(g, rig_options.keep_sent_ms - RETENTION_KEYS_MS);
-	for (i = 0; i < 8; i++)
-		rig_later(g, 3700000);
-	assert_int_equal(found(g, "done", 0, NULL), 0);
-	assert_int_equal(found(g, "waits", 0, NULL), 1);
-	assert_int_equal(found(g, "again", 0, NULL), 1);
-	rig_free(g);
-}
-
 int
 main(void)
 {
@@ -556,10 +392,8 @@ main(void)
 	    cmocka_unit_test(test_region),
 	    T(test_device_record),
 	    T(test_contacts),
+	    T(test_contact_times),
 	    T(test_device_lists),
-	    T(test_outbox),
-	    T(test_receipts),
-	    T(test_outbox_expiry),
 	};
 
 	alarm(120 * test_slow());
