@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "stored/eventlog.h"
+#include "stored/restored.h"
 #include "stored/unit.h"
 #include "stored/write.h"
 
@@ -272,6 +273,18 @@ transact(struct store *s, struct store_account *a, struct group *g)
 }
 
 static void
+note_restored_done(struct store *s, struct store_account *a, const struct unit *u)
+{
+	const Stored__UnitCommit *c = unit_writes(u);
+	size_t i;
+
+	for (i = 0; a->opened.restored && i < c->n_writes; i++) {
+		if (c->writes[i]->has_restored_done)
+			restored_is_done(s, a);
+	}
+}
+
+static void
 apply_group(struct store *s, struct store_account *a, struct group *g)
 {
 	enum store_status st = transact(s, a, g);
@@ -285,6 +298,8 @@ apply_group(struct store *s, struct store_account *a, struct group *g)
 			u->st = st;
 		for (k = 0; u->st == STORE_OK && k < u->nseqs; k++)
 			s->n_events += u->seqs[k] != 0;
+		if (u->st == STORE_OK)
+			note_restored_done(s, a, u);
 		unit_finish(s, a, u, u->st == STORE_OK ? NULL : store_status_word(u->st));
 	}
 	if (st != STORE_OK)

@@ -6,8 +6,7 @@
 #include "stored/dispatch.h"
 #include "stored/eventlog.h"
 #include "stored/region.h"
-#include "stored/rekey.h"
-#include "stored/space.h"
+#include "stored/stats.h"
 #include "stored/task.h"
 #include "stored/unit.h"
 
@@ -190,35 +189,6 @@ consumer_list_row(struct message *m, void *owner)
 	return service_usable(owner, m, &ret) ? consumer_list(owner, m) : ret;
 }
 
-/* ---------------------------------------------------------------- numbers */
-
-static int
-stats(struct message *m, void *owner)
-{
-	struct store *s = owner;
-	Stored__Stats out = STORED__STATS__INIT;
-	struct store_counters c;
-	size_t i;
-
-	s->backend->counters(&c);
-	out.units = s->n_units;
-	out.units_failed = s->n_units_failed;
-	out.transactions = s->n_transactions;
-	out.fsyncs = c.fsyncs;
-	out.events = s->n_events;
-	for (i = 0; i < s->naccounts; i++) {
-		if (s->accounts[i].db != NULL)
-			out.database_bytes += s->backend->bytes(s->accounts[i].db);
-	}
-	if (s->service != NULL)
-		out.database_bytes += s->backend->bytes(s->service);
-	space_check(s, 0);
-	out.free_bytes = s->free_bytes;
-	out.disk_low = s->disk_low;
-	rekey_stats(s, &out);
-	return channel_reply(m->channel, m->id, STORED__TYPE__STATS_REPLY, &out.base);
-}
-
 /* ---------------------------------------------------------------- the table */
 
 static const struct channel_row rows[] = {
@@ -248,8 +218,8 @@ static const struct channel_row rows[] = {
 	&stored__consumer_list__descriptor, consumer_list_row},
     {STORED__TYPE__CONSUMER_DELETE, "CONSUMER_DELETE", 4, 256, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__consumer_delete__descriptor, consumer_row},
-    {STORED__TYPE__STATS, "STATS", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST,
-	&stored__stats_get__descriptor, stats},
+    {STORED__TYPE__STATS, "STATS", 0, 2, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__stats_get__descriptor, stats_row},
     {STORED__TYPE__BACKUP, "BACKUP", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST | ROW_FD,
 	&stored__backup__descriptor, task_backup_row},
     {STORED__TYPE__SNAPSHOT, "SNAPSHOT", 3, 512, CHANNEL_ALL_STATES, ROW_REQUEST,

@@ -14,8 +14,10 @@
 #include "stored/consumer.h"
 #include "stored/eventlog.h"
 #include "stored/rekey.h"
+#include "stored/restored.h"
 #include "stored/retention.h"
 #include "stored/space.h"
+#include "stored/stats.h"
 #include "stored/task.h"
 #include "stored/unit.h"
 
@@ -78,6 +80,7 @@ store_opened_pb(Stored__AccountOpened *out, const char *account, const struct st
 		out->text = text.pb;
 	}
 	out->has_rekeyed = out->rekeyed = o->rekeyed;
+	out->has_restored = out->restored = o->restored;
 }
 
 void
@@ -180,6 +183,7 @@ store_stop(struct store *s)
 		return;
 	store_flush(s);
 	task_stop(s, "stopping");
+	stats_stop(s);
 	rekey_stop(s);
 	s->stopping = 1;
 	for (i = 0; i < s->naccounts; i++) {
@@ -265,6 +269,7 @@ open_db(struct store *s, enum store_kind kind, const char *account, const uint8_
 
 	store_opened_set(opened, st, o.text);
 	opened->rekeyed = o.rekeyed;
+	opened->restored = o.restored;
 	if (st != STORE_OK)
 		log_errx("%s: database not opened: %s (%s)", name, o.text, store_status_word(st));
 	else if (o.recovered)
@@ -284,12 +289,19 @@ open_service(struct store *s, const Stored__Unlock *keys, int64_t *budget)
 		log_errx("%s", text);
 		return;
 	}
+	if ((st = restored_read(s, text, sizeof(text))) != STORE_OK) {
+		store_opened_set(&s->service_opened, st, text);
+		log_errx("%s", text);
+		return;
+	}
 	if (open_db(s, STORE_SERVICE, NULL, keys->service_key.data, rekey_key_of(keys, NULL),
 		budget, &s->service, &s->service_opened) != STORE_OK)
 		return;
-	if ((st = s->backend->log_load(s->service, &s->log)) != STORE_OK) {
-		store_opened_set(
-		    &s->service_opened, st, "service.db: the log's state cannot be read");
+	if ((st = restored_service(s, s->service)) != STORE_OK ||
+	    (st = s->backend->log_load(s->service, &s->log)) != STORE_OK) {
+		store_opened_set(&s->service_opened, st,
+		    "service.db: the log's state cannot be read, or not be written after the"
+		    " restore");
 		s->backend->close(s->service);
 		s->service = NULL;
 	}
@@ -324,6 +336,19 @@ open_account(struct store *s, struct store_account *a, const uint8_t *key, const
 	if (open_db(s, STORE_ACCOUNT, a->name, key, next_key, budget, &a->db, &a->opened) !=
 	    STORE_OK)
 		return;
+	if (s->restored_id[0] != '\0') {
+		st = restored_account(s, a->db);
+		s->backend->close(a->db);
+		a->db = NULL;
+		if (st != STORE_OK)
+			store_opened_set(
+			    &a->opened, st, "its sessions cannot be dropped after the restore");
+		else /* what it says of itself now */
+			st = open_db(
+			    s, STORE_ACCOUNT, a->name, key, next_key, budget, &a->db, &a->opened);
+		if (st != STORE_OK)
+			return;
+	}
 	if ((st = s->backend->event_last(a->db, &a->last_seq)) != STORE_OK) {
 		store_opened_set(&a->opened, st, "the event log cannot be read");
 		s->backend->close(a->db);
@@ -361,6 +386,7 @@ store_unlock(struct store *s, const Stored__Unlock *keys)
 	for (i = 0; i < s->naccounts; i++)
 		open_account(s, &s->accounts[i], key_of(keys, s->accounts[i].name),
 		    rekey_key_of(keys, s->accounts[i].name), &budget);
+	restored_end(s);
 	s->unlocked = 1;
 	eventlog_start(s);
 	wallclock_start(&s->clock, s->mono(), s->wall(), newest_ms(s));

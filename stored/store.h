@@ -20,7 +20,8 @@ TAILQ_HEAD(consumer_op_list, consumer_op); /* stored/consumer.h */
 /* Whether a database can be used, and if not, why (the words of the contract). */
 struct store_opened {
 	int ok;
-	int rekeyed; /* it has its next key */
+	int rekeyed;  /* it has its next key */
+	int restored; /* it came from a backup, and that was not dealt with yet */
 	char reason[24];
 	char text[240];
 };
@@ -50,7 +51,8 @@ struct store_options {
 	int64_t min_free;           /* below so many free bytes the disk is called low */
 };
 
-struct task; /* stored/task.h */
+struct task;  /* stored/task.h */
+struct stats; /* stored/stats.c */
 
 struct store {
 	struct event_base *base;
@@ -68,9 +70,10 @@ struct store {
 	size_t naccounts;
 	struct store_db *service;
 	struct store_opened service_opened;
-	int unlocked;        /* UNLOCK was carried out */
-	int lock_fd;         /* held on the file "lock" */
-	struct rekey *rekey; /* stored/rekey.c: keys are being changed */
+	int unlocked;         /* UNLOCK was carried out */
+	int lock_fd;          /* held on the file "lock" */
+	char restored_id[33]; /* of the backup that the folder was made from, or "" */
+	struct rekey *rekey;  /* stored/rekey.c: keys are being changed */
 	int stopping;
 
 	/* the log */
@@ -89,6 +92,7 @@ struct store {
 	/* long work for people */
 	struct task *task; /* NULL: none */
 	uint64_t last_task;
+	struct stats *stats; /* rows are being counted */
 
 	/* the disk */
 	int disk_low;

@@ -271,7 +271,8 @@ open_steps(struct store_db *db, struct store_open *o, const uint8_t *key)
 		return st;
 	/* After the pragmas: wal_autocheckpoint takes any other hook away. */
 	sqlite3_wal_hook(db->sql, on_commit, db);
-	if ((st = migrate(db, o->account, o->text, sizeof(o->text))) != STORE_OK)
+	if ((st = migrate(db, o->account, o->text, sizeof(o->text))) != STORE_OK ||
+	    (st = restored_flag(db, &o->restored)) != STORE_OK)
 		return st;
 	if (o->recovered && (st = renew_log(db)) != STORE_OK)
 		return st;
