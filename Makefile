@@ -202,7 +202,7 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@WARD_BUILD=$(abspath $(BUILD)) $(PYTHON) -B tests/e2e/demo.py
 
-TEST_ENV = WARD_BUILD=$(abspath $(BUILD)) $(if $(filter 1,$(SAN)),WARD_UNCONFINED=1 WARD_SLOW=4)
+TEST_ENV = WARD_BUILD=$(abspath $(BUILD)) $(if $(filter 1,$(SAN)),WARD_UNCONFINED=1 WARD_SLOW=4 WARD_KILLS=200)
 E2E := $(sort $(wildcard tests/e2e/test_*.py))
 
 .PHONY: test-programs
@@ -227,7 +227,7 @@ VALGRIND = valgrind -q --vgdb=no --error-exitcode=99 --leak-check=full \
 	--suppressions=$(abspath tests/valgrind.supp)
 valgrind: deps
 	@$(MAKE) --no-print-directory test-programs
-	@$(TEST_ENV) WARD_UNCONFINED=1 WARD_SLOW=20 WARD_SUITE_SECONDS=3600 WARD_CRASH_MESSAGES=60 WARD_CRASH_KILLS=4 \
+	@$(TEST_ENV) WARD_UNCONFINED=1 WARD_SLOW=20 WARD_SUITE_SECONDS=3600 WARD_CRASH_MESSAGES=60 WARD_CRASH_KILLS=4 WARD_KILLS=20 \
 		WARD_WRAP="$(VALGRIND)" $(PYTHON) -B tests/run.py $(UNIT_BIN) $(E2E)
 
 # A first try on this machine: own folder, own key, the account "main". CONF= takes another file.

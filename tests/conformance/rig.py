@@ -227,8 +227,10 @@ class Peer:
 def words(program):
     """A command line as a list; what is put before programs (valgrind) is not put before a script's interpreter."""
     args = shlex.split(program) if isinstance(program, str) else list(program)
+    if WRAP and "python" not in os.path.basename(args[0]):
+        args = REPORTS.wrap + args
     args[0] = shutil.which(args[0]) or args[0]
-    return args if not WRAP or "python" in os.path.basename(args[0]) else REPORTS.wrap + args
+    return args
 
 
 class Store:
@@ -243,6 +245,14 @@ class Store:
 
     # ---- the process
     def start(self, seconds=20):
+        self.launch()
+        self.wait(lambda: self.ready is not None or self.ended(), seconds, "the store is not ready")
+        if self.ready is None:
+            raise Failure("the store ended before it was ready: status %s\n%s" % (self.status, self.said()))
+        return self
+
+    def launch(self):
+        """The process is there and has its boot message; READY has not come yet."""
         pairs = [socket.socketpair(socket.AF_UNIX, kind) for kind in
                  (socket.SOCK_SEQPACKET, socket.SOCK_STREAM, socket.SOCK_STREAM)]
         log_in, log_out = os.pipe()
@@ -265,10 +275,6 @@ class Store:
         boot = struct.pack(">7I", ROLE_STORED, UNCONFINED, os.getuid(), os.getgid(), os.getpid(),
                            LEVELS.index(self.level), len(text)) + text
         self.control.send(CONTROL_HEADER.pack(b"WARD", 1, BOOT, len(boot)) + boot)
-        self.wait(lambda: self.ready is not None or self.ended(), seconds, "the store is not ready")
-        if self.ready is None:
-            raise Failure("the store ended before it was ready: status %s\n%s" % (self.status, self.said()))
-        return self
 
     def spawn(self, given):
         high = {n: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH) for n, fd in given.items()}
@@ -355,16 +361,19 @@ class Store:
         """The parent's STOP: all is written back, and it exits with 0."""
         if self.pid is None:
             return self.status
-        try:
-            self.control.send(CONTROL_HEADER.pack(b"WARD", 1, STOP, 0))
-        except OSError:
-            pass
+        self.ask_to_stop()
         try:
             self.wait(self.ended, seconds, "the store did not stop")
             self.drain()
         finally:
             self.kill()
         return self.status
+
+    def ask_to_stop(self):
+        try:
+            self.control.send(CONTROL_HEADER.pack(b"WARD", 1, STOP, 0))
+        except OSError:
+            pass
 
     def drain(self):
         """What was sent before the end is there to be read."""
@@ -376,10 +385,10 @@ class Store:
 
     def kill(self):
         """kill -9, and what is left of the channels is thrown away."""
-        if self.pid is not None:
-            os.kill(self.pid, signal.SIGKILL)
-            _, status = os.waitpid(self.pid, 0)
-            self.status, self.pid = os.waitstatus_to_exitcode(status), None
+        try:
+            self.slay()
+        except Failure:
+            pass  # what was left was no frame of the contract; who wants it calls slay()
         if self.log_fd is not None:
             self.read_log()
         if self.log_fd is not None:
@@ -390,6 +399,14 @@ class Store:
                 s.close()
         self.control = None
         return self.status
+
+    def slay(self):
+        """kill -9; what it had sent before can be read."""
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            _, status = os.waitpid(self.pid, 0)
+            self.status, self.pid = os.waitstatus_to_exitcode(status), None
+            self.drain()
 
     def __enter__(self):
         return self.start()
