@@ -35,6 +35,8 @@ const struct config_key config_keys[] = {
 	"Folder of the four child programs; empty is the folder of ward itself."},
     {"service", "master_key", CONFIG_STRING, "", 0, 0, "key-source", KEYD,
 	"Where the master key comes from: file:PATH, credential:NAME or passphrase:PATH."},
+    {"service", "next_master_key", CONFIG_STRING, "", 0, 0, "key-source", KEYD,
+	"The same for the key that wardctl store rekey goes over to; empty but for that time."},
     {"service", "user_keyd", CONFIG_STRING, "ward-keyd", 1, 64, NULL, PARENT,
 	"User of keyd when started as root, name or number; the four must differ."},
     {"service", "user_netd", CONFIG_STRING, "ward-netd", 1, 64, NULL, PARENT,

@@ -83,6 +83,31 @@ core_unlock(struct keyd *k)
 }
 
 void
+core_next_keys(struct keyd *k)
+{
+	struct secrets *s = k->secrets;
+	unsigned i;
+
+	memcpy(s->old_key, s->vault_key, sizeof(s->old_key));
+	for (i = 0; i < k->naccounts; i++) {
+		keyring_derive(s->next_master, "vault", k->accounts[i].name, s->vault_key[i]);
+		vault_old_key(k->vault, i, s->old_key[i]);
+	}
+}
+
+void
+core_forget_old_keys(struct keyd *k)
+{
+	unsigned i;
+
+	for (i = 0; i < k->naccounts; i++)
+		vault_old_key(k->vault, i, NULL);
+	sodium_memzero(k->secrets->old_key, sizeof(k->secrets->old_key));
+	sodium_memzero(k->secrets->master, sizeof(k->secrets->master));
+	sodium_memzero(k->secrets->next_master, sizeof(k->secrets->next_master));
+}
+
+void
 core_lock(struct keyd *k, const char *reason)
 {
 	unsigned i;

@@ -29,9 +29,12 @@ struct noise_slot {
 /* Every long-lived secret of the process: one piece of memory, locked, not dumped, with guard
  * pages. */
 struct secrets {
-	struct keyring_source source; /* until the store is unlocked, then wiped */
-	uint8_t master[32];
-	uint8_t vault_key[ACCOUNTS_MAX][32];
+	/* until the store is unlocked, then wiped */
+	struct keyring_source source, next_source; /* next_source: len 0 = none was given */
+	uint8_t master[32]; /* both until then, or until the keys are changed if they can be */
+	uint8_t next_master[32];
+	uint8_t vault_key[ACCOUNTS_MAX][32]; /* seals */
+	uint8_t old_key[ACCOUNTS_MAX][32];   /* while keys are changed: also opens */
 	struct paircode code[ACCOUNTS_MAX];
 	struct noise_slot noise[NOISE_SLOTS];
 	uint64_t noise_order;
@@ -41,6 +44,30 @@ struct secrets {
 struct request;
 struct keyd;
 
+/* How far the records of an account are under the new key: rekey.c. */
+#define RESEAL_MAX 32
+struct reseal {
+	unsigned domain;                 /* of the listing, by its place in the contract's enum */
+	char cursor[VAULT_NAME_MAX + 1]; /* the last name that was listed of it */
+	int listing;
+	/* of the domain: those that are not known to be committed under the new key */
+	char names[RESEAL_MAX][VAULT_NAME_MAX + 1];
+	int names_domain;
+	size_t n;
+	uint64_t resealed;
+	int sealed;  /* none is left */
+	int rekeyed; /* the database has its next key */
+};
+
+enum rekey_state {
+	REKEY_NONE,
+	REKEY_READY,   /* a next master key was given */
+	REKEY_WRITING, /* the headers of both are on their way to the disk */
+	REKEY_RUNNING,
+	REKEY_ENDING, /* the header of the next alone is on its way */
+	REKEY_DONE    /* ward.conf still names the old one */
+};
+
 struct account {
 	struct keyd *keyd;
 	unsigned number;
@@ -49,6 +76,7 @@ struct account {
 	queue; /* in order of arrival; the first one runs or waits for records */
 	unsigned queued;
 	int running; /* its queue is being run: no second time below */
+	struct reseal reseal;
 };
 
 enum keyd_state {
@@ -70,6 +98,10 @@ struct keyd {
 	struct account accounts[ACCOUNTS_MAX];
 	unsigned naccounts;
 	size_t queued_bytes; /* of all requests that wait */
+	enum rekey_state rekey;
+	uint8_t headers[2 * KEYRING_HEADER_LEN]; /* of the master key and of the next; no secret */
+	uint64_t rekey_order;                    /* vault_order when it began */
+	int service_rekeyed;
 };
 
 /* Everything that may open files or ask the kernel for entropy, and the self-tests: before
@@ -84,6 +116,10 @@ struct account *core_account(struct keyd *k, const char *name); /* NULL = unknow
 
 /* The master key is known: derive what belongs to each account. */
 void core_unlock(struct keyd *k);
+/* Seal with the keys of the next master key from now on, and open with the old ones as well. */
+void core_next_keys(struct keyd *k);
+/* Wipe those, and both master keys. */
+void core_forget_old_keys(struct keyd *k);
 /* Never mind: answer everything with "locked". */
 void core_lock(struct keyd *k, const char *reason);
 

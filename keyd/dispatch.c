@@ -4,6 +4,7 @@
 #include "ipc/keyd.pb-c.h"
 #include "keyd/counter.h"
 #include "keyd/dispatch.h"
+#include "keyd/rekey.h"
 #include "keyd/verbs.h"
 #include "sandbox/child.h"
 
@@ -16,7 +17,8 @@ keyd_of(void *owner)
 const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_finish,
     &verb_noise_drop, &verb_account_open, &verb_device_create, &verb_pair_qr, &verb_pair_refresh,
     &verb_pair_code, &verb_pair_code_finish, &verb_pair_success, &verb_prekeys_make,
-    &verb_prekeys_uploaded, &verb_restored, &verb_sessions, &verb_encrypt, &verb_decrypt};
+    &verb_prekeys_uploaded, &verb_restored, &verb_sessions, &verb_encrypt, &verb_decrypt,
+    &verb_reseal};
 const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
 
 static int
@@ -37,9 +39,10 @@ on_verb(struct message *m, void *owner)
 static int
 on_status(struct message *m, void *owner)
 {
-	const struct keyd *k = keyd_of(owner);
+	struct keyd *k = keyd_of(owner);
 	Keyd__StatusReply a = KEYD__STATUS_REPLY__INIT;
 	Keyd__Counter values[COUNTERS], *list[COUNTERS];
+	struct rekey_reply rekey;
 	int i;
 
 	for (i = 0; i < COUNTERS; i++) {
@@ -55,7 +58,25 @@ on_status(struct message *m, void *owner)
 	a.fast_curve = k->fast_curve;
 	a.counters = list;
 	a.n_counters = COUNTERS;
+	if (k->state == KEYD_UNLOCKED) {
+		rekey_state(k, &rekey);
+		a.rekey = &rekey.state;
+	}
 	return channel_reply(m->channel, m->id, KEYD__TYPE__STATUS_REPLY, &a.base);
+}
+
+static int
+on_rekey_begin(struct message *m, void *owner)
+{
+	rekey_begin(keyd_of(owner), m);
+	return 0;
+}
+
+static int
+on_reseal(struct message *m, void *owner)
+{
+	rekey_reseal(keyd_of(owner), m);
+	return 0;
 }
 
 /* Sizes are of the packed message: "account" takes 3 to 34 bytes, a 64-bit number 2 to 11, a 32-bit
@@ -89,6 +110,10 @@ const struct channel_row dispatch_apid[] = {
     ROW(SESSIONS, 3, 256 * KIB, ROW_REQUEST, sessions),
     ROW(ENCRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, encrypt),
     ROW(DECRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, decrypt),
+    {KEYD__TYPE__RESEAL, "RESEAL", 5, 45, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&keyd__reseal__descriptor, on_reseal},
+    {KEYD__TYPE__REKEY_BEGIN, "REKEY_BEGIN", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&keyd__rekey_begin__descriptor, on_rekey_begin},
     {KEYD__TYPE__STATUS, "STATUS", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST, &keyd__status__descriptor,
 	on_status},
 };

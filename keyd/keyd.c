@@ -18,21 +18,24 @@
 	(48u * 1024 * 1024) /* of a channel's queue: two of the largest answers and more           \
 			     */
 
-/* The key source's scheme in ward.conf: "file:…", "credential:…" or "passphrase:…". What follows it
- * is the parent's affair: keyd gets a descriptor. */
+/* The scheme of a key source in ward.conf: "file:…", "credential:…" or "passphrase:…". What follows
+ * it is the parent's affair: keyd gets a descriptor. NULL = the entry is empty. */
 static const char *
-source_name(const struct config *c)
+source_name(const struct config *c, const char *entry)
 {
 	static const char *const names[] = {"credential", "passphrase", "file"};
-	const char *value = config_str(c, "service", "master_key");
+	const char *value = config_str(c, "service", entry);
 	size_t i, len;
+
+	if (value[0] == '\0')
+		return NULL;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		len = strlen(names[i]);
 		if (strncmp(value, names[i], len) == 0 && (value[len] == ':' || value[len] == '\0'))
 			return names[i];
 	}
-	fatalx("master_key begins with none of file:, credential:, passphrase:");
+	fatalx("%s begins with none of file:, credential:, passphrase:", entry);
 }
 
 /* A key of test.noise_root_key takes the place of the service's: a man in the middle by wish, so
@@ -54,7 +57,7 @@ take_root_override(struct keyd *k, const struct config *c)
 
 /* Read all of the descriptor, once, and close it. */
 static void
-read_secret(struct keyd *k, int fd)
+read_secret(struct keyring_source *source, const char *scheme, int fd)
 {
 	uint8_t *bytes = sodium_malloc(KEYRING_SOURCE_MAX);
 	size_t len = 0;
@@ -71,12 +74,12 @@ read_secret(struct keyd *k, int fd)
 			len += (size_t)n;
 	}
 	(void)close(fd); /* nothing was written */
-	why = keyring_parse(&k->secrets->source,
-	    strcmp(k->key_source, "passphrase") == 0 ? KEYRING_PASSPHRASE : KEYRING_RAW, bytes,
-	    len);
+	why = keyring_parse(source,
+	    strcmp(scheme, "passphrase") == 0 ? KEYRING_PASSPHRASE : KEYRING_RAW, bytes, len);
 	sodium_free(bytes);
 	if (why != NULL)
-		fatalx("the master key from the %s cannot be used: %s", k->key_source, why);
+		fatalx("the %smaster key from the %s cannot be used: %s",
+		    fd == KEYD_FD_SECRET ? "" : "next ", scheme, why);
 }
 
 static struct channel *
@@ -103,6 +106,7 @@ int
 main(int argc, char *argv[])
 {
 	struct child child;
+	const char *next;
 	struct keyd *k;
 	size_t i;
 	int fast, status;
@@ -113,7 +117,9 @@ main(int argc, char *argv[])
 	k->fast_curve = fast;
 	if (!fast)
 		log_warnx("libsignal runs on its own, slow curve: it was linked with -Bsymbolic");
-	k->key_source = source_name(child.config);
+	if ((k->key_source = source_name(child.config, "master_key")) == NULL)
+		fatalx("service.master_key is empty");
+	next = source_name(child.config, "next_master_key");
 	take_root_override(k, child.config);
 	for (i = 0; i < config_account_count(child.config); i++)
 		core_add_account(k, config_account_name(child.config, i));
@@ -121,7 +127,11 @@ main(int argc, char *argv[])
 
 	child_confine(&child);
 
-	read_secret(k, KEYD_FD_SECRET);
+	read_secret(&k->secrets->source, k->key_source, KEYD_FD_SECRET);
+	if (next != NULL)
+		read_secret(&k->secrets->next_source, next, KEYD_FD_NEXT_SECRET);
+	else
+		(void)close(KEYD_FD_NEXT_SECRET);
 	k->apid = open_channel(&child, KEYD_FD_APID, "keyd: apid", dispatch_apid, dispatch_napid);
 	k->netd = open_channel(&child, KEYD_FD_NETD, "keyd: netd", dispatch_netd, dispatch_nnetd);
 	k->stored = open_channel(&child, KEYD_FD_STORED, "keyd: stored", store_rows, store_nrows);

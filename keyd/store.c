@@ -1,5 +1,6 @@
 /* keyd's half of the channel to stored: unlocking, asking for records, staging writes. */
 #include <stdlib.h>
+#include <string.h>
 
 #include <sodium.h>
 
@@ -9,6 +10,7 @@
 #include "ipc/stored.pb-c.h"
 #include "keyd/counter.h"
 #include "keyd/queue.h"
+#include "keyd/rekey.h"
 #include "keyd/store.h"
 #include "sandbox/child.h"
 
@@ -42,8 +44,12 @@ on_unlocked(const struct reply *r, void *arg)
 
 	if (refused(k, r, "take the database keys"))
 		return;
+	if (u->service->rekeyed)
+		rekey_database(k, "");
 	for (i = 0; i < u->n_accounts; i++)
-		if (!u->accounts[i]->ok)
+		if (u->accounts[i]->rekeyed)
+			rekey_database(k, u->accounts[i]->account);
+		else if (!u->accounts[i]->ok)
 			log_warnx("stored could not open the database of account %s: %s",
 			    u->accounts[i]->account,
 			    u->accounts[i]->reason != NULL ? u->accounts[i]->reason
@@ -53,32 +59,46 @@ on_unlocked(const struct reply *r, void *arg)
 		queue_run(&k->accounts[i]);
 }
 
+void
+store_keys(struct keyd *k, int next, struct store_keys *out)
+{
+	const struct secrets *s = k->secrets;
+	unsigned i;
+
+	keyring_derive(s->master, "database", "", out->service[0]);
+	keyring_derive(s->next_master, "database", "", out->service[1]);
+	for (i = 0; i < k->naccounts; i++) {
+		Stored__AccountKey *a = &out->accounts[i];
+
+		keyring_derive(s->master, "database", k->accounts[i].name, out->key[i][0]);
+		keyring_derive(s->next_master, "database", k->accounts[i].name, out->key[i][1]);
+		stored__account_key__init(a);
+		a->account = k->accounts[i].name;
+		a->key = pb_bytes(out->key[i][0], 32);
+		a->has_next_key = next;
+		a->next_key = pb_bytes(out->key[i][1], 32);
+		out->list[i] = a;
+	}
+}
+
 /* The master key is right. */
 static void
 send_keys(struct keyd *k)
 {
 	Stored__Unlock u = STORED__UNLOCK__INIT;
-	Stored__AccountKey keys[ACCOUNTS_MAX], *list[ACCOUNTS_MAX];
-	uint8_t service[32], key[ACCOUNTS_MAX][32];
-	unsigned i;
+	struct store_keys keys;
 
-	keyring_derive(k->secrets->master, "database", "", service);
-	u.service_key = pb_bytes(service, 32);
-	for (i = 0; i < k->naccounts; i++) {
-		keyring_derive(k->secrets->master, "database", k->accounts[i].name, key[i]);
-		stored__account_key__init(&keys[i]);
-		keys[i].account = k->accounts[i].name;
-		keys[i].key = pb_bytes(key[i], 32);
-		list[i] = &keys[i];
-	}
-	u.accounts = list;
+	store_keys(k, k->rekey == REKEY_RUNNING, &keys);
+	u.service_key = pb_bytes(keys.service[0], 32);
+	u.has_service_next_key = k->rekey == REKEY_RUNNING;
+	u.service_next_key = pb_bytes(keys.service[1], 32);
+	u.accounts = keys.list;
 	u.n_accounts = k->naccounts;
 	core_unlock(k);
 	channel_request(k->stored, STORED__TYPE__UNLOCK, &u.base, STORED__TYPE__UNLOCK_REPLY,
 	    &stored__unlock_reply__descriptor, 256 * 1024, UNLOCK_MS, on_unlocked, k);
-	sodium_memzero(service, sizeof(service));
-	sodium_memzero(key, sizeof(key));
-	sodium_memzero(k->secrets->master, sizeof(k->secrets->master));
+	sodium_memzero(&keys, sizeof(keys));
+	rekey_unlocked(k);
 }
 
 static void
@@ -97,11 +117,13 @@ make_keyring(struct keyd *k)
 	Stored__Keyring put = STORED__KEYRING__INIT;
 	struct buf header = BUF_INIT;
 
-	if (keyring_new(&k->secrets->source, k->secrets->master, &header) == -1) {
+	if (keyring_new(&k->secrets->source, k->secrets->master, &header) == -1 ||
+	    rekey_prepare(k) == -1) {
 		log_errx("no memory to derive the master key from the passphrase");
 		core_lock(k, "memory");
 	} else {
 		log_notice("made a new keyring header");
+		memcpy(k->headers, header.data, KEYRING_HEADER_LEN);
 		put.header = pb_bytes(header.data, header.len);
 		channel_request(k->stored, STORED__TYPE__KEYRING_PUT, &put.base, STORED__TYPE__DONE,
 		    &stored__done__descriptor, 16, DEADLINE_MS, on_keyring_kept, k);
@@ -120,14 +142,14 @@ on_keyring(const struct reply *r, void *arg)
 		return; /* all secrets are wiped */
 	if (kr->header.len == 0)
 		make_keyring(k);
-	else if ((why = keyring_open(&k->secrets->source, kr->header.data, kr->header.len,
-		      k->secrets->master)) != NULL) {
+	else if ((why = rekey_open(k, kr->header.data, kr->header.len)) != NULL) {
 		log_errx("the master key from the %s does not open this data folder: %s",
 		    k->key_source, why);
 		core_lock(k, why);
 	} else
 		send_keys(k);
 	sodium_memzero(&k->secrets->source, sizeof(k->secrets->source));
+	sodium_memzero(&k->secrets->next_source, sizeof(k->secrets->next_source));
 }
 
 void
@@ -290,8 +312,8 @@ store_stage(const struct entry *e, uint64_t removed, int uploaded)
 	p->name = name;
 	p->version = e->version;
 	p->sealed = (ProtobufCBinaryData){e->len, e->sealed};
-	p->has_uploaded = e->domain == STORED__DOMAIN__PREKEY;
-	p->uploaded = uploaded;
+	p->has_uploaded = e->domain == STORED__DOMAIN__PREKEY && uploaded != -1;
+	p->uploaded = uploaded > 0;
 	out.put_list[out.stage.n_puts++] = p;
 }
 
@@ -314,9 +336,18 @@ on_unit_done(struct message *m, void *owner)
 	return 0;
 }
 
+static int
+on_rekeyed(struct message *m, void *owner)
+{
+	rekey_database(((struct child *)owner)->owner, ((const Stored__Rekeyed *)m->pb)->account);
+	return 0;
+}
+
 const struct channel_row store_rows[] = {
     /* account, unit and outcome: 3 + 2 + 2 bytes at least, 34 + 11 + 2 at most */
     {STORED__TYPE__UNIT_DONE, "UNIT_DONE", 7, 47, CHANNEL_ALL_STATES, 0,
 	&stored__unit_done__descriptor, on_unit_done},
+    {STORED__TYPE__REKEYED, "REKEYED", 2, 34, CHANNEL_ALL_STATES, 0, &stored__rekeyed__descriptor,
+	on_rekeyed},
 };
 const size_t store_nrows = sizeof(store_rows) / sizeof(store_rows[0]);

@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "common/log.h"
+#include "ipc/stored.pb-c.h"
 #include "keyd/counter.h"
 #include "keyd/vault.h"
 
@@ -43,7 +44,7 @@ struct vault {
 	uint8_t hash_key[crypto_shorthash_KEYBYTES];
 	struct {
 		const char *name;
-		const uint8_t *key;
+		const uint8_t *key, *old_key;
 		TAILQ_HEAD(units, unit) units;
 		unsigned nunits;
 	} accounts[ACCOUNTS_MAX];
@@ -134,6 +135,12 @@ vault_account(struct vault *v, unsigned account, const char *name, const uint8_t
 {
 	v->accounts[account].name = name;
 	v->accounts[account].key = key;
+}
+
+void
+vault_old_key(struct vault *v, unsigned account, const uint8_t *key)
+{
+	v->accounts[account].old_key = key;
 }
 
 static struct entry **
@@ -295,7 +302,9 @@ vault_fill(struct vault *v, struct entry *e, uint64_t version, const void *seale
 
 	if (e->state != VAULT_ASKED)
 		return; /* a request wrote it meanwhile: what stored said is older */
-	if (e->floor == FLOOR_GONE ? version != 0 : version < e->floor) {
+	if (e->domain == STORED__DOMAIN__MSG_SECRET && version == 0) {
+		set_content(v, e, VAULT_ABSENT, 0, NULL, 0); /* it expires in stored */
+	} else if (e->floor == FLOOR_GONE ? version != 0 : version < e->floor) {
 		counters[COUNT_RECORDS_ROLLED_BACK]++;
 		if (log_allowed(&limit))
 			log_errx("account %s: stored gave an older version of a record of domain "
@@ -312,17 +321,37 @@ vault_fill(struct vault *v, struct entry *e, uint64_t version, const void *seale
 		set_content(v, e, VAULT_HERE, version, sealed, len);
 }
 
+static int
+unseal(const struct vault *v, const struct entry *e, const uint8_t *key, struct buf *out)
+{
+	const struct vault_id id = {v->accounts[e->account].name, e->domain, e->name, e->version};
+
+	return key == NULL ? -1 : vault_unseal(key, &id, e->sealed, e->len, out);
+}
+
+int
+vault_is_old(const struct vault *v, const struct entry *e)
+{
+	struct buf plain = BUF_INIT;
+	int old = e->state == VAULT_HERE &&
+		  unseal(v, e, v->accounts[e->account].key, &plain) == -1 &&
+		  unseal(v, e, v->accounts[e->account].old_key, &plain) == 0;
+
+	buf_clear(&plain);
+	return old;
+}
+
 int
 vault_open(struct vault *v, struct entry *e, struct buf *out)
 {
 	static struct log_limit limit = LOG_LIMIT_INIT;
-	const struct vault_id id = {v->accounts[e->account].name, e->domain, e->name, e->version};
 
 	if (e->state == VAULT_ABSENT)
 		return 0;
 	if (e->state != VAULT_HERE)
 		return -1;
-	if (vault_unseal(v->accounts[e->account].key, &id, e->sealed, e->len, out) == -1) {
+	if (unseal(v, e, v->accounts[e->account].key, out) == -1 &&
+	    unseal(v, e, v->accounts[e->account].old_key, out) == -1) {
 		counters[COUNT_RECORDS_DAMAGED]++;
 		if (log_allowed(&limit))
 			log_errx("account %s: a record of domain %d does not open: damaged, or not "
@@ -454,6 +483,23 @@ vault_unit_done(struct vault *v, unsigned account, uint64_t id, int committed)
 		return -1;
 	counters[committed ? COUNT_UNITS_COMMITTED : COUNT_UNITS_FAILED]++;
 	finish(v, account, u, committed);
+	return 0;
+}
+
+uint64_t
+vault_order(const struct vault *v)
+{
+	return v->order;
+}
+
+int
+vault_unfinished(const struct vault *v, unsigned account, uint64_t order)
+{
+	const struct unit *u;
+
+	TAILQ_FOREACH(u, &v->accounts[account].units, link)
+	if (STAILQ_FIRST(&u->writes)->order <= order)
+		return 1;
 	return 0;
 }
 

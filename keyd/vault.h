@@ -80,6 +80,14 @@ struct vault *vault_new(size_t cache_bytes);
 void vault_free(struct vault *v);
 /* Accounts by number, 0..ACCOUNTS_MAX-1. The key stays the caller's. */
 void vault_account(struct vault *v, unsigned account, const char *name, const uint8_t *key);
+/* A key that opens what the first does not, or NULL. The first may change under it. */
+void vault_old_key(struct vault *v, unsigned account, const uint8_t *key);
+/* HERE, and under the old key. */
+int vault_is_old(const struct vault *v, const struct entry *e);
+/* Of the last write; and whether a unit of the account that holds such a write or an earlier one
+ * is not finished. */
+uint64_t vault_order(const struct vault *v);
+int vault_unfinished(const struct vault *v, unsigned account, uint64_t order);
 
 /* The entry of a record, pinned: it stays where it is until as many vault_unpin. */
 struct entry *vault_pin(struct vault *v, unsigned account, int domain, const char *name);

@@ -13,6 +13,8 @@ extern const struct verb verb_account_open, verb_device_create, verb_pair_qr, ve
 void identity_signed_prekey(Keyd__SignedPrekey *s, const struct device *d); /* points into d */
 /* prekeys.c */
 extern const struct verb verb_prekeys_make, verb_prekeys_uploaded, verb_restored;
+/* rekey.c */
+extern const struct verb verb_reseal;
 /* session.c */
 extern const struct verb verb_sessions, verb_encrypt, verb_decrypt;
 

@@ -14,7 +14,7 @@ struct change {
 	struct change *before; /* of the request */
 	struct change *below;  /* of the entry */
 	struct entry *entry;
-	int gone, uploaded;
+	int gone, uploaded; /* uploaded -1: as it is */
 	struct buf data;
 };
 
@@ -23,7 +23,7 @@ static const char *
 kind_of(int domain)
 {
 	static const char *const names[] = {"", "device", "identity", "session", "prekey",
-	    "signed prekey", "sender key", "app-state key", "key state"};
+	    "signed prekey", "sender key", "app-state key", "key state", "message secret"};
 
 	return names[domain];
 }
@@ -148,6 +148,12 @@ work_put_prekey(struct work *w, uint32_t id, const void *data, size_t len, int u
 }
 
 void
+work_put_again(struct work *w, int domain, const char *name, const void *data, size_t len)
+{
+	change(w, domain, name, data, len)->uploaded = -1;
+}
+
+void
 work_delete(struct work *w, int domain, const char *name)
 {
 	change(w, domain, name, "", 0)->gone = 1;
@@ -160,7 +166,7 @@ work_rest_on(struct work *w, int domain, const char *name)
 	struct buf b = BUF_INIT;
 
 	if (e != NULL && e->pending > 0 && e->change == NULL && work_get(w, domain, name, &b) == 1)
-		work_put(w, domain, name, b.data, b.len);
+		work_put_again(w, domain, name, b.data, b.len);
 	buf_clear(&b);
 }
 

@@ -38,6 +38,8 @@ int work_get(
     struct work *w, int domain, const char *name, struct buf *out); /* 1, 0 absent, -1 unreadable */
 void work_put(struct work *w, int domain, const char *name, const void *data, size_t len);
 void work_put_prekey(struct work *w, uint32_t id, const void *data, size_t len, int uploaded);
+/* Written again as it is, with the mark that it has. */
+void work_put_again(struct work *w, int domain, const char *name, const void *data, size_t len);
 void work_delete(struct work *w, int domain, const char *name);
 /* What is answered rests on this record: if a unit that wrote it is not finished, it is written
  * again as it is, so that this unit can only be committed after that one. */

@@ -294,7 +294,7 @@ static const struct policy_limit keyd_limits[] = {
     LIMIT(CORE, LIMIT_EXACT, 0, "secrets"),
     LIMIT(FSIZE, LIMIT_EXACT, 0, "writes no file"),
     LIMIT(NPROC, LIMIT_EXACT, 0, "starts nothing"),
-    LIMIT(NOFILE, LIMIT_EXACT, 13, "its table, the event loop, and the rule set in the making"),
+    LIMIT(NOFILE, LIMIT_EXACT, 14, "its table, the event loop, and the rule set in the making"),
     LIMIT(MEMLOCK, LIMIT_AT_MOST, 64 * MIB, "locked secrets"),
     LIMIT(AS, LIMIT_AT_MOST, 4096 * MIB, "argon2 of a passphrase, skipped keys"),
     LIMITS_END,
@@ -348,6 +348,7 @@ static const struct policy_fd keyd_fds[] = {
     {KEYD_FD_NETD, FD_STREAM, "netd", 0},
     {KEYD_FD_STORED, FD_STREAM, "stored", 0},
     {KEYD_FD_SECRET, FD_READABLE, "secret", 0},
+    {KEYD_FD_NEXT_SECRET, FD_READABLE, "next secret", 0},
     FDS_END,
 };
 static const struct policy_fd netd_fds[] = {

@@ -20,6 +20,8 @@ enum ward_fd {
 	KEYD_FD_NETD = 6,
 	KEYD_FD_STORED = 7,
 	KEYD_FD_SECRET = 8, /* the master key or passphrase: read after confinement, then closed */
+	KEYD_FD_NEXT_SECRET =
+	    9, /* the next one, for a change of keys; empty if none is configured */
 
 	NETD_FD_APID = 5,
 	NETD_FD_KEYD = 6,

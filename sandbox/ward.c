@@ -55,7 +55,7 @@ open_all(struct ward *w)
 {
 	ward_open_programs(w);
 	ward_open_data(w); /* takes the lock of the service: first */
-	ward_open_secret(w);
+	ward_open_secrets(w);
 	ward_open_ca(w);
 	ward_open_socket(w);
 	ward_open_roots(w);

@@ -44,7 +44,7 @@ struct ward {
 	gid_t gid[ROLE_COUNT];
 
 	int program[ROLE_COUNT]; /* opened binaries */
-	int data, secret, ca, listen;
+	int data, secret, next_secret, ca, listen;
 	int empty_root, netd_root; /* folders to confine to; -1 when not root */
 
 	struct ward_child child[ROLE_COUNT]; /* [ROLE_WARD] is unused */
@@ -71,7 +71,7 @@ void ward_resolve_users(struct ward *w);
 /* ward_open.c: all that the children are handed; fatal with what to do */
 void ward_open_programs(struct ward *w);
 void ward_open_data(struct ward *w);
-void ward_open_secret(struct ward *w);
+void ward_open_secrets(struct ward *w);
 void ward_open_ca(struct ward *w);
 /* ward_socket.c */
 void ward_open_socket(struct ward *w);

@@ -164,13 +164,13 @@ ward_open_data(struct ward *w)
 
 /* file:PATH, passphrase:PATH, or credential:NAME in the service manager's folder. */
 static void
-secret_path(const struct ward *w, char *path, size_t size)
+secret_path(const struct ward *w, const char *entry, char *path, size_t size)
 {
-	const char *text = config_str(w->config, "service", "master_key");
+	const char *text = config_str(w->config, "service", entry);
 	const char *name = strchr(text, ':'), *dir;
 
 	if (name == NULL || name[1] == '\0')
-		fatalx("service.master_key: %s is neither file:, passphrase: nor credential:",
+		fatalx("service.%s: %s is neither file:, passphrase: nor credential:", entry,
 		    text[0] != '\0' ? text : "(nothing)");
 	name++;
 	if (strncmp(text, "credential:", 11) != 0) {
@@ -178,23 +178,24 @@ secret_path(const struct ward *w, char *path, size_t size)
 		return;
 	}
 	if ((dir = getenv("CREDENTIALS_DIRECTORY")) == NULL || strchr(name, '/') != NULL)
-		fatalx("service.master_key: credential %s: the service manager passed none "
+		fatalx("service.%s: credential %s: the service manager passed none "
 		       "(LoadCredentialEncrypted=%s:FILE)",
-		    name, name);
+		    entry, name, name);
 	snprintf(path, size, "%s/%s", dir, name);
 }
 
-void
-ward_open_secret(struct ward *w)
+static int
+open_secret(const struct ward *w, const char *entry)
 {
 	char path[PATH_MAX];
 	struct stat st;
+	int fd;
 
-	secret_path(w, path, sizeof(path));
-	w->secret = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (w->secret == -1)
+	secret_path(w, entry, path, sizeof(path));
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd == -1)
 		fatal("key source %s", path);
-	if (fstat(w->secret, &st) == -1 || !S_ISREG(st.st_mode))
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
 		fatalx("key source %s: must be a file", path);
 	if (st.st_uid != 0 && st.st_uid != geteuid())
 		fatalx("key source %s belongs to uid %u: chown it to root or to the user who "
@@ -203,6 +204,24 @@ ward_open_secret(struct ward *w)
 	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 		fatalx("key source %s has mode %o, so others may reach it: chmod 0400 %s", path,
 		    (unsigned)(st.st_mode & 07777), path);
+	return (fd);
+}
+
+/* Without a next key an empty pipe: keyd's table of descriptors is always the same. */
+void
+ward_open_secrets(struct ward *w)
+{
+	int empty[2];
+
+	w->secret = open_secret(w, "master_key");
+	if (config_str(w->config, "service", "next_master_key")[0] != '\0') {
+		w->next_secret = open_secret(w, "next_master_key");
+		return;
+	}
+	if (pipe2(empty, O_CLOEXEC) == -1)
+		fatal("pipe");
+	close(empty[1]);
+	w->next_secret = empty[0];
 }
 
 void

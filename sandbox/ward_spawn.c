@@ -17,7 +17,7 @@
 #include "common/log.h"
 #include "sandbox/control.h"
 
-#define GIVEN_MAX 9  /* descriptor numbers 0 … 8 of a child */
+#define GIVEN_MAX 10 /* descriptor numbers 0 … 9 of a child */
 #define HIGH      64 /* above all numbers of the tables */
 
 /* Each edge of the picture: who is joined with whom, and by which number each knows it. */
@@ -227,6 +227,7 @@ ward_spawn_all(struct ward *w)
 	}
 	make_channels(given);
 	given[ROLE_KEYD].fd[KEYD_FD_SECRET] = w->secret;
+	given[ROLE_KEYD].fd[KEYD_FD_NEXT_SECRET] = w->next_secret;
 	given[ROLE_NETD].fd[NETD_FD_CA] = w->ca;
 	given[ROLE_APID].fd[APID_FD_LISTEN] = w->listen;
 	given[ROLE_STORED].fd[STORED_FD_DATA] = fcntl(w->data, F_DUPFD_CLOEXEC, 3);

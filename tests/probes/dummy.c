@@ -75,8 +75,10 @@ main(int argc, char **argv)
 	if (strcmp(behaviour(&child), "deaf") == 0)
 		child.on_stop = on_stop;
 	child_confine(&child);
-	if (r == ROLE_KEYD)
+	if (r == ROLE_KEYD) {
 		close(KEYD_FD_SECRET);
+		close(KEYD_FD_NEXT_SECRET);
+	}
 	if (strcmp(behaviour(&child), "late") != 0)
 		child_ready(&child);
 	else

@@ -64,7 +64,12 @@ struct bench {
 	} done[8];
 	unsigned ndone;
 	const char *fail_records; /* answer RECORDS_GET with this error */
-	uint64_t unit;            /* the last one used */
+	const char *fail_put;     /* answer KEYRING_PUT with this error */
+	const char *fail_rekey;   /* the same of REKEY */
+	unsigned puts, lists, rekeys, rekey_checks;
+	int unlocked_with_next;                /* UNLOCK brought next keys */
+	uint8_t service_key[32], next_key[32]; /* of the last UNLOCK or REKEY */
+	uint64_t unit;                         /* the last one used */
 	int answered;
 	char code[80];
 	ProtobufCMessage *reply; /* of the last bench_ask; freed by the next */
@@ -109,6 +114,9 @@ bench_keyring_put(struct message *m, void *owner)
 	const Stored__Keyring *q = (const Stored__Keyring *)m->pb;
 	Stored__Done a = STORED__DONE__INIT;
 
+	b->puts++;
+	if (b->fail_put != NULL)
+		return channel_reply_error(m->channel, m->id, b->fail_put, "as wished");
 	buf_reset(&b->header);
 	buf_put(&b->header, q->header.data, q->header.len);
 	return channel_reply(m->channel, m->id, STORED__TYPE__DONE, &a.base);
@@ -117,9 +125,15 @@ bench_keyring_put(struct message *m, void *owner)
 static int
 bench_unlock(struct message *m, void *owner)
 {
+	struct bench *b = owner;
+	const Stored__Unlock *q = (const Stored__Unlock *)m->pb;
 	Stored__UnlockReply a = STORED__UNLOCK_REPLY__INIT;
 	Stored__AccountOpened service = STORED__ACCOUNT_OPENED__INIT;
 
+	memcpy(b->service_key, q->service_key.data, 32);
+	b->unlocked_with_next = q->has_service_next_key;
+	if (q->has_service_next_key)
+		memcpy(b->next_key, q->service_next_key.data, 32);
 	service.account = (char *)(uintptr_t) "";
 	service.ok = 1;
 	a.service = &service;
@@ -186,6 +200,74 @@ bench_release(struct bench *b)
 	b->nheld = 0;
 }
 
+static int
+bench_compare_names(const void *x, const void *y)
+{
+	const Stored__RecordEntry *const *a = x, *const *b = y;
+
+	return strcmp((*a)->name, (*b)->name);
+}
+
+/* Names of a domain from one on, in their order. */
+static int
+bench_records_list(struct message *m, void *owner)
+{
+	struct bench *b = owner;
+	const Stored__RecordsList *q = (const Stored__RecordsList *)m->pb;
+	Stored__RecordNames a = STORED__RECORD_NAMES__INIT;
+	static Stored__RecordEntry entries[8192], *list[8192];
+	const struct bench_record *r;
+
+	b->lists++;
+	for (r = b->records; r != NULL; r = r->next) {
+		if (r->domain != (int)q->domain || strcmp(r->account, q->account) != 0 ||
+		    r->version == 0 || (q->from != NULL && strcmp(r->name, q->from) < 0))
+			continue;
+		if (a.n_records == 8192)
+			abort();
+		stored__record_entry__init(&entries[a.n_records]);
+		entries[a.n_records].name = (char *)(uintptr_t)r->name;
+		entries[a.n_records].version = r->version;
+		list[a.n_records] = &entries[a.n_records];
+		a.n_records++;
+	}
+	qsort(list, a.n_records, sizeof(list[0]), bench_compare_names);
+	a.records = list;
+	a.total = a.n_records;
+	if (a.n_records > q->limit)
+		a.n_records = q->limit;
+	return b->fail_records != NULL
+		   ? channel_reply_error(m->channel, m->id, b->fail_records, "as wished")
+		   : channel_reply(m->channel, m->id, STORED__TYPE__RECORD_NAMES, &a.base);
+}
+
+static int
+bench_rekey(struct message *m, void *owner)
+{
+	struct bench *b = owner;
+	const Stored__Rekey *q = (const Stored__Rekey *)m->pb;
+	Stored__Done a = STORED__DONE__INIT;
+
+	if (q->check)
+		b->rekey_checks++;
+	else
+		b->rekeys++;
+	memcpy(b->next_key, q->service_next_key.data, 32);
+	if (b->fail_rekey != NULL)
+		return channel_reply_error(m->channel, m->id, b->fail_rekey, "as wished");
+	return channel_reply(m->channel, m->id, STORED__TYPE__DONE, &a.base);
+}
+
+/* A database has its next key. */
+static inline void
+bench_rekeyed(struct bench *b, const char *account)
+{
+	Stored__Rekeyed d = STORED__REKEYED__INIT;
+
+	d.account = (char *)(uintptr_t)account;
+	channel_notify(b->stored, STORED__TYPE__REKEYED, &d.base);
+}
+
 static struct bench_write *
 bench_write(struct bench *b, const Stored__Stage *s, const Stored__RecordName *n, uint64_t version)
 {
@@ -215,7 +297,7 @@ bench_stage(struct message *m, void *owner)
 		abort(); /* the contract's bound */
 	for (i = 0; i < s->n_puts; i++) {
 		w = bench_write(b, s, s->puts[i]->name, s->puts[i]->version);
-		w->uploaded = s->puts[i]->has_uploaded && s->puts[i]->uploaded;
+		w->uploaded = s->puts[i]->has_uploaded ? s->puts[i]->uploaded : -1;
 		if (s->puts[i]->sealed.len > VAULT_SEALED_MAX)
 			abort();
 		buf_put(&w->sealed, s->puts[i]->sealed.data, s->puts[i]->sealed.len);
@@ -234,6 +316,10 @@ static const struct channel_row bench_rows[] = {
 	&stored__unlock__descriptor, bench_unlock},
     {STORED__TYPE__RECORDS_GET, "RECORDS_GET", 0, 262144, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__records_get__descriptor, bench_records_get},
+    {STORED__TYPE__RECORDS_LIST, "RECORDS_LIST", 0, 4096, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__records_list__descriptor, bench_records_list},
+    {STORED__TYPE__REKEY, "REKEY", 0, 65536, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__rekey__descriptor, bench_rekey},
     {STORED__TYPE__STAGE, "STAGE", 0, 3u * 1024 * 1024, CHANNEL_ALL_STATES, 0,
 	&stored__stage__descriptor, bench_stage},
 };
@@ -293,8 +379,8 @@ bench_commit(struct bench *b, const char *account, uint64_t unit, int wish)
 			}
 			if (pass == 1 && ok) {
 				r->version = w->gone ? 0 : w->version;
-				if (!w->gone)
-					r->uploaded = w->uploaded;
+				if (!w->gone && (w->uploaded != -1 || w->version == 1))
+					r->uploaded = w->uploaded == 1;
 				buf_reset(&r->sealed);
 				buf_put(&r->sealed, w->sealed.data, w->sealed.len);
 			}
@@ -368,14 +454,12 @@ bench_pair(int sv[2])
 		abort();
 }
 
-/* keyd's ends are made; ours of apid and netd only if `peers`. Runs until the store is unlocked or
- * not. */
+/* next: the next master key, or NULL. */
 static inline void
-bench_start(struct bench *b, const char *key, int peers)
+bench_boot(struct bench *b, const char *key, const char *next, int peers)
 {
 	int sv[2], raw_apid = -1, raw_netd = -1;
 
-	memset(b, 0, sizeof(*b));
 	b->writes_end = &b->writes;
 	b->base = event_base_new();
 	b->k = core_new(b->base, VAULT_CACHE);
@@ -386,6 +470,9 @@ bench_start(struct bench *b, const char *key, int peers)
 	core_add_account(b->k, "bob");
 	if (keyring_parse(&b->k->secrets->source, KEYRING_RAW, (const uint8_t *)key, strlen(key)) !=
 	    NULL)
+		abort();
+	if (next != NULL && keyring_parse(&b->k->secrets->next_source, KEYRING_RAW,
+				(const uint8_t *)next, strlen(next)) != NULL)
 		abort();
 	bench_pair(sv);
 	b->k->stored = bench_channel(b, sv[0], store_rows, store_nrows, 1);
@@ -414,10 +501,19 @@ bench_start(struct bench *b, const char *key, int peers)
 		event_base_loop(b->base, EVLOOP_ONCE);
 }
 
+/* keyd's ends are made; ours of apid and netd only if `peers`. Runs until the store is unlocked or
+ * not. */
 static inline void
-bench_stop(struct bench *b)
+bench_start(struct bench *b, const char *key, int peers)
 {
-	struct bench_record *r;
+	memset(b, 0, sizeof(*b));
+	bench_boot(b, key, NULL, peers);
+}
+
+/* All processes end; what is committed stays. */
+static void
+bench_halt(struct bench *b)
+{
 	struct bench_write *w;
 	unsigned i;
 
@@ -434,15 +530,39 @@ bench_stop(struct bench *b)
 	event_base_loop(b->base, EVLOOP_NONBLOCK);
 	core_free(b->k);
 	event_base_free(b->base);
-	while ((r = b->records) != NULL) {
-		b->records = r->next;
-		buf_clear(&r->sealed);
-		free(r);
-	}
 	while ((w = b->writes) != NULL) {
 		b->writes = w->next;
 		buf_clear(&w->sealed);
 		free(w);
+	}
+}
+
+/* A restart, perhaps with other keys. */
+static inline void
+bench_restart(struct bench *b, const char *key, const char *next)
+{
+	struct bench_record *records = b->records;
+	struct buf header = b->header;
+	uint64_t unit = b->unit;
+
+	bench_halt(b);
+	memset(b, 0, sizeof(*b));
+	b->records = records;
+	b->header = header;
+	b->unit = unit;
+	bench_boot(b, key, next, 1);
+}
+
+static inline void
+bench_stop(struct bench *b)
+{
+	struct bench_record *r;
+
+	bench_halt(b);
+	while ((r = b->records) != NULL) {
+		b->records = r->next;
+		buf_clear(&r->sealed);
+		free(r);
 	}
 	buf_clear(&b->header);
 }
