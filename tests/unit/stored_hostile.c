@@ -16,28 +16,32 @@ enum peer {
 static const struct {
 	enum peer peer;
 	uint32_t type, min, max;
-	int request;
+	int request, fd;
 } rows[] = {
-    {KEYD, STORED__TYPE__KEYRING_GET, 0, 0, 1},
-    {KEYD, STORED__TYPE__KEYRING_PUT, 3, 1027, 1},
-    {KEYD, STORED__TYPE__UNLOCK, 34, 8192, 1},
-    {KEYD, STORED__TYPE__RECORDS_GET, 3, 262144, 1},
-    {KEYD, STORED__TYPE__RECORDS_LIST, 3, 1024, 1},
-    {KEYD, STORED__TYPE__STAGE, 5, 3145728, 0},
-    {APID, STORED__TYPE__UNIT_OPEN, 5, 64, 0},
-    {APID, STORED__TYPE__UNIT_COMMIT, 7, 8388608, 1},
-    {APID, STORED__TYPE__UNIT_ABORT, 5, 64, 0},
-    {APID, STORED__TYPE__DEVICE_LOAD, 3, 64, 1},
-    {APID, STORED__TYPE__LOOKUP, 3, 1048576, 1},
-    {APID, STORED__TYPE__SCAN, 7, 1024, 1},
-    {APID, STORED__TYPE__OUTBOX_LOAD, 7, 64, 1},
-    {APID, STORED__TYPE__OUTBOX_FIND, 3, 512, 1},
-    {APID, STORED__TYPE__EVENTS_READ, 6, 4096, 1},
-    {APID, STORED__TYPE__CONSUMER_OPEN, 6, 256, 1},
-    {APID, STORED__TYPE__CONSUMER_ACK, 6, 256, 1},
-    {APID, STORED__TYPE__CONSUMER_LIST, 0, 16, 1},
-    {APID, STORED__TYPE__CONSUMER_DELETE, 4, 256, 1},
-    {APID, STORED__TYPE__STATS, 0, 0, 1},
+    {KEYD, STORED__TYPE__KEYRING_GET, 0, 0, 1, 0},
+    {KEYD, STORED__TYPE__KEYRING_PUT, 3, 1027, 1, 0},
+    {KEYD, STORED__TYPE__UNLOCK, 34, 8192, 1, 0},
+    {KEYD, STORED__TYPE__RECORDS_GET, 3, 262144, 1, 0},
+    {KEYD, STORED__TYPE__RECORDS_LIST, 3, 1024, 1, 0},
+    {KEYD, STORED__TYPE__STAGE, 5, 3145728, 0, 0},
+    {APID, STORED__TYPE__UNIT_OPEN, 5, 64, 0, 0},
+    {APID, STORED__TYPE__UNIT_COMMIT, 7, 8388608, 1, 0},
+    {APID, STORED__TYPE__UNIT_ABORT, 5, 64, 0, 0},
+    {APID, STORED__TYPE__DEVICE_LOAD, 3, 64, 1, 0},
+    {APID, STORED__TYPE__LOOKUP, 3, 1048576, 1, 0},
+    {APID, STORED__TYPE__SCAN, 7, 1024, 1, 0},
+    {APID, STORED__TYPE__OUTBOX_LOAD, 7, 64, 1, 0},
+    {APID, STORED__TYPE__OUTBOX_FIND, 3, 512, 1, 0},
+    {APID, STORED__TYPE__EVENTS_READ, 6, 4096, 1, 0},
+    {APID, STORED__TYPE__CONSUMER_OPEN, 6, 256, 1, 0},
+    {APID, STORED__TYPE__CONSUMER_ACK, 6, 256, 1, 0},
+    {APID, STORED__TYPE__CONSUMER_LIST, 0, 16, 1, 0},
+    {APID, STORED__TYPE__CONSUMER_DELETE, 4, 256, 1, 0},
+    {APID, STORED__TYPE__STATS, 0, 2, 1, 0},
+    {APID, STORED__TYPE__BACKUP, 0, 0, 1, 1},
+    {APID, STORED__TYPE__SNAPSHOT, 3, 512, 1, 0},
+    {APID, STORED__TYPE__CHECK, 0, 0, 1, 0},
+    {APID, STORED__TYPE__TASK_CANCEL, 2, 16, 0, 0},
 };
 #define NROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -206,7 +210,8 @@ test_rows(void **state)
 		/* the header alone must do: nothing is read, or allocated, for it */
 		one_frame(i, p, rows[i].max + 1, 0, id, 0, -1, "too long");
 		one_frame(i, p, rows[i].min, 0, rows[i].request ? 0 : 7, 0, -1, "id or none");
-		one_frame(i, p, rows[i].min, rows[i].min, id, FRAME_FD, 0, "a descriptor");
+		one_frame(i, p, rows[i].min, rows[i].min, id, rows[i].fd ? 0 : FRAME_FD,
+		    rows[i].fd ? -1 : 0, "a descriptor, or none");
 		one_frame(i, other, rows[i].min, 0, id, 0, -1, "wrong peer");
 		one_frame(i, p, rows[i].min, 0, 7, FRAME_REPLY, -1, "an answer to nothing");
 		if (rows[i].min > 0) /* zero bytes are no protobuf message */
@@ -392,6 +397,9 @@ test_before_the_key(void **state)
 		    [STORED__TYPE__CONSUMER_LIST] = {0},
 		    [STORED__TYPE__CONSUMER_DELETE] = {5, 0x0a, 1, 'c', 0x10, 1},
 		    [STORED__TYPE__STATS] = {0},
+		    [STORED__TYPE__BACKUP] = {0},
+		    [STORED__TYPE__SNAPSHOT] = {3, 0x0a, 1, 's'},
+		    [STORED__TYPE__CHECK] = {0},
 		};
 		const uint8_t *m = smallest[rows[i].type];
 
@@ -400,9 +408,9 @@ test_before_the_key(void **state)
 			continue;
 		if (!rows[i].request)
 			continue;
-		put_header(&out, rows[i].type, m[0], (uint32_t)i + 1, 0);
+		put_header(&out, rows[i].type, m[0], (uint32_t)i + 1, rows[i].fd ? FRAME_FD : 0);
 		buf_put(&out, m + 1, m[0]);
-		send_raw(b, rows[i].peer, &out, -1);
+		send_raw(b, rows[i].peer, &out, rows[i].fd ? STDIN_FILENO : -1);
 		receive(b, rows[i].peer, &f);
 		assert_int_equal(f.id, i + 1);
 		if (rows[i].type == STORED__TYPE__STATS) {
