@@ -33,18 +33,22 @@ BENCH_BIN := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
 define bench_program
 $(BUILD)/bench/$(1): $$(call obj,tests/bench/$(1).c) $$(call unit_lib,$(1)) $$(ARCHIVES)
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(ALL_LDFLAGS) $$(call unit_libs,$(1)) -lz
+	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(ALL_LDFLAGS) $$(LDFLAGS_$(1)) $$(call unit_libs,$(1)) -lz
 endef
+# its databases without a key, to see what encryption costs
+LDFLAGS_stored_ops := -Wl,--wrap=sqlite3_key_v2
 $(foreach t,$(BENCH_SRC:tests/bench/%.c=%),$(eval $(call bench_program,$(t))))
 
 .PHONY: bench-programs
 bench-programs: $(BENCH_BIN)
 
-# Units of work of stored, on the disk of BENCH_FOLDER.
+# Units of work of stored and each of its operations, on the disk of BENCH_FOLDER.
 BENCH_FOLDER ?= /var/tmp
 .PHONY: bench-store
-bench-store: $(BUILD)/bench/stored_bench
-	@$< $(BENCH_FOLDER)
+bench-store: $(BUILD)/bench/stored_bench $(BUILD)/bench/stored_ops
+	@$(BUILD)/bench/stored_bench $(BENCH_FOLDER)
+	@echo
+	@$(BUILD)/bench/stored_ops $(BENCH_FOLDER)
 
 # ---------------------------------------------------------------- tests/conformance: a store over the wire
 # The contract as Python classes, for what stands in keyd's, apid's or stored's place.

@@ -20,12 +20,12 @@
 #include "ipc/stored.pb-c.h"
 #include "stored/dispatch.h"
 #include "stored/store.h"
+#include "tests/bench/bench.h"
 
 #define SESSIONS   200
 #define SEALED     700
 #define BODY       900
 #define FLIGHT_MAX 64
-#define DISK_MS    1000
 
 /* One unit as a received message makes it: a session one version further, an event. */
 struct lane {
@@ -44,15 +44,6 @@ struct bench {
 	Stored__Stats stats;
 	int stats_came, unlocked;
 };
-
-static int64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
 
 /* ---------------------------------------------------------------- stored's side */
 
@@ -260,14 +251,6 @@ unlock(struct bench *b)
 	event_base_dispatch(b->base);
 }
 
-static int
-by_size(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static void
 run(struct bench *b, int flight, uint64_t units)
 {
@@ -296,26 +279,6 @@ run(struct bench *b, int flight, uint64_t units)
 	    b->latency_us[slow] / 1e3);
 }
 
-/* The limit: a page appended and synced, again and again. */
-static double
-disk_rate(void)
-{
-	static const uint8_t page[4096];
-	int fd = open("disk", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), n = 0;
-	int64_t began = now_us();
-
-	if (fd == -1)
-		err(1, "disk");
-	while (now_us() - began < DISK_MS * 1000) {
-		if (write(fd, page, sizeof(page)) != (ssize_t)sizeof(page) || fdatasync(fd) == -1)
-			err(1, "disk");
-		n++;
-	}
-	close(fd);
-	unlink("disk");
-	return n / ((double)(now_us() - began) / 1e6);
-}
-
 static void
 pair(int sv[2])
 {
@@ -327,6 +290,7 @@ int
 main(int argc, char **argv)
 {
 	static const int flights[] = {1, 8, 64};
+	static const unsigned share[] = {4, 1, 1}; /* one at a time takes a sync each */
 	const char *folder = argc > 1 ? argv[1] : "/var/tmp";
 	char dir[256];
 	uint64_t units = argc > 2 ? strtoull(argv[2], NULL, 10) : 4000;
@@ -362,7 +326,7 @@ main(int argc, char **argv)
 		b.lanes[i].b = &b;
 	unlock(&b);
 	for (i = 0; i < sizeof(flights) / sizeof(flights[0]); i++)
-		run(&b, flights[i], units);
+		run(&b, flights[i], units / share[i]);
 	printf("database: %.1f MiB after %llu units\n", (double)b.stats.database_bytes / 1048576,
 	    (unsigned long long)b.stats.units);
 	channel_free(b.keyd);
