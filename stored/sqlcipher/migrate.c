@@ -201,6 +201,9 @@ migrate(struct store_db *db, const char *account, char *text, size_t textlen)
 		    db->file, (long long)version, (long long)newest);
 		return STORE_NEWER_SCHEMA;
 	}
+	/* another's is not written to */
+	if (version > 0 && (st = check_owner(db, owner, text, textlen)) != STORE_OK)
+		return st;
 	if (version < newest) {
 		if ((st = db_begin(db)) != STORE_OK)
 			return st;
@@ -216,5 +219,5 @@ migrate(struct store_db *db, const char *account, char *text, size_t textlen)
 		log_info(
 		    "%s: schema %lld -> %lld", db->file, (long long)version, (long long)newest);
 	}
-	return check_owner(db, owner, text, textlen);
+	return STORE_OK;
 }
