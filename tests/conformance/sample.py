@@ -1,6 +1,6 @@
 """One of everything that a store keeps: a unit with every kind of record and write, and all of a store read back."""
 
-from rig import Refused, delete, name, pb, put
+from rig import delete, name, pb
 
 TABLES = [pb.CONTACTS, pb.DEVICE_LISTS, pb.GROUPS, pb.COLLECTIONS, pb.TOKENS, pb.PENDINGS]
 DOMAINS = [pb.DEVICE, pb.IDENTITY, pb.SESSION, pb.PREKEY, pb.SIGNED_PREKEY, pb.SENDER_KEY, pb.APPSTATE_KEY, pb.KEYSTATE,
@@ -59,11 +59,12 @@ class Sample:
         t, W = self.tag, pb.Write
         return [
             self.event(), W(mark="mark-" + t), self.outbox(),
-            W(outbox_update=pb.OutboxUpdate(message_id=self.message, code=200, reason="reason-" + t, server_ms=8)),
+            W(outbox_update=pb.OutboxUpdate(message_id=self.message, code=200, reason="reason-" + t, server_ms=8,
+                                             stanza=filled("again-" + t, 210), devices=[self.device])),
             W(receipt=pb.ReceiptMark(message_id=self.message, party="party" + t, status="read", time_ms=9)),
             W(device=pb.DeviceRecord(
                 jid="jid" + t, lid="lid" + t, push_name="push-" + t, business_name="business-" + t, platform="android",
-                routing_info=filled("routing-" + t, 60), state="stopped", state_reason="why-" + t, app_version="2.3000." + t,
+                routing_info=filled("routing-" + t, 60), state="state-" + t, state_reason="why-" + t, app_version="2.3000." + t,
                 props_hash="props-" + t, nct_salt=filled("salt-" + t, 32), client_expires_version="ver" + t, paused=True,
                 login_counter=3, linked_ms=4)),
             W(contact=pb.Contact(id=self.contact, pn=self.pn, lid=self.lid, push_name="push-" + t, lid_source="usync")),
