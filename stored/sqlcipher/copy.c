@@ -257,6 +257,11 @@ take_place(struct store_db *db)
 	enum store_status st, again;
 	int moved = 0;
 
+	/* What can fail does so while the original is open and can say why. */
+	if ((st = db_write_back(db)) != STORE_OK) {
+		copy_stop(db);
+		return st;
+	}
 	memcpy(old, db->key, sizeof(old));
 	if ((st = close_original(db, c)) == STORE_OK)
 		st = move_copy(db, c, db->file, &moved);
