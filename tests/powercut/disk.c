@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/powercut/bytes.h"
+
 #define NAMES  32
 #define NAME   80
 #define SECTOR 512
@@ -18,16 +20,13 @@ struct change {
 	uint8_t *data;
 };
 
-struct bytes {
-	uint8_t *p;
-	size_t len, room;
-};
-
 struct inode {
-	struct bytes now;  /* as programs see it */
-	struct bytes safe; /* as it was synced */
+	struct inode *next; /* of all that ever were */
+	struct bytes now;   /* as programs see it */
+	struct bytes safe;  /* as it was synced */
 	struct change *changes;
 	size_t nchanges, room;
+	int apart; /* a sync failed: now is no longer safe and its changes */
 };
 
 /* What a name stood for since the folder was synced. */
@@ -53,10 +52,11 @@ struct disk_file {
 static struct {
 	struct entry entries[NAMES];
 	size_t nentries;
+	struct inode *inodes;
 	uint64_t order, random;
 	unsigned life;
 	int moved; /* since the folder was synced */
-	int lies_files, lies_folder;
+	int lies_files, lies_folder, deaf;
 	const struct disk_hook *hook;
 } disk;
 
@@ -88,34 +88,6 @@ need(void *p)
 }
 
 /* ---------------------------------------------------------------- bytes and changes */
-
-static void
-bytes_size(struct bytes *b, size_t len)
-{
-	if (len > b->room) {
-		b->room = len + len / 2 + 4096;
-		b->p = need(realloc(b->p, b->room));
-	}
-	if (len > b->len)
-		memset(b->p + b->len, 0, len - b->len);
-	b->len = len;
-}
-
-static void
-bytes_put(struct bytes *b, size_t off, const void *data, size_t len)
-{
-	if (off + len > b->len)
-		bytes_size(b, off + len);
-	if (len > 0)
-		memcpy(b->p + off, data, len);
-}
-
-static void
-bytes_copy(struct bytes *to, const struct bytes *from)
-{
-	to->len = 0;
-	bytes_put(to, 0, from->p, from->len);
-}
 
 static void
 apply(struct bytes *b, const struct change *c)
@@ -160,7 +132,9 @@ make_safe(struct inode *i)
 {
 	size_t k;
 
-	for (k = 0; k < i->nchanges; k++)
+	if (!i->apart)
+		bytes_copy(&i->safe, &i->now);
+	for (k = 0; i->apart && k < i->nchanges; k++)
 		apply(&i->safe, &i->changes[k]);
 	forget_changes(i, 0);
 }
@@ -296,6 +270,12 @@ settle_name(struct chooser *c, struct entry *e)
 }
 
 void
+disk_deaf(int on)
+{
+	disk.deaf = on;
+}
+
+void
 disk_kill(void)
 {
 	disk.life++;
@@ -316,6 +296,7 @@ disk_cut(enum disk_choice how, uint64_t seed)
 		if (e->now != NULL) {
 			settle(&c, e->now);
 			bytes_copy(&e->now->now, &e->now->safe);
+			e->now->apart = 0;
 		}
 	}
 }
@@ -401,8 +382,20 @@ move(const char *from, const char *to)
 void
 disk_wipe(void)
 {
+	struct inode *i;
+
 	disk_kill();
-	disk.nentries = 0; /* what it held stays allocated: the tests that wipe are few */
+	while (disk.nentries > 0)
+		free(disk.entries[--disk.nentries].versions);
+	while ((i = disk.inodes) != NULL) {
+		disk.inodes = i->next;
+		forget_changes(i, 0);
+		bytes_free(&i->now);
+		bytes_free(&i->safe);
+		free(i->changes);
+		free(i);
+	}
+	disk.moved = 0;
 }
 
 void
@@ -435,7 +428,7 @@ mine(sqlite3_file *f)
 static int
 dead(const struct disk_file *f)
 {
-	return f->life != disk.life;
+	return disk.deaf || f->life != disk.life;
 }
 
 static int
@@ -448,21 +441,16 @@ file_close(sqlite3_file *f)
 static int
 file_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off)
 {
-	const struct bytes *b = &mine(f)->inode->now;
-	size_t from = (size_t)off, have;
+	size_t have;
 
-	if (dead(mine(f))) {
+	if (mine(f)->life != disk.life) {
 		errno = EIO;
 		return SQLITE_IOERR_READ;
 	}
-	have = from >= b->len ? 0 : b->len - from;
-	if (have >= (size_t)n) {
-		memcpy(p, b->p + from, (size_t)n);
+	have = bytes_get(&mine(f)->inode->now, (size_t)off, p, (size_t)n);
+	if (have == (size_t)n)
 		return SQLITE_OK;
-	}
-	memset(p, 0, (size_t)n);
-	if (have > 0)
-		memcpy(p, b->p + from, have);
+	memset((uint8_t *)p + have, 0, (size_t)n - have);
 	return SQLITE_IOERR_SHORT_READ;
 }
 
@@ -517,6 +505,7 @@ sync_failed(struct inode *i)
 
 	chooser_init(&c, DISK_CUT_ANY, disk_random(&disk.random));
 	settle(&c, i);
+	i->apart = 1;
 }
 
 static int
@@ -544,7 +533,7 @@ file_sync(sqlite3_file *f, int flags)
 static int
 file_size(sqlite3_file *f, sqlite3_int64 *size)
 {
-	*size = (sqlite3_int64)mine(f)->inode->now.len;
+	*size = mine(f)->life != disk.life ? 0 : (sqlite3_int64)mine(f)->inode->now.len;
 	return SQLITE_OK;
 }
 
@@ -620,6 +609,8 @@ create(struct disk_file *d)
 		return SQLITE_CANTOPEN;
 	}
 	entry->now = i;
+	i->next = disk.inodes;
+	disk.inodes = i;
 	return SQLITE_OK;
 }
 
@@ -658,6 +649,8 @@ disk_delete(sqlite3_vfs *v, const char *name, int dirsync)
 	int e;
 
 	(void)v;
+	if (disk.deaf)
+		return SQLITE_OK;
 	if (entry->now == NULL) {
 		errno = ENOENT;
 		return SQLITE_IOERR_DELETE_NOENT;

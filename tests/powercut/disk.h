@@ -51,6 +51,8 @@ void disk_seed(uint64_t seed);
 /* It says of every sync that it was done, and does it not: of files, of the folder. */
 void disk_lie(int files, int folder);
 
+/* Nothing that is done from now on has an effect, though it is said to have. */
+void disk_deaf(int on);
 /* Whoever has files open has died: what he still does has no effect. What he wrote is there. */
 void disk_kill(void);
 /* The power goes and comes back. */

@@ -7,10 +7,12 @@
  *   WARD_CUT_ONLY=test:point:way    that one alone, as a failure prints it
  */
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -31,7 +33,7 @@
 #include "tests/unit/slow.h"
 
 #define JOBS_MAX 16
-#define GO_ON    3 /* steps after a fault */
+#define GO_ON    2 /* steps after a fault */
 
 struct kind {
 	const char *word;
@@ -285,7 +287,8 @@ look_at_status(enum store_status st)
 {
 	if (st == STORE_UNKNOWN && t.lasting)
 		__atomic_add_fetch(&t.found->unknown, 1, __ATOMIC_RELAXED);
-	else if (st != t.kind->means)
+	else if (st != t.kind->means &&
+		 !(st == STORE_CORRUPT && run_steps[t.step].kind == RUN_REKEY)) /* see rekey_step */
 		wrong("the step ended with %s", store_status_word(st));
 }
 
@@ -465,6 +468,22 @@ left_out(const struct kind *k)
 	return only != NULL && strncmp(only, k->word, strcspn(only, ":")) != 0;
 }
 
+/* Of the children since it was asked last. */
+static double
+cpu_used(void)
+{
+	static double before;
+	double now, used;
+	struct rusage u;
+
+	getrusage(RUSAGE_CHILDREN, &u);
+	now = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	      (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	used = now - before;
+	before = now;
+	return used;
+}
+
 static void
 expect_whole(const struct kind *k, const char *what)
 {
@@ -476,7 +495,7 @@ expect_whole(const struct kind *k, const char *what)
 	if (k->error != 0)
 		print_message(
 		    "; refused in %u, left open in %u", t.found->refused, t.found->unknown);
-	print_message(" (seed %llu)\n", (unsigned long long)t.seed);
+	print_message(" (seed %llu, %.1f s of CPU)\n", (unsigned long long)t.seed, cpu_used());
 	assert_int_equal(t.found->bad, 0);
 	if (t.only_point == 0)
 		assert_true(t.found->points * t.every > 1000);
@@ -599,6 +618,11 @@ setup(void **state)
 	log_set_level(LOG_LV_ERR);
 	log_open(
 	    "stored", getenv("TEST_LOG") != NULL ? 2 : open("/dev/null", O_WRONLY | O_CLOEXEC));
+	/* children live for some milliseconds: what they take from the kernel costs more than
+	 * memory */
+	mallopt(M_TOP_PAD, 4 << 20);
+	mallopt(M_MMAP_THRESHOLD, 64 << 20);
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
 	if (store_sqlcipher.start() == -1 || vfs_set_below(disk_below()) == -1)
 		return -1;
 	run_plan();

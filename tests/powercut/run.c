@@ -19,6 +19,7 @@ static const struct store_backend *const b = &store_sqlcipher;
 struct run_step run_steps[RUN_STEPS];
 size_t run_nsteps;
 
+static const uint8_t next_key[STORE_KEY_LEN] = {9};
 static struct store_db *dbs[RUN_DBS];
 static struct store_db *abandoned[ABANDONED];
 static size_t nabandoned;
@@ -61,12 +62,22 @@ between(unsigned n, unsigned unit)
 		add(RUN_TRIM, RUN_ACCOUNT, unit - KEPT)->moment.trimmed = unit - KEPT;
 	if (n % 9 == 8 && unit > KEPT)
 		add(RUN_EXPIRE, RUN_ACCOUNT, unit - KEPT)->moment.expired = unit - KEPT;
-	if (n == 16) {
+	if (n == 3)
+		add(RUN_SNAPSHOT, RUN_ACCOUNT, 0);
+	if (n == 5)
+		add(RUN_HOLD, RUN_ACCOUNT, 0);
+	if (n == 7)
+		add(RUN_HOLD_READ, RUN_ACCOUNT, 0);
+	if (n == 18)
+		add(RUN_REKEY_BEGIN, RUN_ACCOUNT, 0);
+	if (n == 19)
+		add(RUN_REKEY, RUN_ACCOUNT, 0);
+	if (n == 12) {
 		add(RUN_CLOSE, RUN_ACCOUNT, 0);
 		add(RUN_CLOSE, RUN_SERVICE, 0);
 		open_both();
 	}
-	if (n == 30) {
+	if (n == 24) {
 		add(RUN_KILL, RUN_ACCOUNT, 0);
 		open_both();
 	}
@@ -82,8 +93,13 @@ run_plan(void)
 	run_nsteps = 0;
 	open_both();
 	while (unit < WRITES_UNITS) {
-		unsigned last = unit + 1 + (unsigned)(disk_random(&random) % GROUP);
+		unsigned i, size = 0, last;
 
+		for (i = 0; i < 3; i++) { /* more large ones than small ones */
+			last = 1 + (unsigned)(disk_random(&random) % GROUP);
+			size = last > size ? last : size;
+		}
+		last = unit + size;
 		if (last > WRITES_UNITS)
 			last = WRITES_UNITS;
 		if (last > reserved)
@@ -102,7 +118,8 @@ run_step_text(size_t at)
 {
 	static const char *const forms[] = {"open", "close", "kill", "units %u..%u",
 	    "seqs reserved up to %u", "consumer at %u", "events trimmed up to %u",
-	    "messages expired up to %u", "log written back"};
+	    "expiry up to %u", "log written back", "rekey begun", "rekey ended", "snapshot",
+	    "held for a backup", "backup read"};
 	static char text[80];
 	const struct run_step *s = &run_steps[at];
 	size_t n = 0;
@@ -133,20 +150,30 @@ run_db(enum run_db db)
 	return dbs[db];
 }
 
-enum store_status
-run_open(enum run_db db)
+static enum store_status
+open_with(enum run_db db, int *rekeyed)
 {
 	uint8_t key[STORE_KEY_LEN] = {(uint8_t)(db + 1)};
 	int64_t budget = 600000; /* it is always checked to the end */
 	struct store_open o = {.kind = db == RUN_SERVICE ? STORE_SERVICE : STORE_ACCOUNT,
 	    .account = db == RUN_SERVICE ? NULL : "a",
 	    .key = key,
+	    .next_key = next_key,
 	    .check_budget_ms = &budget};
 	enum store_status st = b->open(&o, &dbs[db]);
 
+	*rekeyed = o.rekeyed;
 	if (st == STORE_OK && o.unchecked)
 		return STORE_IO;
 	return st;
+}
+
+enum store_status
+run_open(enum run_db db)
+{
+	int rekeyed;
+
+	return open_with(db, &rekeyed);
 }
 
 void
@@ -232,12 +259,12 @@ trim(struct store_db *db, unsigned upto)
 	return st;
 }
 
-/* Where the last sweep ended, perhaps in a transaction that failed, must make no difference. */
+/* Until it finds nothing, twice: where the last sweep ended, perhaps in a transaction that failed,
+ * must make no difference. */
 static enum store_status
-expire(struct store_db *db, unsigned upto)
+expire_messages(struct store_db *db, int64_t before)
 {
 	enum store_status st = STORE_OK;
-	int64_t before = writes_time(upto) + 1;
 	size_t n;
 	int idle = 0;
 
@@ -246,6 +273,25 @@ expire(struct store_db *db, unsigned upto)
 		idle = n == 0 ? idle + 1 : 0;
 	}
 	return st;
+}
+
+static enum store_status
+expire(struct store_db *db, unsigned upto)
+{
+	Stored__TokenExpire t = STORED__TOKEN_EXPIRE__INIT;
+	int64_t before = writes_time(upto) + 1;
+	enum store_status st;
+	uint64_t tokens;
+	size_t n;
+
+	t.token_cutoff_s = t.sender_cutoff_s = writes_time(upto) / 1000 + 1;
+	if ((st = expire_messages(db, before)) != STORE_OK ||
+	    (st = b->record_expire(db, writes_time(upto) / 1000, 10000, &n)) != STORE_OK ||
+	    (st = b->device_list_expire(db, before, 10000, &n)) != STORE_OK ||
+	    (st = b->base_key_expire(db, before, 10000, &n)) != STORE_OK ||
+	    (st = b->pending_expire(db, before, 10000, &n)) != STORE_OK)
+		return st;
+	return b->token_expire(db, &t, &tokens);
 }
 
 static enum store_status
@@ -279,13 +325,67 @@ transaction(struct store_db *db, const struct run_step *s)
 	return b->commit(db);
 }
 
-static enum store_status
-tidy(struct store_db *db)
-{
-	enum store_status st = b->tidy(db, 1); /* it sees how long the log is */
+/* ---------------------------------------------------------------- long work */
 
-	db->wal_changed_ms -= 3600000; /* and the log has rested */
-	return st == STORE_OK ? b->tidy(db, 1) : st;
+static enum store_status
+rekey_begin(struct store_db *db)
+{
+	struct store_progress p;
+	enum store_status st = b->rekey_begin(db, next_key);
+
+	return st == STORE_OK ? b->rekey_step(db, &p) : st;
+}
+
+/* To its end, from the beginning if it was broken off. A database that it lost is opened anew. */
+static enum store_status
+rekey(void)
+{
+	struct store_progress p = {0};
+	enum store_status st = STORE_OK;
+
+	if (dbs[RUN_ACCOUNT] == NULL) {
+		if ((st = open_with(RUN_ACCOUNT, &p.ended)) != STORE_OK || p.ended)
+			return st;
+	}
+	st = b->rekey_begin(dbs[RUN_ACCOUNT], next_key);
+	if (st == STORE_IN_USE)
+		st = STORE_OK;
+	while (st == STORE_OK && !p.ended)
+		st = b->rekey_step(dbs[RUN_ACCOUNT], &p);
+	if (st == STORE_CORRUPT)
+		run_close(RUN_ACCOUNT);
+	return st;
+}
+
+static enum store_status
+snapshot(struct store_db *db)
+{
+	struct store_progress p = {0};
+	enum store_status st = b->snapshot_begin(db, "snapshot");
+
+	while (st == STORE_OK && !p.ended)
+		st = b->snapshot_step(db, &p);
+	return st == STORE_OK ? b->snapshot_end(db, 1) : st;
+}
+
+static enum store_status
+hold(struct store_db *db)
+{
+	const char *file;
+	uint64_t size;
+
+	return b->backup_begin(db, &file, &size);
+}
+
+/* A fault may have ended it: then it says so. */
+static enum store_status
+hold_read(struct store_db *db)
+{
+	char buf[4096];
+	enum store_status st = b->backup_read(db, 0, buf, sizeof(buf));
+
+	b->backup_end(db);
+	return st == STORE_FULL || st == STORE_IO ? STORE_OK : st;
 }
 
 enum store_status
@@ -300,11 +400,24 @@ run_step(size_t at)
 		run_close(s->db);
 		return STORE_OK;
 	case RUN_KILL:
+		disk_deaf(1);
+		run_close(RUN_ACCOUNT);
+		run_close(RUN_SERVICE);
+		disk_deaf(0);
 		disk_kill();
-		run_abandon();
 		return STORE_OK;
 	case RUN_TIDY:
-		return tidy(dbs[s->db]);
+		return b->tidy(dbs[s->db], STORE_TIDY_ALL);
+	case RUN_REKEY_BEGIN:
+		return rekey_begin(dbs[s->db]);
+	case RUN_REKEY:
+		return rekey();
+	case RUN_SNAPSHOT:
+		return snapshot(dbs[s->db]);
+	case RUN_HOLD:
+		return hold(dbs[s->db]);
+	case RUN_HOLD_READ:
+		return hold_read(dbs[s->db]);
 	default:
 		return transaction(dbs[s->db], s);
 	}
@@ -383,6 +496,25 @@ note_digest(size_t at, enum run_db db)
 	return st;
 }
 
+/* All units are as the tables say that they should be. */
+static enum store_status
+look_at_all(size_t at)
+{
+	unsigned u;
+
+	for (u = 1; dbs[RUN_ACCOUNT] != NULL && u <= 2 * WRITES_UNITS; u++) {
+		struct tally y;
+
+		writes_look(dbs[RUN_ACCOUNT], u, &run_steps[at].moment, &y);
+		if (y.missing + y.wrong == 0 && (u > run_steps[at].moment.unit || y.right > 0))
+			continue;
+		fprintf(stderr, "unit %u: %s is not as it should be\n", u,
+		    y.what != NULL ? y.what : "nothing");
+		return STORE_CORRUPT;
+	}
+	return STORE_OK;
+}
+
 enum store_status
 run_rehearse(void)
 {
@@ -391,9 +523,10 @@ run_rehearse(void)
 
 	for (at = 0; st == STORE_OK && at < run_nsteps; at++) {
 		if ((st = run_step(at)) != STORE_OK ||
-		    (st = note_digest(at, RUN_SERVICE)) != STORE_OK)
+		    (st = note_digest(at, RUN_SERVICE)) != STORE_OK ||
+		    (st = note_digest(at, RUN_ACCOUNT)) != STORE_OK)
 			break;
-		st = note_digest(at, RUN_ACCOUNT);
+		st = look_at_all(at);
 	}
 	if (st != STORE_OK)
 		fprintf(stderr, "%s: %s\n", run_step_text(at), store_status_word(st));

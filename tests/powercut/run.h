@@ -25,8 +25,13 @@ struct run_step {
 		RUN_LOG,      /* seqs are reserved up to `last` */
 		RUN_CONSUMER, /* a consumer has read up to `last` */
 		RUN_TRIM,     /* events up to `last` go */
-		RUN_EXPIRE,   /* messages up to `last` go */
-		RUN_TIDY      /* the log is written back */
+		RUN_EXPIRE,   /* what is as old as unit `last` goes */
+		RUN_TIDY,     /* the log is written back */
+		RUN_REKEY_BEGIN,
+		RUN_REKEY, /* to its end */
+		RUN_SNAPSHOT,
+		RUN_HOLD, /* as for a backup, until it is read */
+		RUN_HOLD_READ
 	} kind;
 	enum run_db db;
 	unsigned first, last;

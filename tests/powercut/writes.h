@@ -13,7 +13,7 @@
 struct moment {
 	unsigned unit;    /* the last one */
 	unsigned trimmed; /* retention took the events up to this unit's */
-	unsigned expired; /* and the messages up to this unit's */
+	unsigned expired; /* and what is too old, up to this unit's */
 };
 
 /* The time at which a unit is written, in ms. */
