@@ -68,17 +68,17 @@ static const struct api_field result_ok[] = {FLAG("ok", "true"), END};
 	    INT("since_ms", 0, 0, BIG, "since when, milliseconds since the epoch"),                \
 	    INT("next_attempt_ms", 0, 0, BIG, "when the next attempt to connect is due"),          \
 	    INT("until_ms", 0, 0, BIG, "when a restriction ends"),                                 \
-	    WORD("user_action", 0, USER_ACTIONS, "what a person has to do"),                       \
-	    STR("text", 0, 0, 0, "for people, where the reason does not say enough")
+	    WORD("user_action", 0, USER_ACTIONS, "what a person has to do")
+#define STATE_TEXT STR("text", 0, 0, 0, "for people, where the reason does not say enough")
 
-static const struct api_field result_state[] = {STATE_FIELDS, END};
+static const struct api_field result_state[] = {STATE_FIELDS, STATE_TEXT, END};
 static const struct api_field result_account[] = {STATE_FIELDS,
     STR("jid", 0, 0, 0, "own JID by number, null before linking"),
     STR("lid", 0, 0, 0, "own LID, null before linking"),
     STR("phone", 0, 0, 0, "own number as +E.164"),
     STR("push_name", 0, 0, 0, "own name that others see"),
     STR("platform", 0, 0, 0, "what the primary device is"),
-    INT("device_id", 0, 0, BIG, "number of this device"), END};
+    INT("device_id", 0, 0, BIG, "number of this device"), STATE_TEXT, END};
 static const struct api_field result_accounts[] = {
     LIST("accounts", result_account, "all accounts, in the order of the config"), END};
 

@@ -4,6 +4,7 @@
  * flags are nobody else's. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct backup {
 	struct ctl *c;
 	const char *file; /* NULL = standard output */
 	int in, out;
+	size_t at_once; /* what may be written without waiting where poll says so */
 	int64_t id;
 	json_t *result;
 	int64_t bytes;
@@ -34,11 +36,31 @@ write_failed(struct backup *b)
 										      : EX_REFUSED;
 }
 
+/* All of it out; a signal ends the waiting. 0, or an exit code (said). */
+static int
+write_out(struct backup *b, const uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		struct pollfd out = {.fd = b->out, .events = POLLOUT};
+		ssize_t put = 0;
+
+		if (ctl_stop_signal)
+			return 128 + ctl_stop_signal;
+		if (poll(&out, 1, 1000) > 0)
+			put = write(b->out, p, n < b->at_once ? n : b->at_once);
+		if (put == -1 && errno != EINTR && errno != EAGAIN)
+			return write_failed(b);
+		p += put > 0 ? put : 0;
+		n -= put > 0 ? (size_t)put : 0;
+	}
+	return 0;
+}
+
 /* What is in the pipe goes out. 0, or an exit code (said); the pipe is closed at its end. */
 static int
 copy_some(struct backup *b)
 {
-	ssize_t n = read(b->in, b->piece, PIECE), put;
+	ssize_t n = read(b->in, b->piece, PIECE);
 
 	if (n == -1 && errno == EINTR)
 		return 0;
@@ -50,14 +72,7 @@ copy_some(struct backup *b)
 		return 0;
 	}
 	b->bytes += n;
-	for (ssize_t off = 0; off < n; off += put) {
-		put = write(b->out, b->piece + off, (size_t)(n - off));
-		if (put == -1 && errno == EINTR && !ctl_stop_signal)
-			put = 0;
-		else if (put == -1)
-			return ctl_stop_signal ? 128 + ctl_stop_signal : write_failed(b);
-	}
-	return 0;
+	return write_out(b, b->piece, (size_t)n);
 }
 
 /* What the service says: its progress, its answer. 0, or an exit code (said). */
@@ -188,6 +203,7 @@ open_target(struct backup *b, const char *name)
 static int
 run(struct backup *b, const char *name)
 {
+	struct stat st;
 	int r = ctl_connect(b->c);
 
 	if (r != 0)
@@ -196,6 +212,7 @@ run(struct backup *b, const char *name)
 		return EX_DENIED;
 	if ((r = open_target(b, name)) != 0)
 		return r;
+	b->at_once = fstat(b->out, &st) == 0 && S_ISREG(st.st_mode) ? PIECE : PIPE_BUF;
 	ctl_catch_signals();
 	if ((r = begin(b)) == 0 && (r = pump(b)) == 0)
 		r = make_durable(b);

@@ -174,8 +174,10 @@ put_cell(FILE *f, const char *text, size_t width, int last)
 	size_t n = text_width(text);
 
 	fputs(text, f);
-	for (; !last && n < width + 2; n++)
-		fputc(' ', f);
+	if (!last) /* also behind what is wider than its column */
+		do
+			fputc(' ', f);
+		while (++n < width + 2);
 }
 
 /* Only the columns that hold something. */
