@@ -33,10 +33,12 @@ class Reports:
         if SAID.match(line):
             self.said.append(line)
 
-    def take(self):
-        """The text of what was found since the last call; empty if nothing was."""
+    def take(self, pids=None):
+        """The text of what was found since the last call; empty if nothing was. pids: only of these processes."""
         found, self.said = self.said, []
         for name in sorted(os.listdir(self.folder)):
+            if pids is not None and name.rsplit(".", 1)[-1] not in [str(p) for p in pids]:
+                continue
             path = os.path.join(self.folder, name)
             with open(path, encoding="utf-8", errors="replace") as f:
                 text = f.read()

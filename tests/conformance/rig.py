@@ -241,6 +241,7 @@ class Store:
         self.config = config.rstrip("\n") + "\n" + "".join("[account %s]\n" % a for a in self.accounts)
         self.keys = keys or {a: os.urandom(32) for a in [""] + self.accounts}
         self.pid, self.status, self.log, self.lines, self.unit = None, None, bytearray(), [], 0
+        self.pids = []  # of all its processes
         os.makedirs(folder, mode=0o700, exist_ok=True)
 
     # ---- the process
@@ -281,6 +282,7 @@ class Store:
         try:
             self.pid = os.posix_spawn(self.args[0], self.args, os.environ,
                                       file_actions=[(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in high.items()])
+            self.pids.append(self.pid)
         finally:
             for fd in high.values():
                 os.close(fd)

@@ -1,5 +1,6 @@
 """The frame of the conformance suite: cases, the store that each gets, and what they expect of it."""
 
+import concurrent.futures
 import os
 import shutil
 import sys
@@ -144,6 +145,7 @@ class Subject(Store):
 
 
 def run_case(fn, config, locked, program):
+    """Raises what went wrong."""
     where, done = folder(), False
     store = Subject(program, where + "/data", ["alice", "bob"], config)
     try:
@@ -151,8 +153,6 @@ def run_case(fn, config, locked, program):
         if not locked:
             store.opened()
         fn(store)
-        found = REPORTS.take()
-        check(not found, "valgrind or a sanitizer found\n" + found)
         if store.pid is not None and store.incident is None:
             equal(store.stop(), 0, "exit status after STOP")
         done = True
@@ -171,34 +171,58 @@ def run_case(fn, config, locked, program):
             shutil.rmtree(where, ignore_errors=True)
         else:
             print("kept: " + where)
+        found = REPORTS.take(store.pids)
+        if found:
+            raise Failure("valgrind or a sanitizer found\n" + found)
 
 
-def run(label, program, config="", volatile=False, wanted=()):
-    """All cases over one store: (passed, failed)."""
-    passed = failed = skipped = 0
+def outcome(index, program, config):
+    """("ok", "skip" or "FAIL", text, seconds) of one case; in a process of the pool."""
+    fn, title, durable, more, locked = CASES[index]
     began = time.monotonic()
-    for fn, title, durable, more, locked in CASES:
-        name = "%s.%s" % (fn.__module__.replace("cases_", ""), fn.__name__)
-        if wanted and not any(w in name for w in wanted):
+    try:
+        run_case(fn, config + "\n" + more, locked, program)
+        return "ok", "", time.monotonic() - began
+    except Skip as e:
+        return "skip", str(e), time.monotonic() - began
+    except (Failure, Refused) as e:
+        return "FAIL", str(e), time.monotonic() - began
+    except Exception:  # a case may fail in any way; the others go on
+        return "FAIL", traceback.format_exc(), time.monotonic() - began
+
+
+class Pool(concurrent.futures.ProcessPoolExecutor):
+    """Cases at once: each has a store and a folder of its own, and some wait for what the store does by itself."""
+
+    def __init__(self):
+        super().__init__(int(os.environ.get("WARD_STORES", str(min(4, 1 + (os.cpu_count() or 1))))))
+
+
+def submit(pool, store, wanted):
+    """The cases of one (label, program, config, volatile), under way."""
+    label, program, config, volatile = store
+    jobs, left_out = [], 0
+    for i, (fn, title, durable, more, locked) in enumerate(CASES):
+        what = "%s.%s" % (fn.__module__.replace("cases_", ""), fn.__name__)
+        if wanted and not any(w in what for w in wanted):
             continue
         if durable and volatile:
-            skipped += 1
-            continue
-        try:
-            run_case(fn, config + "\n" + more, locked, program)
-            passed += 1
-            if os.environ.get("WARD_VERBOSE") == "1":
-                print("ok   %-34s %s" % (name, title))
-        except Skip as e:
-            skipped += 1
-            print("     %s: %s: %s" % (label, name, e))
-        except Exception as e:  # a case may fail in any way; the others go on
-            failed += 1
-            print("FAIL %s: %s: %s\n%s" % (label, name, title, e))
-            if not isinstance(e, (Failure, Refused)):
-                traceback.print_exc(file=sys.stdout)
-            print(REPORTS.take())
-        sys.stdout.flush()
-    print("%s: %d passed, %d failed%s, %.1f s" % (label, passed, failed, ", %d not asked of it" % skipped if skipped else "",
-                                                 time.monotonic() - began))
+            left_out += 1
+        else:
+            jobs.append((what, title, pool.submit(outcome, i, program, config)))
+    return label, jobs, left_out
+
+
+def collect(label, jobs, left_out):
+    """Wait and print: (passed, failed)."""
+    passed = failed = 0
+    verbose = os.environ.get("WARD_VERBOSE") == "1"
+    for what, title, job in jobs:
+        how, text, seconds = job.result()
+        passed, failed = passed + (how == "ok"), failed + (how == "FAIL")
+        if how != "ok" or verbose:
+            print("%-4s %s: %-28s %5.1f s  %s%s" % (how, label, what, seconds, title, "\n" + text if text else ""))
+    print("  %s: %d cases kept, %d broken%s" % (label, passed, failed,
+                                               ", %d not asked of a store that forgets" % left_out if left_out else ""))
+    sys.stdout.flush()
     return passed, failed
