@@ -291,9 +291,10 @@ write_failed(struct backup *b)
 	case ECONNRESET:
 	case ENOTCONN:
 		return task_fail(b->task, "reader_gone", "the reader closed its end");
-	case EPERM:
-		return task_fail(b->task, "bad_request", "the descriptor was made blocking");
 	default:
+		if (errno == EPERM && b->sink.kind == SINK_PIPE) /* sink.c's word for it */
+			return task_fail(
+			    b->task, "bad_request", "the descriptor was made blocking");
 		return task_fail(
 		    b->task, "io", "the backup cannot be written: %s", strerror(errno));
 	}

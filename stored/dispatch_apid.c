@@ -222,7 +222,7 @@ static const struct channel_row rows[] = {
 	&stored__stats_get__descriptor, stats_row},
     {STORED__TYPE__BACKUP, "BACKUP", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST | ROW_FD,
 	&stored__backup__descriptor, task_backup_row},
-    {STORED__TYPE__SNAPSHOT, "SNAPSHOT", 3, 512, CHANNEL_ALL_STATES, ROW_REQUEST,
+    {STORED__TYPE__SNAPSHOT, "SNAPSHOT", 2, 512, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__snapshot__descriptor, task_snapshot_row},
     {STORED__TYPE__CHECK, "CHECK", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__check__descriptor, task_check_row},

@@ -12,8 +12,9 @@
 #include "common/log.h"
 #include "stored/sqlcipher/care.h"
 
-#define LOG_MAX    ((uint64_t)256 * 1024 * 1024)
 #define FRAME_SIZE (4096 + 24) /* a page in the log */
+
+uint64_t hold_log_max = (uint64_t)256 * 1024 * 1024;
 
 struct hold {
 	sqlite3_file *file;
@@ -44,7 +45,7 @@ has_room(struct store_db *db)
 	uint64_t log = care_log_bytes(db);
 	struct statvfs v;
 
-	if (log > LOG_MAX)
+	if (log > hold_log_max)
 		return 0;
 	return statvfs(".", &v) == -1 || log <= (uint64_t)v.f_bavail * v.f_frsize;
 }

@@ -6,6 +6,7 @@
 #include "stored/sqlcipher/db.h"
 
 /* --- backup.c --- */
+extern uint64_t hold_log_max; /* bytes; smaller in tests */
 enum store_status hold_begin(struct store_db *db, const char **file, uint64_t *size);
 enum store_status hold_read(struct store_db *db, uint64_t offset, void *buf, size_t len);
 void hold_end(struct store_db *db);

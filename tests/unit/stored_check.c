@@ -1,424 +1,380 @@
-/* The bounds of apid's writes, at the bound and one beyond it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+/* The check of a whole database, and the numbers of its tables: every page, every row, every entry.
+ */
+#include "tests/unit/stored_tasks.h"
 
-#include <cmocka.h>
+#define ROWS 1500 /* more than a step walks */
 
-#include "common/pb.h"
-#include "stored/check.h"
-#include "stored/write.h"
-
-#define JID_MAX 112
-#define ID_MAX  128
-
-/* ---------------------------------------------------------------- one of each */
-
-static uint8_t zeros[1 << 20];
-static Stored__DeviceNames names = STORED__DEVICE_NAMES__INIT;
-static Stored__MessageName message = STORED__MESSAGE_NAME__INIT;
-static Stored__BaseKeyName key_name = STORED__BASE_KEY_NAME__INIT;
-static Stored__Mac mac = STORED__MAC__INIT, *macs[16385];
-static Stored__SenderKeyDevice mark = STORED__SENDER_KEY_DEVICE__INIT, *marks[4097];
-static char *devices[4097];
-static ProtobufCBinaryData indexes[16385];
-
-static union {
-	Stored__OutboxPut outbox_put;
-	Stored__OutboxUpdate outbox_update;
-	Stored__DeviceRecord device;
-	Stored__CollectionPut collection;
-	Stored__MacsPut macs_put;
-	Stored__MacsDelete macs_delete;
-	Stored__SenderKeyStatus status;
-	Stored__BaseKey base_key;
-	Stored__Pending pending;
-	Stored__GroupPut group;
-	Stored__TokenExpire expire;
-} u;
-
-/* A write that is within all bounds. */
-static void
-good(enum write_kind kind, Stored__Write *w)
-{
-	static uint8_t hash[32];
-
-	stored__write__init(w);
-	stored__message_name__init(&message);
-	stored__base_key_name__init(&key_name);
-	stored__mac__init(&mac);
-	mac.index = mac.value = pb_bytes(zeros, 32);
-	mark.device = pb_str("1@lid");
-	message.chat = message.sender = pb_str("1@lid");
-	message.id = pb_str("M");
-	key_name.address = pb_str("1:1");
-	key_name.message_id = pb_str("M");
-	switch (kind) {
-	case WRITE_OUTBOX_PUT:
-		stored__outbox_put__init(&u.outbox_put);
-		u.outbox_put.message_id = u.outbox_put.idempotency_key = pb_str("M");
-		u.outbox_put.chat = pb_str("1@lid");
-		u.outbox_put.params_hash = pb_bytes(hash, 32);
-		u.outbox_put.state = STORED__OUTBOX_STATE__QUEUED;
-		u.outbox_put.devices = devices;
-		w->outbox_put = &u.outbox_put;
-		break;
-	case WRITE_OUTBOX_UPDATE:
-		stored__outbox_update__init(&u.outbox_update);
-		u.outbox_update.message_id = pb_str("M");
-		u.outbox_update.devices = devices;
-		w->outbox_update = &u.outbox_update;
-		break;
-	case WRITE_DEVICE:
-		stored__device_record__init(&u.device);
-		w->device = &u.device;
-		break;
-	case WRITE_COLLECTION_PUT:
-		stored__collection_put__init(&u.collection);
-		u.collection.name = pb_str("regular");
-		u.collection.hash = pb_bytes(zeros, 128);
-		w->collection_put = &u.collection;
-		break;
-	case WRITE_MACS_PUT:
-		stored__macs_put__init(&u.macs_put);
-		u.macs_put.collection = pb_str("regular");
-		u.macs_put.macs = macs;
-		u.macs_put.n_macs = 1;
-		w->macs_put = &u.macs_put;
-		break;
-	case WRITE_MACS_DELETE:
-		stored__macs_delete__init(&u.macs_delete);
-		u.macs_delete.collection = pb_str("regular");
-		u.macs_delete.indexes = indexes;
-		u.macs_delete.n_indexes = 1;
-		w->macs_delete = &u.macs_delete;
-		break;
-	case WRITE_SENDER_KEY_STATUS:
-		stored__sender_key_status__init(&u.status);
-		u.status.group = pb_str("1@g.us");
-		u.status.devices = marks;
-		u.status.n_devices = 1;
-		w->sender_key_status = &u.status;
-		break;
-	case WRITE_SENDER_KEY_DROP:
-		stored__device_names__init(&names);
-		names.devices = devices;
-		names.n_devices = 1;
-		w->sender_key_drop = &names;
-		break;
-	case WRITE_BASE_KEY_PUT:
-		stored__base_key__init(&u.base_key);
-		u.base_key.name = &key_name;
-		u.base_key.key = pb_bytes(zeros, 33);
-		w->base_key_put = &u.base_key;
-		break;
-	case WRITE_BASE_KEY_DELETE:
-		w->base_key_delete = &key_name;
-		break;
-	case WRITE_PENDING_PUT:
-		stored__pending__init(&u.pending);
-		u.pending.name = &message;
-		u.pending.stanza = pb_bytes(zeros, 1);
-		w->pending_put = &u.pending;
-		break;
-	case WRITE_PENDING_DELETE:
-		w->pending_delete = &message;
-		break;
-	case WRITE_GROUP_PUT:
-		stored__group_put__init(&u.group);
-		u.group.group = pb_str("1@g.us");
-		w->group_put = &u.group;
-		break;
-	case WRITE_TOKEN_EXPIRE:
-		stored__token_expire__init(&u.expire);
-		w->token_expire = &u.expire;
-		break;
-	default:
-		fail_msg("no write of kind %d", (int)kind);
-	}
-}
-
-static const char *
-check_one(Stored__Write *w)
-{
-	Stored__UnitCommit m = STORED__UNIT_COMMIT__INIT;
-
-	m.n_writes = 1;
-	m.writes = &w;
-	return check_commit(&m);
-}
-
+/* Check all; what was found is in p->text. Returns the steps that it took. */
 static int
-setup(void **state)
+check_all(struct store_db *db, struct store_progress *p)
 {
-	size_t i;
+	enum store_status st;
+	int steps = 0;
 
-	(void)state;
-	for (i = 0; i < 16385; i++) {
-		macs[i] = &mac;
-		indexes[i] = pb_bytes(zeros, 32);
-	}
-	for (i = 0; i < 4097; i++) {
-		marks[i] = &mark;
-		devices[i] = pb_str("1:1@lid");
-	}
-	return 0;
+	memset(p, 0, sizeof(*p));
+	do {
+		st = store_sqlcipher.check_step(db, steps == 0, p);
+		steps++;
+		if (st != STORE_OK)
+			fail_msg("check: %s", store_status_word(st));
+		assert_true(p->done <= p->total);
+	} while (!p->ended);
+	return steps;
 }
 
-/* ---------------------------------------------------------------- the tables */
-
-/* Texts: where they are in a good write, and their bounds. */
 static void
-test_texts(void **state)
+fill(size_t n)
 {
-	static const struct {
-		enum write_kind kind;
-		char **at;
-		size_t min, max;
-	} rows[] = {
-	    {WRITE_OUTBOX_PUT, &u.outbox_put.message_id, 1, ID_MAX},
-	    {WRITE_OUTBOX_PUT, &u.outbox_put.chat, 1, JID_MAX},
-	    {WRITE_OUTBOX_PUT, &u.outbox_put.idempotency_key, 1, 64},
-	    {WRITE_OUTBOX_PUT, &devices[0], 1, JID_MAX},
-	    {WRITE_OUTBOX_UPDATE, &u.outbox_update.message_id, 1, ID_MAX},
-	    {WRITE_OUTBOX_UPDATE, &u.outbox_update.reason, 0, 256},
-	    {WRITE_OUTBOX_UPDATE, &devices[0], 1, JID_MAX},
-	    {WRITE_DEVICE, &u.device.jid, 0, JID_MAX},
-	    {WRITE_DEVICE, &u.device.push_name, 0, 1024},
-	    {WRITE_DEVICE, &u.device.app_version, 0, 64},
-	    {WRITE_DEVICE, &u.device.props_hash, 0, 128},
-	    {WRITE_DEVICE, &u.device.client_expires_version, 0, 64},
-	    {WRITE_COLLECTION_PUT, &u.collection.name, 1, 64},
-	    {WRITE_MACS_PUT, &u.macs_put.collection, 1, 64},
-	    {WRITE_MACS_DELETE, &u.macs_delete.collection, 1, 64},
-	    {WRITE_SENDER_KEY_STATUS, &u.status.group, 1, JID_MAX},
-	    {WRITE_SENDER_KEY_STATUS, &mark.device, 1, JID_MAX},
-	    {WRITE_SENDER_KEY_DROP, &devices[0], 1, JID_MAX},
-	    {WRITE_BASE_KEY_PUT, &key_name.address, 1, 160},
-	    {WRITE_BASE_KEY_PUT, &key_name.message_id, 1, ID_MAX},
-	    {WRITE_BASE_KEY_DELETE, &key_name.address, 1, 160},
-	    {WRITE_BASE_KEY_DELETE, &key_name.message_id, 1, ID_MAX},
-	    {WRITE_PENDING_PUT, &message.chat, 1, JID_MAX},
-	    {WRITE_PENDING_PUT, &message.sender, 1, JID_MAX},
-	    {WRITE_PENDING_PUT, &message.id, 1, ID_MAX},
-	    {WRITE_PENDING_DELETE, &message.id, 1, ID_MAX},
-	    {WRITE_GROUP_PUT, &u.group.group, 1, JID_MAX},
-	};
-	char text[2048];
-	Stored__Write w;
+	struct rig *g = rig_open(1);
 	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		size_t lens[4] = {rows[i].min, rows[i].max, rows[i].max + 1, rows[i].min - 1};
-		size_t k, n = rows[i].min > 0 ? 4 : 3;
+	for (i = 0; i < n; i++)
+		tasks_unit(g, "a", (int)i);
+	rig_free(g);
+}
 
-		for (k = 0; k < n; k++) {
-			const char *why;
+/* ---------------------------------------------------------------- pages */
 
-			good(rows[i].kind, &w);
-			if (rows[i].kind == WRITE_OUTBOX_PUT)
-				u.outbox_put.n_devices = 1;
-			if (rows[i].kind == WRITE_OUTBOX_UPDATE)
-				u.outbox_update.n_devices = 1;
-			memset(text, 'x', lens[k]);
-			text[lens[k]] = '\0';
-			*rows[i].at = text;
-			why = check_one(&w);
-			if ((why == NULL) != (k < 2))
-				fail_msg("row %zu, %zu bytes: %s", i, lens[k],
-				    why != NULL ? why : "let through");
+/* One byte of each page in turn is not what it was. */
+static void
+flip_each(const char *file, const char *account)
+{
+	struct store_db *db = tasks_open(account);
+	int fd = open(file, O_RDWR | O_CLOEXEC), page, found = 0, steps;
+	int64_t pages = tasks_number(db, "PRAGMA page_count"),
+		unused = tasks_number(db, "PRAGMA freelist_count");
+	struct store_progress p;
+	struct stat sb;
+	char at[32];
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(fstat(fd, &sb), 0);
+	assert_int_equal(sb.st_size, pages * 4096);
+	steps = check_all(db, &p);
+	assert_string_equal(p.text, "");
+	print_message("%s: %lld pages, %lld unused, %llu rows in %d steps\n", file,
+	    (long long)pages, (long long)unused, (unsigned long long)p.done, steps);
+	for (page = 1; page <= pages; page++) {
+		off_t where = (off_t)(page - 1) * 4096 + (page * 131) % 4096;
+		uint8_t byte, other;
+
+		assert_int_equal(pread(fd, &byte, 1, where), 1);
+		other = byte ^ 1;
+		assert_int_equal(pwrite(fd, &other, 1, where), 1);
+		(void)check_all(db, &p);
+		assert_int_equal(pwrite(fd, &byte, 1, where), 1);
+		if (p.text[0] == '\0')
+			continue;
+		found++;
+		snprintf(at, sizeof(at), ", page %d", page);
+		if (strlen(p.text) < strlen(at) ||
+		    strcmp(p.text + strlen(p.text) - strlen(at), at) != 0)
+			fail_msg("page %d: %s", page, p.text);
+	}
+	print_message("%s: %d of %lld found\n", file, found, (long long)pages);
+	assert_int_equal(found, pages - unused);
+	(void)check_all(db, &p);
+	assert_string_equal(p.text, "");
+	store_sqlcipher.close(db);
+	close(fd);
+}
+
+static void
+test_each_page(void **state)
+{
+	struct store_db *db;
+
+	fill(60);
+	db = tasks_open("a"); /* and pages that nothing lies on: their bytes do not matter */
+	tasks_exec(db, "DELETE FROM group_info WHERE row % 2");
+	store_sqlcipher.close(db);
+	flip_each("account-a.db", "a");
+	flip_each("service.db", NULL);
+}
+
+/* What a reader gets of a long row whose last page is damaged: an error, and not zeros. */
+static void
+test_last_page_of_a_row(void **state)
+{
+	struct store_db *db;
+	const struct store_event *e;
+	enum store_status st;
+	int fd, page, failed = 0;
+	int64_t pages;
+
+	fill(1); /* number 0 has an event of 20 KB, on five pages of its own */
+	db = tasks_open("a");
+	pages = tasks_number(db, "PRAGMA page_count");
+	fd = open("account-a.db", O_RDWR | O_CLOEXEC);
+	for (page = 2; page <= pages; page++) {
+		uint8_t byte, other;
+
+		assert_int_equal(pread(fd, &byte, 1, (off_t)(page - 1) * 4096 + 2000), 1);
+		other = byte ^ 0x80;
+		assert_int_equal(pwrite(fd, &other, 1, (off_t)(page - 1) * 4096 + 2000), 1);
+		sqlite3_db_release_memory(db->sql);
+		e = NULL;
+		st = store_sqlcipher.events_walk(db, 0);
+		if (st == STORE_OK)
+			st = store_sqlcipher.events_step(db, &e);
+		if (st == STORE_OK) {
+			assert_non_null(e);
+			assert_int_equal(e->body_len, strlen(tasks_big));
+			assert_memory_equal(e->body, tasks_big, e->body_len);
+		} else {
+			assert_int_equal(st, STORE_CORRUPT);
+			failed++;
 		}
-		devices[0] = pb_str("1:1@lid");
+		store_sqlcipher.events_stop(db);
+		assert_int_equal(pwrite(fd, &byte, 1, (off_t)(page - 1) * 4096 + 2000), 1);
 	}
+	assert_true(failed >= 6); /* the leaf and all five, and what leads there */
+	store_sqlcipher.close(db);
+	close(fd);
 }
 
-/* Blobs, by length. */
+/* ---------------------------------------------------------------- rows and entries */
+
+/* Rows of all tables and entries of all indexes, as SQLite counts them. */
+static uint64_t
+count_all(struct store_db *db)
+{
+	sqlite3_stmt *s = NULL;
+	uint64_t n = 0;
+	char sql[300];
+
+	assert_int_equal(
+	    sqlite3_prepare_v2(db->sql,
+		"SELECT m.tbl_name, m.name, m.type,"
+		" CASE WHEN instr(m.sql, ' WHERE ') THEN substr(m.sql, instr(m.sql, ' WHERE ')) "
+		"ELSE '' END"
+		" FROM sqlite_schema AS m WHERE m.type = 'table' OR NOT EXISTS(SELECT 1 FROM"
+		" pragma_table_list(m.tbl_name) AS t, pragma_index_list(m.tbl_name) AS i"
+		" WHERE t.wr AND i.name = m.name AND i.origin = 'pk')",
+		-1, &s, NULL),
+	    SQLITE_OK);
+	while (sqlite3_step(s) == SQLITE_ROW) {
+		const char *name = (const char *)sqlite3_column_text(s, 0);
+		int index = strcmp((const char *)sqlite3_column_text(s, 2), "index") == 0;
+
+		if (index)
+			snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s INDEXED BY %s %s", name,
+			    sqlite3_column_text(s, 1), sqlite3_column_text(s, 3));
+		else
+			snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", name);
+		n += (uint64_t)tasks_number(db, sql);
+	}
+	sqlite3_finalize(s);
+	return n + (uint64_t)tasks_number(db, "SELECT count(*) FROM sqlite_schema");
+}
+
 static void
-test_blobs(void **state)
+test_each_row(void **state)
+{
+	struct store_progress p;
+	struct store_db *db;
+	int steps;
+
+	fill(ROWS);
+	db = tasks_open("a");
+	/* the same value in many entries, and none in others */
+	tasks_exec(db, "UPDATE outbox SET key = NULL WHERE row % 3 = 0;"
+		       "UPDATE base_key SET added_ms = 5; UPDATE contact SET pn = NULL, lid = NULL"
+		       " WHERE row % 2");
+	steps = check_all(db, &p);
+	print_message("%llu rows and entries in %d steps\n", (unsigned long long)p.done, steps);
+	assert_string_equal(p.text, "");
+	assert_int_equal(p.done, p.total);
+	assert_int_equal(p.done, count_all(db));
+	store_sqlcipher.close(db);
+}
+
+/* Make an index and its table disagree: what is written while the index counts as a partial one is
+ * not in it. */
+static void
+change_schema(struct store_db *db, const char *sql)
+{
+	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
+	tasks_exec(db, "PRAGMA writable_schema = ON");
+	tasks_exec(db, sql);
+	tasks_exec(db, "PRAGMA writable_schema = RESET");
+	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+}
+
+static void
+disagree(const char *write, const char *want)
+{
+	static const char partial[] = "UPDATE sqlite_schema SET sql = sql || ' WHERE user = ''x'''"
+				      " WHERE name = 'device_list_age'";
+	static const char whole[] =
+	    "UPDATE sqlite_schema SET sql = substr(sql, 1, instr(sql, ' WHERE ') - 1)"
+	    " WHERE name = 'device_list_age'";
+	struct store_progress p;
+	struct store_db *db = tasks_open("a");
+
+	change_schema(db, partial);
+	tasks_exec(db, write);
+	change_schema(db, whole);
+	(void)check_all(db, &p);
+	if (strcmp(p.text, want) != 0)
+		fail_msg("\"%s\", not \"%s\"", p.text, want);
+	store_sqlcipher.close(db);
+}
+
+static void
+test_entry_is_missing(void **state)
+{
+	fill(30);
+	disagree("INSERT INTO device_list(user, list, put_ms) VALUES('zzz', x'', 7)",
+	    "table device_list: row 31 is not in index device_list_age");
+}
+
+static void
+test_row_is_missing(void **state)
+{
+	fill(30);
+	disagree("DELETE FROM device_list WHERE user = '100@lid'",
+	    "index device_list_age: entry 1 belongs to no row of table device_list");
+}
+
+static void
+test_messages(void **state)
 {
 	static const struct {
-		enum write_kind kind;
-		ProtobufCBinaryData *at;
-		size_t good, bad;
+		const char *write, *want;
 	} rows[] = {
-	    {WRITE_OUTBOX_PUT, &u.outbox_put.params_hash, 32, 31},
-	    {WRITE_OUTBOX_PUT, &u.outbox_put.content, 1 << 20, (1 << 20) + 1},
-	    {WRITE_COLLECTION_PUT, &u.collection.hash, 128, 127},
-	    {WRITE_COLLECTION_PUT, &u.collection.hash, 128, 129},
-	    {WRITE_COLLECTION_PUT, &u.collection.hash, 128, 0},
-	    {WRITE_MACS_PUT, &mac.index, 32, 31},
-	    {WRITE_MACS_PUT, &mac.value, 32, 33},
-	    {WRITE_MACS_DELETE, &indexes[0], 32, 33},
-	    {WRITE_BASE_KEY_PUT, &u.base_key.key, 33, 32},
-	    {WRITE_PENDING_PUT, &u.pending.stanza, 1 << 20, (1 << 20) + 1},
-	    {WRITE_PENDING_PUT, &u.pending.stanza, 1, 0},
-	    {WRITE_GROUP_PUT, &u.group.metadata, 524288, 524289},
-	    {WRITE_GROUP_PUT, &u.group.metadata, 0, 524289},
+	    {"INSERT INTO device(one, record) VALUES(1, x'0aff')",
+		"table device: the record of row 1 is no message"},
+	    {"UPDATE device_list SET list = x'ff' WHERE user = '103@lid'",
+		"table device_list: the list of row 4 is no message"},
+	    {"INSERT INTO outbox_devices(outbox, devices) VALUES(3, x'07')",
+		"table outbox_devices: the devices of row 1 is no message"},
 	};
-	Stored__Write w;
+	struct store_progress p;
 	size_t i;
 
-	(void)state;
+	fill(10);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		good(rows[i].kind, &w);
-		*rows[i].at = pb_bytes(zeros, rows[i].good);
-		if (check_one(&w) != NULL)
-			fail_msg("row %zu: %s", i, check_one(&w));
-		rows[i].at->len = rows[i].bad;
-		if (check_one(&w) == NULL)
-			fail_msg("row %zu: let through", i);
-		rows[i].at->len = 32; /* of those that all writes share */
-	}
-	good(WRITE_DEVICE, &w);
-	u.device.has_nct_salt = u.device.has_routing_info = 1;
-	u.device.nct_salt = pb_bytes(zeros, 256);
-	u.device.routing_info = pb_bytes(zeros, 4096);
-	assert_null(check_one(&w));
-	u.device.nct_salt.len++;
-	assert_non_null(check_one(&w));
-}
+		struct store_db *db = tasks_open("a");
 
-/* Lists, by their items; and numbers. */
-static void
-test_counts(void **state)
-{
-	static const struct {
-		enum write_kind kind;
-		size_t *at;
-		size_t max;
-	} rows[] = {
-	    {WRITE_OUTBOX_PUT, &u.outbox_put.n_devices, 4096},
-	    {WRITE_OUTBOX_UPDATE, &u.outbox_update.n_devices, 4096},
-	    {WRITE_MACS_PUT, &u.macs_put.n_macs, 16384},
-	    {WRITE_MACS_DELETE, &u.macs_delete.n_indexes, 16384},
-	    {WRITE_SENDER_KEY_STATUS, &u.status.n_devices, 4096},
-	    {WRITE_SENDER_KEY_DROP, &names.n_devices, 4096},
-	};
-	Stored__Write w, *many[4097];
-	Stored__UnitCommit m = STORED__UNIT_COMMIT__INIT;
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		good(rows[i].kind, &w);
-		*rows[i].at = 0;
-		assert_null(check_one(&w));
-		*rows[i].at = rows[i].max;
-		if (check_one(&w) != NULL)
-			fail_msg("row %zu: %s", i, check_one(&w));
-		(*rows[i].at)++;
-		if (check_one(&w) == NULL)
-			fail_msg("row %zu: let through", i);
-	}
-	good(WRITE_COLLECTION_PUT, &w);
-	u.collection.version = INT64_MAX;
-	assert_null(check_one(&w));
-	u.collection.version++;
-	assert_non_null(check_one(&w));
-	good(WRITE_MACS_PUT, &w);
-	u.macs_put.version = (uint64_t)INT64_MAX + 1;
-	assert_non_null(check_one(&w));
-
-	good(WRITE_TOKEN_EXPIRE, &w);
-	for (i = 0; i < 4097; i++)
-		many[i] = &w;
-	m.writes = many;
-	m.n_writes = 4096;
-	assert_null(check_commit(&m));
-	m.n_writes++;
-	assert_non_null(check_commit(&m));
-}
-
-/* Names that stand alone in a write. */
-static void
-test_names(void **state)
-{
-	static Stored__Write w;
-	static const struct {
-		char **at;
-		size_t max;
-	} rows[] = {
-	    {&w.mark, 512},
-	    {&w.collection_delete, 64},
-	    {&w.macs_clear, 64},
-	    {&w.sender_key_clear, JID_MAX},
-	    {&w.token_delete, JID_MAX},
-	    {&w.group_delete, JID_MAX},
-	    {&w.sent_take, ID_MAX},
-	};
-	char text[600];
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		stored__write__init(&w);
-		*rows[i].at = text;
-		memset(text, '%', sizeof(text));
-		text[rows[i].max] = '\0';
-		assert_null(check_one(&w));
-		text[rows[i].max] = '%';
-		text[rows[i].max + 1] = '\0';
-		if (check_one(&w) == NULL)
-			fail_msg("row %zu: let through", i);
-		text[0] = '\0';
-		assert_non_null(check_one(&w));
+		tasks_exec(db, "BEGIN");
+		tasks_exec(db, rows[i].write);
+		(void)check_all(db, &p);
+		if (strcmp(p.text, rows[i].want) != 0)
+			fail_msg("\"%s\", not \"%s\"", p.text, rows[i].want);
+		tasks_exec(db, "ROLLBACK");
+		store_sqlcipher.close(db);
 	}
 }
 
-/* Each field of a write is known by its number, and only one may be set. */
+/* ---------------------------------------------------------------- as a task */
+
 static void
-test_kinds(void **state)
+test_task(void **state)
 {
-	const ProtobufCMessageDescriptor *d = &stored__write__descriptor;
-	unsigned i, k;
+	Stored__Check m = STORED__CHECK__INIT;
+	struct rig *g = rig_open(2);
+	uint64_t task;
+	uint8_t byte;
+	int i, n = 0, fd;
 
-	(void)state;
-	assert_int_equal(d->n_fields, WRITE_RESTORED_DONE);
-	for (i = 0; i <= d->n_fields; i++) {
-		for (k = 0; k <= i; k++) {
-			Stored__Write w = STORED__WRITE__INIT;
-			static const char something[1];
-			const void *p = something;
-			unsigned f[2] = {i, k}, n;
+	for (i = 0; i < 300; i++)
+		tasks_unit(g, "a", i);
+	task = tasks_begin(g, STORED__TYPE__CHECK, &m.base, -1);
+	while (!(g->task.task == task && g->task.ended)) { /* units are committed meanwhile */
+		tasks_unit(g, n++ % 2 ? "a" : "b", i++);
+		rig_turn(g);
+	}
+	tasks_wait(g, task, "");
+	print_message("%d units meanwhile; %s\n", n, g->task.text);
+	assert_true(n > 0);
+	assert_int_equal(g->task.done, g->task.total);
+	/* damage is told, and the others are read all the same */
+	assert_int_equal(store_sqlcipher.tidy(g->s->accounts[0].db, STORE_TIDY_ALL), STORE_OK);
+	fd = open("account-a.db", O_RDWR | O_CLOEXEC);
+	assert_int_equal(pread(fd, &byte, 1, 3 * 4096 + 99), 1);
+	byte ^= 4;
+	assert_int_equal(pwrite(fd, &byte, 1, 3 * 4096 + 99), 1);
+	task = tasks_begin(g, STORED__TYPE__CHECK, &m.base, -1);
+	tasks_wait(g, task, "damaged");
+	assert_non_null(strstr(g->task.text, "a: "));
+	assert_non_null(strstr(g->task.text, "page 4"));
+	close(fd);
+	rig_free(g);
+}
 
-			for (n = 0; n < 2; n++) { /* the last index: none */
-				const ProtobufCFieldDescriptor *fd = &d->fields[f[n]];
+/* ---------------------------------------------------------------- numbers */
 
-				if (f[n] == d->n_fields)
-					continue;
-				if (fd->type == PROTOBUF_C_TYPE_BOOL)
-					*((char *)&w + fd->quantifier_offset) = 1;
-				else
-					memcpy((char *)&w + fd->offset, &p, sizeof(p));
-			}
-			if (i == k)
-				assert_int_equal(
-				    write_kind(&w), i == d->n_fields ? 0 : d->fields[i].id);
-			else if (i == d->n_fields)
-				assert_int_equal(write_kind(&w), d->fields[k].id);
-			else
-				assert_int_equal(write_kind(&w), WRITE_NONE);
-			if (write_kind(&w) == WRITE_NONE)
-				assert_non_null(check_one(&w));
+static void
+test_tables(void **state)
+{
+	Stored__StatsGet m = STORED__STATS_GET__INIT;
+	struct rig_reply r[3];
+	struct rig *g = rig_open(2);
+	const Stored__Stats *st;
+	size_t i, k, seen = 0;
+	char sql[100];
+
+	for (i = 0; i < ROWS; i++)
+		tasks_unit(g, "a", (int)i);
+	tasks_unit(g, "b", 1);
+	m.has_tables = m.tables = 1;
+	for (k = 0; k < 3; k++) /* one count for all who ask */
+		rig_send(g->apid, STORED__TYPE__STATS, &m.base, STORED__TYPE__STATS_REPLY,
+		    &stored__stats__descriptor, &r[k]);
+	RIG_UNTIL(g, r[0].came && r[1].came && r[2].came);
+	for (k = 0; k < 3; k++) {
+		assert_true(r[k].ok);
+		st = (const Stored__Stats *)r[k].pb;
+		assert_string_equal(st->backend, "sqlcipher");
+		assert_true(
+		    st->has_log_bytes && st->log_bytes > 0 && st->log_bytes < st->database_bytes);
+		assert_true(st->n_tables > 20);
+		for (i = 0, seen = 0; i < st->n_tables; i++) {
+			const Stored__TableStat *t = st->tables[i];
+			struct store_db *db = t->account[0] == '\0'  ? g->s->service
+					      : t->account[0] == 'a' ? g->s->accounts[0].db
+								     : g->s->accounts[1].db;
+
+			snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", t->table);
+			if ((int64_t)t->rows != tasks_number(db, sql))
+				fail_msg("%s %s: %llu", t->account, t->table,
+				    (unsigned long long)t->rows);
+			seen += t->rows > 0;
 		}
+		assert_true(seen > 10);
+		rig_reply_clear(&r[k]);
 	}
+	/* without them, and while they are being counted at the end of the store */
+	m.tables = 0;
+	rig_ask(g, g->apid, STORED__TYPE__STATS, &m.base, STORED__TYPE__STATS_REPLY,
+	    &stored__stats__descriptor, &r[0]);
+	assert_int_equal(((const Stored__Stats *)r[0].pb)->n_tables, 0);
+	rig_reply_clear(&r[0]);
+	m.tables = 1;
+	rig_send(g->apid, STORED__TYPE__STATS, &m.base, STORED__TYPE__STATS_REPLY,
+	    &stored__stats__descriptor, &r[0]);
+	RIG_UNTIL(g, g->s->stats != NULL);
+	store_stop(g->s);
+	RIG_UNTIL(g, r[0].came);
+	assert_string_equal(r[0].code, "stopping");
+	rig_free(g);
 }
 
 int
 main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_texts),
-	    cmocka_unit_test(test_blobs),
-	    cmocka_unit_test(test_counts),
-	    cmocka_unit_test(test_names),
-	    cmocka_unit_test(test_kinds),
+	    TEST(test_each_page),
+	    TEST(test_last_page_of_a_row),
+	    TEST(test_each_row),
+	    TEST(test_entry_is_missing),
+	    TEST(test_row_is_missing),
+	    TEST(test_messages),
+	    TEST(test_task),
+	    TEST(test_tables),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

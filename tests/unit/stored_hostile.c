@@ -39,7 +39,7 @@ static const struct {
     {APID, STORED__TYPE__CONSUMER_DELETE, 4, 256, 1, 0},
     {APID, STORED__TYPE__STATS, 0, 2, 1, 0},
     {APID, STORED__TYPE__BACKUP, 0, 0, 1, 1},
-    {APID, STORED__TYPE__SNAPSHOT, 3, 512, 1, 0},
+    {APID, STORED__TYPE__SNAPSHOT, 2, 512, 1, 0},
     {APID, STORED__TYPE__CHECK, 0, 0, 1, 0},
     {APID, STORED__TYPE__TASK_CANCEL, 2, 16, 0, 0},
 };
