@@ -3,9 +3,9 @@
 import os
 import struct
 
-from rig import HEADER, REPLY, WITH_FD, Closed, Refused, delete, event, name, pb, put
-from sample import Sample, difference, dump, filled
-from suite import Skip, case, check, equal, refused
+from rig import HEADER, REPLY, WITH_FD, Closed, Failure, Refused, delete, event, name, pb, put
+from sample import Sample, difference, dump
+from suite import case, check, equal, refused
 
 W = pb.Write
 S = pb.SESSION
@@ -71,6 +71,8 @@ WRITES = [  # what, the write; each is one step over a bound that ipc/stored.pro
     ("a base key's message id of 129 bytes", own(G["base_key_put"], base_key_put__name__message_id="m" * 129)),
     ("a token of 257 bytes", own(G["token_put"], token_put__token=b"t" * 257)),
     ("a received token of 257 bytes", own(G["token_received"], token_received__token=b"t" * 257)),
+    ("a received token of nothing", own(G["token_received"], token_received__token=b"")),
+    ("a pending stanza of nothing", own(G["pending_put"], pending_put__stanza=b"")),
     ("a pending stanza of 1 MiB and one byte", own(G["pending_put"], pending_put__stanza=b"s" * ((1 << 20) + 1))),
     ("a pending message's id of 129 bytes", own(G["pending_put"], pending_put__name__id="i" * 129)),
     ("a pending message without an id", own(G["pending_put"], pending_put__name__id="")),
@@ -86,9 +88,18 @@ STAGES = [
     ("version 0", dict(puts=[put(S, "a", 0, b"x")])),
     ("deleting version 0", dict(deletes=[delete(S, "a", 0)])),
     ("deleting a name of 161 bytes", dict(deletes=[delete(S, LONG, 1)])),
+    ("an expiry before all times", dict(puts=[put(pb.MSG_SECRET, "a", 1, b"x", expires_s=-1)])),
+    ("a message before all times", dict(puts=[put(pb.MSG_SECRET, "a", 1, b"x", message_s=-1)])),
     ("a flag of what is no prekey", dict(puts=[put(S, "a", 1, b"x", uploaded=True)])),
     ("times of what is no secret", dict(puts=[put(S, "a", 1, b"x", expires_s=5)])),
 ]
+
+
+def named(what, fn):
+    try:
+        fn()
+    except Failure as e:
+        raise Failure("%s: %s" % (what, e))
 
 
 @case("a write just over a bound, or one that makes no sense, fails its unit with bad_request and changes nothing")
@@ -96,15 +107,9 @@ def writes(c):
     c.ok("alice", *_s.writes(), puts=_s.puts())
     before = dump(c, [_s])
     for what, write in WRITES:
-        try:
-            c.fails("bad_request", "alice", event(), write, event())
-        except (Closed, Exception) as e:
-            raise type(e)("%s: %s" % (what, e)) if not isinstance(e, Refused) else e
+        named(what, lambda: c.fails("bad_request", "alice", event(), write, event()))
     for what, stage in STAGES:
-        try:
-            c.fails("bad_request", "alice", event(), **stage)
-        except (Closed, Exception) as e:
-            raise type(e)("STAGE of %s: %s" % (what, e)) if not isinstance(e, Refused) else e
+        named("STAGE of " + what, lambda: c.fails("bad_request", "alice", event(), **stage))
     diff = difference(before, dump(c, [_s]))
     check(diff is None, "something changed", diff)
     for key, write in G.items():
@@ -167,11 +172,11 @@ def nul(c):
 
 # ---------------------------------------------------------------- breaches
 
-def frame(kind, message, number=0, flags=0, zero=0, fd=None, cut=0):
+def frame(kind, message, number=0, flags=0, zero=0):
     """Sends a frame as given to one peer."""
     def send(peer):
         payload = message.SerializeToString() if hasattr(message, "SerializeToString") else message
-        peer.raw(HEADER.pack(kind, len(payload), number, flags, zero) + payload, fd)
+        peer.raw(HEADER.pack(kind, len(payload), number, flags, zero) + payload)
     return send
 
 

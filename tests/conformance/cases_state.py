@@ -206,6 +206,16 @@ def lookup_bounds(c):
     c.alive()
 
 
+@case("an answer that would be too big is refused, and a part of it is given")
+def lookup_too_big(c):
+    names = [pb.MessageName(chat="c", sender="s", id="%d" % i) for i in range(5)]
+    for n in names:
+        c.ok("alice", W(pending_put=pb.Pending(name=n, stanza=b"x" * (1 << 20))))
+    refused("bad_request", lambda: c.lookup("alice", pending=names), "5 MiB of pending stanzas")
+    equal([len(p.stanza) for p in c.lookup("alice", pending=names[1:4]).pending], [1 << 20] * 3, "three of them")
+    c.alive()
+
+
 @case("SCAN gives every row of a table once, in pages that stay put while rows come and go around them")
 def scans(c):
     samples = [Sample("S%02d" % i) for i in range(23)]

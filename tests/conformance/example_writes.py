@@ -127,6 +127,7 @@ def merge(rows, c, into):
     for field in ("pn", "push_name"):
         if c.HasField(field) and not into.HasField(field):
             setattr(into, field, getattr(c, field))
+    into.created_ms = min(into.created_ms, c.created_ms)
     rows.delete("contact", c.id)
     rows.delete("pn", c.pn)
     for key, _, value in list(rows.scan("alias")):

@@ -239,7 +239,7 @@ class Store:
     def __init__(self, program, folder, accounts=("alice", "bob"), config="", keys=None, level="info"):
         self.args, self.folder, self.accounts, self.level = words(program), folder, list(accounts), level
         self.config = config.rstrip("\n") + "\n" + "".join("[account %s]\n" % a for a in self.accounts)
-        self.keys = keys or {a: os.urandom(32) for a in [""] + self.accounts}
+        self.keys, self.next_keys = keys or {a: os.urandom(32) for a in [""] + self.accounts}, None
         self.pid, self.status, self.log, self.lines, self.unit = None, None, bytearray(), [], 0
         self.pids = []  # of all its processes
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -417,13 +417,17 @@ class Store:
         self.kill() if kind else self.stop()
 
     # ---- what nearly every test does
+    def unlock_request(self):
+        """The keys; while they are being changed, next_keys as well."""
+        keys, nexts = self.keys, self.next_keys or {}
+        return pb.Unlock(service_key=keys[""], service_next_key=nexts.get(""), accounts=[
+            pb.AccountKey(account=a, key=keys[a], next_key=nexts.get(a)) for a in self.accounts if a in keys])
+
     def unlock(self, seconds=60):
         """Hand the keys over, with a keyring before the first; the answer. The state that is told then is in `state`."""
         if not self.keyd.ask(pb.KEYRING_GET, pb.KeyringGet()).header:
             self.keyd.ask(pb.KEYRING_PUT, pb.Keyring(header=b"header"))
-        rq = pb.Unlock(service_key=self.keys[""],
-                       accounts=[pb.AccountKey(account=a, key=self.keys[a]) for a in self.accounts if a in self.keys])
-        reply = self.keyd.ask(pb.UNLOCK, rq, seconds)
+        reply = self.keyd.ask(pb.UNLOCK, self.unlock_request(), seconds)
         self.state = self.apid.notice(pb.STORE_STATE)
         return reply
 

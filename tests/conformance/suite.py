@@ -14,7 +14,7 @@ KEEP = os.environ.get("WARD_KEEP") == "1"
 
 
 class Skip(Exception):
-    """What this store need not be able to do; the text says what."""
+    """What this store cannot do and need not; the text says what."""
 
 
 def case(title, durable=False, config="", locked=False):
@@ -144,10 +144,11 @@ class Subject(Store):
             self.turn(0.05)
 
 
-def run_case(fn, config, locked, program):
+def run_case(fn, config, locked, program, volatile):
     """Raises what went wrong."""
     where, done = folder(), False
     store = Subject(program, where + "/data", ["alice", "bob"], config)
+    store.volatile = volatile
     try:
         store.start()
         if not locked:
@@ -176,15 +177,15 @@ def run_case(fn, config, locked, program):
             raise Failure("valgrind or a sanitizer found\n" + found)
 
 
-def outcome(index, program, config):
-    """("ok", "skip" or "FAIL", text, seconds) of one case; in a process of the pool."""
+def outcome(index, program, config, volatile):
+    """("ok", "none" or "FAIL", text, seconds) of one case; in a process of the pool. none: it cannot, and says so."""
     fn, title, durable, more, locked = CASES[index]
     began = time.monotonic()
     try:
-        run_case(fn, config + "\n" + more, locked, program)
+        run_case(fn, config + "\n" + more, locked, program, volatile)
         return "ok", "", time.monotonic() - began
     except Skip as e:
-        return "skip", str(e), time.monotonic() - began
+        return "none", str(e), time.monotonic() - began
     except (Failure, Refused) as e:
         return "FAIL", str(e), time.monotonic() - began
     except Exception:  # a case may fail in any way; the others go on
@@ -209,20 +210,22 @@ def submit(pool, store, wanted):
         if durable and volatile:
             left_out += 1
         else:
-            jobs.append((what, title, pool.submit(outcome, i, program, config)))
+            jobs.append((what, title, pool.submit(outcome, i, program, config, volatile)))
     return label, jobs, left_out
 
 
 def collect(label, jobs, left_out):
     """Wait and print: (passed, failed)."""
-    passed = failed = 0
+    passed, failed, cannot = 0, 0, set()
     verbose = os.environ.get("WARD_VERBOSE") == "1"
     for what, title, job in jobs:
         how, text, seconds = job.result()
-        passed, failed = passed + (how == "ok"), failed + (how == "FAIL")
-        if how != "ok" or verbose:
+        passed, failed = passed + (how != "FAIL"), failed + (how == "FAIL")
+        cannot.update([text] if how == "none" else [])
+        if how == "FAIL" or verbose:
             print("%-4s %s: %-28s %5.1f s  %s%s" % (how, label, what, seconds, title, "\n" + text if text else ""))
-    print("  %s: %d cases kept, %d broken%s" % (label, passed, failed,
-                                               ", %d not asked of a store that forgets" % left_out if left_out else ""))
+    print("  %s: %d cases kept, %d broken%s%s" % (
+        label, passed, failed, ", %d not asked of a store that forgets" % left_out if left_out else "",
+        "; says that it cannot: " + ", ".join(sorted(cannot)) if cannot else ""))
     sys.stdout.flush()
     return passed, failed

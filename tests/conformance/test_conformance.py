@@ -11,7 +11,7 @@ import os
 import sys
 
 import cases_keys, cases_records, cases_units, cases_people, cases_state, cases_log, cases_outbox  # noqa: E401, F401
-import cases_limits, cases_lasting  # noqa: E401, F401
+import cases_limits, cases_lasting, cases_work  # noqa: E401, F401
 from rig import BUILD, WRAP
 from suite import Pool, collect, submit
 

@@ -7,7 +7,7 @@ stand at one n, not below the last that was answered committed and not above the
 rows must be those up to n, each once, with seqs that never repeat. Some units fail on purpose and must leave nothing.
 
 The moment is drawn anew each time: while units are applied (uniform over the time that they take), while the process
-starts, recovers, makes its databases, writes its log back, or stops.
+starts, recovers, makes its databases, writes its log back, changes its keys, is backed up, or stops.
 
 WARD_KILLS: how many (1000). WARD_SEED: the choices of an earlier run. WARD_STORES: how many at once."""
 
@@ -150,13 +150,18 @@ class Life:
         if mode in ("recovery", "making"):
             if not s.keyd.ask(pb.KEYRING_GET, pb.KeyringGet()).header:
                 s.keyd.ask(pb.KEYRING_PUT, pb.Keyring(header=b"header"))
-            s.keyd.post(pb.UNLOCK, pb.Unlock(service_key=s.keys[""], accounts=[
-                pb.AccountKey(account=a, key=s.keys[a]) for a in s.accounts]))
+            s.keyd.post(pb.UNLOCK, s.unlock_request())
             self.pause(self.total["unlock_s" if mode == "recovery" else "make_s"] * 1.2)
             return self.die()
         self.unlock()
         unit = self.total["unit_s"]
-        if mode == "load":
+        if mode == "rekey" and not s.next_keys:
+            self.change_keys()
+        elif mode == "backup":
+            null = os.open(os.devnull, os.O_WRONLY)
+            s.apid.post(pb.BACKUP, pb.Backup(), null)
+            os.close(null)
+        if mode in ("load", "rekey", "backup"):
             self.load(time.monotonic() + self.rng.random() * 3 * unit)
         elif mode == "checkpoint":
             self.until_checkpoint()
@@ -188,7 +193,10 @@ class Life:
 
     def unlock(self):
         began, first = time.monotonic(), self.log_id is None
-        self.store.opened()
+        reply = self.store.opened()
+        if self.store.next_keys and reply.service.rekeyed and all(a.rekeyed for a in reply.accounts):
+            self.store.keys, self.store.next_keys = self.store.next_keys, None
+            self.total["rekeyed"] += 1
         self.total["make_s" if first else "unlock_s"] = time.monotonic() - began
         check(self.log_id in (None, self.store.state.log_id), "the log keeps its name")
         self.log_id = self.store.state.log_id
@@ -196,6 +204,13 @@ class Life:
             self.look(a)
         self.floor = max(self.given, default=0)
         self.total["checks"] += 1
+
+    def change_keys(self):
+        """From here on each start comes with both keys, until all databases have the next."""
+        s = self.store
+        s.next_keys = {a: self.rng.randbytes(32) for a in s.keys}
+        s.keyd.ask(pb.REKEY, pb.Rekey(service_next_key=s.next_keys[""], accounts=[
+            pb.AccountKey(account=a, key=s.keys[a], next_key=s.next_keys[a]) for a in s.accounts]))
 
     # ---- what must be there
     def look(self, a):
@@ -296,7 +311,7 @@ class Life:
                 return
 
 
-MODES = ["load"] * 74 + ["start"] * 6 + ["recovery"] * 8 + ["checkpoint"] * 7 + ["stop"] * 5
+MODES = ["load"] * 64 + ["rekey"] * 6 + ["backup"] * 4 + ["start"] * 6 + ["recovery"] * 8 + ["checkpoint"] * 7 + ["stop"] * 5
 
 
 def worker(number, seed, kills):
@@ -304,7 +319,7 @@ def worker(number, seed, kills):
     rng, where = random.Random("%s-%d" % (seed, number)), folder("ward-kill-")
     total = collections.Counter()
     total.update({"start_s": 0.004, "unlock_s": 0.02, "make_s": 0.02, "unit_s": 0.005, "stop_s": 0.01})
-    total = dict(total, kills=0, making=0, units=0, failed=0, checks=0, doubt_whole=0, doubt_absent=0, in_checkpoint=0)
+    total = dict(total, rekeyed=0, kills=0, making=0, units=0, failed=0, checks=0, doubt_whole=0, doubt_absent=0, in_checkpoint=0)
     life, mode, lives = None, "", 0
     try:
         while total["kills"] < kills:
@@ -342,9 +357,9 @@ def main():
     for text in failures:
         print("FAIL " + text)
     print("kill -9 of stored: %(kills)d times (%(load)d under load, %(start)d at the start, %(recovery)d in recovery, %(stop)d at "
-          "the stop, %(making)d in its making, %(in_checkpoint)d within 4 ms of a checkpoint's write)" % sums)
+          "the stop, %(making)d in its making, %(backup)d in a backup, %(rekey)d while keys are changed, %(in_checkpoint)d within 4 ms of a checkpoint's write)" % sums)
     print("  %(units)d units committed, %(failed)d failed on purpose; in doubt at a kill: %(doubt_whole)d whole, "
-          "%(doubt_absent)d absent; looked at after %(checks)d starts" % sums)
+          "%(doubt_absent)d absent; %(rekeyed)d times all keys were changed; looked at after %(checks)d starts" % sums)
     if not failures:
         print("  0 partial units, 0 lost committed units, no seq twice; %.0f s" % (time.monotonic() - began))
     check(failures or sums["kills"] == KILLS and sums["units"] > 0 and sums["doubt_absent"] > 0, "it was a load", sums)
