@@ -114,6 +114,10 @@ void message_state(struct account *a, const void *client, uint32_t uid, const ch
 void chat_mark_read(struct account *a, const void *client, const char *chat,
     const char *const *message_ids, size_t n, engine_done_fn *fn, void *arg);
 
+/* Go over to the next master key (service.next_master_key), or with look only say how far that is.
+ * result: that of store.rekey. */
+void engine_rekey(struct service *s, const void *client, int look, engine_done_fn *fn, void *arg);
+
 void engine_cancel_client(struct service *s, const void *client);
 
 /* Health checks of the engine, appended to an array of {name,status,reason,since_ms,user_action}.

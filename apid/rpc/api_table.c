@@ -255,6 +255,23 @@ static const struct api_field rekey_fields[] = {
     STR("account", 0, 0, 0, "name of the account; empty for the service's own database"),
     INT("done", 0, 0, BIG, "bytes, of total"), INT("total", 0, 0, BIG, "bytes"),
     STR("trouble", 0, 0, 0, "why it does not go on, a stable word"), END};
+static const struct api_field rekey_params[] = {
+    FLAG("look", "only say how far it is; nothing is begun"), END};
+static const struct api_field rekey_parts[] = {
+    STR("account", 0, 0, 0, "name of the account; empty for the service's own database"),
+    FLAG("records_done", "keyd's records are all under the next key"),
+    INT("records", 0, 0, BIG, "how many were taken over since the start"),
+    FLAG("database_done", "the database has its next key"),
+    INT("done", 0, 0, BIG, "bytes of the database that are copied, of total"),
+    INT("total", 0, 0, BIG, "bytes"),
+    STR("trouble", 0, 0, 0, "why it does not go on, a stable word; it is tried again"), END};
+static const struct api_field result_rekey[] = {
+    WORD("state", 0, "none|ready|running|done",
+	"none: no next_master_key is given; done: it is the one in use, and ward.conf is to "
+	"follow"),
+    STR("trouble", 0, 0, 0, "why all of it does not go on"),
+    STR("text", 0, 0, 0, "what comes next, for people"),
+    LIST("parts", rekey_parts, "while it runs"), END};
 static const struct api_field result_stats[] = {
     STR("backend", 0, 0, 0, "what keeps the data: sqlcipher, …"),
     INT("units", 0, 0, BIG, "units of work committed since the start"),
@@ -334,6 +351,9 @@ const struct api_method api_methods[] = {
 	"Read all that is stored and find what is damaged, while the service runs."),
     M("store.snapshot", API_ADMIN, snapshot_params, result_snapshot, API_ACTS,
 	"Copy the databases beside themselves, under the same keys, for debugging."),
+    M("store.rekey", API_ADMIN, rekey_params, result_rekey, API_ACTS,
+	"Change all keys: go over to service.next_master_key while the service runs. Answered at "
+	"once; asked again it says how far it is."),
 };
 const size_t api_nmethods = sizeof(api_methods) / sizeof(api_methods[0]);
 

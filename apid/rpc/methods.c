@@ -34,6 +34,7 @@ const struct method_binding method_bindings[] = {
     {"store.backup", method_store_backup},
     {"store.check", method_store_check},
     {"store.snapshot", method_store_snapshot},
+    {"store.rekey", method_store_rekey},
 };
 const size_t method_nbindings = sizeof(method_bindings) / sizeof(method_bindings[0]);
 

@@ -25,7 +25,8 @@ method_fn method_account_list, method_account_get, method_account_state, method_
 method_fn method_message_send, method_message_state, method_chat_mark_read;
 method_fn method_events_subscribe, method_events_unsubscribe, method_events_fetch,
     method_events_ack, method_events_consumers, method_events_consumer_delete;
-method_fn method_store_stats, method_store_backup, method_store_check, method_store_snapshot;
+method_fn method_store_stats, method_store_backup, method_store_check, method_store_snapshot,
+    method_store_rekey;
 
 /* What the same parameters always give: BLAKE2b-256 over the canonical JSON of a message.send
  * without wait and timeout_ms and with the account named. 0, or -1 when memory is out. */

@@ -1,4 +1,5 @@
-/* store.stats, store.backup, store.check, store.snapshot: the store, for its operator. */
+/* store.stats, store.backup, store.check, store.snapshot, store.rekey: the store, for its operator.
+ */
 #include <string.h>
 #include <unistd.h>
 
@@ -71,6 +72,16 @@ method_store_snapshot(struct request *rq)
 	m.name = pb_str(name);
 	if (store_open(rq))
 		store_task_run(rq, &kind, &m.base, -1);
+}
+
+/* ------------------------------------------------------------------ store.rekey */
+
+void
+method_store_rekey(struct request *rq)
+{
+	if (store_open(rq))
+		engine_rekey(rq->client->rpc->service, rq->token, request_bool(rq, "look"),
+		    request_engine_said, rq);
 }
 
 /* ------------------------------------------------------------------ store.stats */

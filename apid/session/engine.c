@@ -15,6 +15,7 @@
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
 #include "apid/session/iq.h"
+#include "apid/session/rekey.h"
 #include "apid/session/restored.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
@@ -29,6 +30,7 @@
 struct engine {
 	struct service *s;
 	struct event *keyd_poll;
+	struct rekey *rekey;
 	uint64_t last_unit;
 	size_t inbound, inbound_bytes;
 	int paused, started;
@@ -109,6 +111,7 @@ engine_init(struct service *s)
 	if (e->keyd_poll == NULL || e->settle == NULL)
 		fatalx("engine: no event");
 	s->naccounts = config_account_count(s->config);
+	e->rekey = rekey_new(s);
 	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	if ((s->accounts = calloc(s->naccounts + 1, sizeof(*s->accounts))) == NULL)
 		fatal("engine_init");
@@ -151,6 +154,8 @@ keyd_told(const struct reply *rp, void *arg)
 	if (ready) {
 		s->keyd_reason[0] = '\0';
 		open_accounts(s);
+		if (m->rekey != NULL)
+			rekey_told(e->rekey, m->rekey);
 		settle(e);
 		return;
 	}
@@ -313,6 +318,7 @@ engine_stop(struct service *s)
 	for (size_t i = 0; i < s->naccounts; i++)
 		if (s->accounts[i]->link_wanted)
 			connect_stop(s->accounts[i]);
+	rekey_stop(s->engine->rekey);
 	evtimer_del(s->engine->keyd_poll);
 	evtimer_del(s->engine->settle);
 	call_cancel_all(s);
@@ -324,7 +330,9 @@ engine_free(struct service *s)
 	s->stopping = 1;
 	for (size_t i = 0; i < s->naccounts; i++)
 		iq_fail_all(s->accounts[i]);
+	rekey_stop(s->engine->rekey);
 	channels_close(s);
+	rekey_free(s->engine->rekey);
 	for (size_t i = 0; i < s->naccounts; i++)
 		account_free(s->accounts[i]);
 	call_free_all(s);
@@ -335,6 +343,12 @@ engine_free(struct service *s)
 	event_free(s->engine->settle);
 	free(s->engine);
 	s->engine = NULL;
+}
+
+void
+engine_rekey(struct service *s, const void *client, int look, engine_done_fn *fn, void *arg)
+{
+	rekey_ask(s->engine->rekey, client, look, fn, arg);
 }
 
 void
@@ -383,6 +397,7 @@ engine_health(struct service *s, json_t *checks)
 	check(checks, "store", s->store_ready ? "ok" : "failing",
 	    s->store_ready ? "ready" : e->service_reason, e->store_since_ms,
 	    s->store_ready || strcmp(e->service_reason, "starting") == 0 ? "none" : "operator");
+	rekey_health(e->rekey, checks);
 	check(checks, "disk", s->disk_low ? "degraded" : "ok", s->disk_low ? "disk_low" : "enough",
 	    e->store_since_ms, s->disk_low ? "operator" : "none");
 	for (size_t i = 0; i < s->naccounts; i++)

@@ -86,7 +86,7 @@ const struct api_method *ctl_find_method(struct ctl *c, const char *noun, const 
 int ctl_word_begins(const char *full, const char *word);
 /* Words and --options after the verb -> parameters. 0, or EX_USAGE_ (said). extra (may be NULL) is
  * asked first about each option: it returns 2 if it took it with its value (which may be NULL: then
- * it must not), 0 if it does not know it. */
+ * it must not), 1 if it took it alone, 0 if it does not know it. */
 typedef int ctl_extra_fn(void *arg, const char *name, const char *value);
 int ctl_params(struct ctl *c, const struct api_method *m, int argc, char **argv,
     ctl_extra_fn *extra, void *arg, json_t **out);
@@ -140,6 +140,7 @@ int ctl_restore(struct ctl *c, int argc, char **argv);
 int ctl_store_check(struct ctl *c, int argc, char **argv);
 int ctl_store_snapshot(struct ctl *c, int argc, char **argv);
 int ctl_store_stats(struct ctl *c, int argc, char **argv);
+int ctl_store_rekey(struct ctl *c, int argc, char **argv);
 int ctl_help(struct ctl *c, int argc, char **argv);
 int ctl_completion(struct ctl *c, int argc, char **argv);
 

@@ -207,11 +207,12 @@ take_option(struct ctl *c, const struct api_method *m, int argc, char **argv, ct
 	json_t *in = NULL;
 	const struct api_field *f;
 	char name[64];
+	int took;
 
 	snprintf(
 	    name, sizeof(name), "%.*s", eq != NULL ? (int)(eq - argv[0] - 2) : 63, argv[0] + 2);
-	if (extra != NULL && extra(arg, name, value) != 0)
-		return eq != NULL ? 1 : 2;
+	if (extra != NULL && (took = extra(arg, name, value)) != 0)
+		return eq != NULL ? 1 : took;
 	if ((f = find_option(m->params, name, params, &in)) == NULL) {
 		ctl_say(c, "there is no option --%s here", name);
 		return 0;

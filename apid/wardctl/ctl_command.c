@@ -21,6 +21,8 @@ const struct ctl_command ctl_commands[] = {
 	"Put a backup into an empty data folder; needs no service. With --check only look at it.",
 	ctl_restore, 1},
     {"store", "check", "", "Read all that is stored and say what is damaged.", ctl_store_check, 1},
+    {"store", "rekey", "[--look] [--wait]", "Change all keys: go over to next_master_key.",
+	ctl_store_rekey, 1},
     {"store", "snapshot", "NAME", "Copy the databases beside themselves, for debugging.",
 	ctl_store_snapshot, 1},
     {"store", "stats", "[--tables]", "What the store holds and has done.", ctl_store_stats, 1},

@@ -5,6 +5,11 @@
  *	vault_peek KEYFILE FOLDER ACCOUNT
  *	vault_peek --set-schema N KEYFILE FOLDER ACCOUNT
  *	vault_peek --drop-prekeys KEYFILE FOLDER ACCOUNT
+ *
+ * or tells what a key of 32 bytes opens, whatever the keyring says: the database ("database 1"),
+ *and with the database opened by another key how many of the records ("records 7 of 7"):
+ *
+ *	vault_peek --count KEYFILE DATABASE-KEYFILE FOLDER ACCOUNT
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,8 +90,9 @@ open_database(const char *account)
 	snprintf(key, sizeof(key), "x'%s'", hex);
 	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
 	    sqlite3_key_v2(db, "main", key, (int)strlen(key)) != SQLITE_OK ||
-	    sqlite3_exec(db, "PRAGMA cipher_hmac_algorithm = HMAC_SHA256", NULL, NULL, NULL) !=
-		SQLITE_OK)
+	    sqlite3_exec(db,
+		"PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cipher_log_level = NONE", NULL,
+		NULL, NULL) != SQLITE_OK)
 		die("cannot open the database");
 	return (db);
 }
@@ -146,6 +152,61 @@ print_records(sqlite3 *db, const char *account)
 	sqlite3_finalize(s);
 }
 
+/* The keys of a raw master key, without a look at the keyring. */
+static void
+raw_keys(const char *keyfile, const char *account)
+{
+	uint8_t master[32];
+
+	if (read_file(keyfile, master, sizeof(master)) != sizeof(master))
+		die("not a key of 32 bytes");
+	keyring_derive(master, "vault", account, vault_key);
+	keyring_derive(master, "database", account, database_key);
+}
+
+static int
+can_read(sqlite3 *db)
+{
+	return (sqlite3_exec(db, "SELECT count(*) FROM record", NULL, NULL, NULL) == SQLITE_OK);
+}
+
+static void
+count_records(const char *keyfile, const char *db_keyfile, const char *folder, const char *account)
+{
+	uint8_t key[32];
+	unsigned n = 0, opened = 0;
+	sqlite3 *db;
+	sqlite3_stmt *s;
+
+	raw_keys(db_keyfile, account);
+	memcpy(key, database_key, sizeof(key));
+	raw_keys(keyfile, account);
+	if (chdir(folder) != 0)
+		die(folder);
+	db = open_database(account);
+	printf("database %d\n", can_read(db));
+	sqlite3_close(db);
+	memcpy(database_key, key, sizeof(key));
+	db = open_database(account);
+	if (!can_read(db) ||
+	    sqlite3_prepare_v2(
+		db, "SELECT domain, name, version, sealed FROM record", -1, &s, NULL) != SQLITE_OK)
+		die("the second key does not open the database");
+	while (sqlite3_step(s) == SQLITE_ROW) {
+		struct buf plain = BUF_INIT;
+		struct vault_id id = {account, sqlite3_column_int(s, 0),
+		    (const char *)sqlite3_column_text(s, 1), (uint64_t)sqlite3_column_int64(s, 2)};
+
+		n++;
+		opened += vault_unseal(vault_key, &id, sqlite3_column_blob(s, 3),
+			      (size_t)sqlite3_column_bytes(s, 3), &plain) == 0;
+		buf_clear(&plain);
+	}
+	sqlite3_finalize(s);
+	sqlite3_close(db);
+	printf("records %u of %u\n", opened, n);
+}
+
 static void
 change(sqlite3 *db, const char *sql)
 {
@@ -159,6 +220,12 @@ main(int argc, char **argv)
 	char sql[80] = "";
 	sqlite3 *db;
 
+	if (argc == 6 && strcmp(argv[1], "--count") == 0) {
+		if (sodium_init() < 0)
+			die("libraries");
+		count_records(argv[2], argv[3], argv[4], argv[5]);
+		return (0);
+	}
 	if (argc == 6 && strcmp(argv[1], "--set-schema") == 0) {
 		snprintf(sql, sizeof(sql), "PRAGMA user_version = %ld", strtol(argv[2], NULL, 10));
 		argv += 2;

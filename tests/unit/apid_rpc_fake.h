@@ -231,6 +231,12 @@ chat_mark_read(struct account *a, const void *client, const char *chat, const ch
 }
 
 void
+engine_rekey(struct service *s, const void *client, int look, engine_done_fn *fn, void *arg)
+{
+	fake_finish(fake_called(s->accounts[0], client, look ? "rekey look" : "rekey", fn, arg));
+}
+
+void
 engine_cancel_client(struct service *s, const void *client)
 {
 	for (size_t i = 0; i < fake.ncalls; i++)

@@ -393,6 +393,24 @@ check_and_snapshot(void **state)
 	tc_free(t);
 }
 
+/* Begin, or only look: the engine's part. */
+static void
+rekey(void **state)
+{
+	struct tc *t = tc_new();
+	size_t n = fake.ncalls;
+
+	json_decref(tc_call(t, "store.rekey", NULL));
+	json_decref(tc_call(t, "store.rekey", "{\"look\":true}"));
+	json_decref(tc_call(t, "store.rekey", "{\"look\":false}"));
+	assert_int_equal(fake.ncalls, n + 3);
+	assert_string_equal(fake.calls[n].what, "rekey");
+	assert_string_equal(fake.calls[n + 1].what, "rekey look");
+	assert_string_equal(fake.calls[n + 2].what, "rekey");
+	tc_refused(t, "store.rekey", "{\"look\":1}", -32602, "params", "look");
+	tc_free(t);
+}
+
 static void
 how_tasks_fail(void **state)
 {
@@ -538,6 +556,7 @@ main(void)
 	    T(bounded),
 	    T(read_only_descriptor),
 	    T(check_and_snapshot),
+	    T(rekey),
 	    T(how_tasks_fail),
 	    T(cancelled),
 	    T(stops),

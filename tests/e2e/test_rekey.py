@@ -1,0 +1,216 @@
+"""All keys are changed while ward runs: messages go on both ways, kills in the middle lose nothing, and at the end the old
+master key opens nothing."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from harness import ROLES, Failure, World, check, command, equal, main, test, wait_until
+from test_crash import Archiver, Sender, Supervisor
+
+
+def new_key(w, name):
+    path = os.path.join(w.folder, name)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
+        f.write(os.urandom(32))
+    return path
+
+
+def keys(ward, master, following=None):
+    """What the next start is given."""
+    ward.settings["service"]["master_key"] = "file:" + master
+    ward.settings["service"].pop("next_master_key", None)
+    if following:
+        ward.settings["service"]["next_master_key"] = "file:" + following
+
+
+def opens(ward, key, database_key, account="alice"):
+    """(the database, records, of all records) that the keys of a master key open, in a stopped service."""
+    out = subprocess.run(command("vault_peek") + ["--count", key, database_key, ward.data, account], check=True,
+                         stdout=subprocess.PIPE).stdout.decode()
+    m = re.fullmatch(r"database ([01])\nrecords (\d+) of (\d+)\n", out)
+    return int(m.group(1)), int(m.group(2)), int(m.group(3))
+
+
+def health_of(ward, name):
+    for c in ward.client().call("server.health")["checks"]:
+        if c["name"] == name:
+            return c
+    return None
+
+
+def state(ward):
+    """What store.rekey says now; None while ward is not there."""
+    try:
+        c = ward.client()
+        try:
+            return c.call("store.rekey", look=True)
+        finally:
+            c.close()
+            ward.clients.remove(c)
+    except (OSError, Failure, ValueError):
+        return None
+
+
+def wait_done(ward, seconds=60):
+    return wait_until(lambda: (state(ward) or {}).get("state") == "done", seconds, "the end of the change of keys")
+
+
+@test
+def change_while_talking():
+    """wardctl store rekey --wait with messages both ways; then the new key alone opens, the old one nothing"""
+    with World() as w:
+        ward = w.ward("alice")
+        ward.link("alice")
+        bob = w.sim.account("bob")
+        c = ward.client()
+        c.call("events.subscribe", consumer="all", **{"from": "earliest"})
+        keys(ward, ward.key)
+        equal(c.call("store.rekey", look=True)["state"], "none", "state without a next key")
+        m = c.error("store.rekey")
+        equal((m["code"], m["data"]["reason"]), (-1, "not_allowed"), "begin without a next key")
+        ward.stop()
+
+        old, new = ward.key, new_key(w, "new.key")
+        keys(ward, old, new)
+        ward.start()
+        equal(health_of(ward, "keys")["reason"], "next_key_ready", "health before")
+        archiver, sender = Archiver(ward), Sender(ward, "+" + bob["pn"], 60)
+        sent = []
+
+        def feed():
+            for i in range(60):
+                sent.extend(w.sim.cmd("phone.send", account="bob", to="alice", text="in %d" % i)["ids"])
+                time.sleep(0.02)
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        ctl = ward.ctl("--json", "store", "rekey", "--wait")
+        equal(ctl.returncode, 0, "wardctl store rekey: " + ctl.stderr.decode())
+        check(b'"done"' in ctl.stdout, "wardctl says done", ctl.stdout)
+        equal(health_of(ward, "keys")["reason"], "next_key_in_use", "health after")
+        feeder.join(60)
+        sender.join(60)
+        wait_until(lambda: len(archiver.new) >= 60, 60, "all messages in")
+        archiver.on = False
+        box = w.sim.wait_inbox("bob", 60, 60)
+        equal((set(sent) - set(archiver.new), archiver.bad, archiver.twice, sender.wrong), (set(), [], [], []), "losses")
+        equal(len({m["id"] for m in box}), 60, "all messages out, once")
+        ward.stop()
+
+        database, opened, records = opens(ward, new, new)
+        equal((database, opened), (1, records), "what the new key opens")
+        check(records > 20, "records", records)
+        equal(opens(ward, old, new), (0, 0, records), "what the old key opens")
+        left = sorted(f for f in os.listdir(ward.data) if "copy" in f or "-wal" in f)
+        equal(left, [], "files that are left over")
+
+        ward.start()  # as it was: works, and says what to do
+        check(ward.log.grep(r"put what next_master_key says in the place of master_key"), "what to do is said", "")
+        wait_until(lambda: health_of(ward, "account.alice")["status"] == "ok", 30, "alice is online")
+        ward.stop()
+        keys(ward, old)
+        ward.start()
+        wait_until(lambda: health_of(ward, "keyd")["reason"] == "wrong_master_key", 30, "the old key is refused")
+        ward.stop()
+        keys(ward, new)
+        ward.start()
+        sub = ward.client()
+        sub.call("events.subscribe", **{"from": "latest"})
+        wait_until(lambda: health_of(ward, "account.alice")["status"] == "ok", 30, "alice is online with the new key")
+        equal(health_of(ward, "keys"), None, "nothing is left to say of keys")
+        w.sim.cmd("phone.send", account="bob", to="alice", text="after all")
+        sub.wait_event(lambda e: e.get("type") == "message.received" and
+                       e["body"]["message"]["content"].get("text") == "after all")
+
+
+@test
+def killed_in_the_middle():
+    """each process, and all at once, is killed while keys are changed: it goes on by itself, no message is lost"""
+    with World() as w:
+        ward = w.ward("alice")
+        ward.link("alice")
+        bob = w.sim.account("bob")
+        sent, old, rounds = [], ward.key, list(ROLES) + ["all"]
+        ward.stop()
+        archiver, sender, resumed = None, None, 0
+        for n, victim in enumerate(rounds):
+            new = new_key(w, "key-%d" % n)
+            keys(ward, old, new)
+            ward.start()
+            supervisor = Supervisor(ward)
+            archiver = archiver or Archiver(ward)
+            sender = sender or Sender(ward, "+" + bob["pn"], 30 * len(rounds))
+            for i in range(30):
+                sent.extend(w.sim.cmd("phone.send", account="bob", to="alice", text="in %d-%d" % (n, i))["ids"])
+            c = ward.client()
+            equal(c.call("store.rekey")["state"], "running", "begun")
+
+            def in_the_middle():
+                s = c.call("store.rekey", look=True)
+                return s["state"] != "running" or sum(p["records"] for p in s["parts"]) > 0
+            wait_until(in_the_middle, 30, "some records are taken over")
+            resumed += c.call("store.rekey", look=True)["state"] == "running"
+            proc, pids = ward.proc, ward.pids()
+            for pid in ([pids[victim]] if victim != "all" else sorted(pids.values(), reverse=True)):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            proc.wait(30)
+            wait_done(ward)
+            supervisor.stop()
+            ward.stop()
+            database, opened, records = opens(ward, new, new)
+            equal((database, opened), (1, records), "what the new key opens after a kill of " + victim)
+            equal(opens(ward, old, new)[:2], (0, 0), "what the old key opens after a kill of " + victim)
+            old = new
+        keys(ward, old)
+        ward.start()
+        sender.join(60)
+        wait_until(lambda: len(archiver.new) >= len(sent), 60, "all messages in")
+        box = w.sim.wait_inbox("bob", 30 * len(rounds), 60)
+        archiver.on = False
+        print("     %d changes of keys, %d of them cut in the middle; %d messages in, %d out" % (
+            len(rounds), resumed, len(archiver.new), len(box)))
+        check(resumed >= 3, "kills in the middle", resumed)
+        equal((set(sent) - set(archiver.new), archiver.bad, archiver.twice, sender.wrong), (set(), [], [], []), "losses")
+        equal(len({m["id"] for m in box}), 30 * len(rounds), "all messages out, once")
+
+
+@test
+def other_keys_in_the_middle():
+    """a start in the middle with one of the two keys, or others, says what is missing, and harms nothing"""
+    with World() as w:
+        ward = w.ward("alice")
+        ward.link("alice")
+        ward.stop()
+        old, new, other = ward.key, new_key(w, "new.key"), new_key(w, "other.key")
+        keys(ward, old, new)
+        ward.start()
+        equal(ward.client().call("store.rekey")["state"], "running", "begun")
+        for pid in ward.pids().values():
+            os.kill(pid, signal.SIGKILL)
+        ward.proc.wait(30)
+        for master, following, reason in ((old, None, "next_master_key_missing"), (new, None, "rekey_unfinished"),
+                                          (new, old, "rekey_unfinished"), (old, other, "wrong_next_master_key"),
+                                          (other, new, "wrong_master_key")):
+            keys(ward, master, following)
+            ward.start()
+            wait_until(lambda: health_of(ward, "keyd")["reason"] == reason, 30, "the reason " + reason)
+            m = ward.client().error("store.rekey")
+            check(m["code"] == -14, "store.rekey is refused", m)
+            ward.stop()
+        keys(ward, old, new)
+        ward.start()
+        wait_done(ward)
+        ward.stop()
+        keys(ward, new)
+        ward.start()
+        wait_until(lambda: health_of(ward, "account.alice")["status"] == "ok", 30, "alice is online")
+
+
+if __name__ == "__main__":
+    main()
