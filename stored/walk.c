@@ -11,6 +11,7 @@
 
 struct walk {
 	struct task_db dbs[ACCOUNTS_MAX + 1];
+	uint64_t bytes[ACCOUNTS_MAX + 1];
 	size_t ndbs, at;
 	int begun; /* dbs[at] is being worked at */
 	struct store_progress p;
@@ -24,20 +25,29 @@ static struct walk *
 walk_new(struct store *s)
 {
 	struct walk *w = calloc(1, sizeof(*w));
+	size_t i;
 
-	if (w != NULL)
-		w->ndbs = task_databases(s, w->dbs);
+	if (w == NULL)
+		return NULL;
+	w->ndbs = task_databases(s, w->dbs);
+	for (i = 0; i < w->ndbs; i++)
+		w->bytes[i] = s->backend->bytes(w->dbs[i].db);
 	return w;
 }
 
+/* How much there is in the databases that were not looked at yet is guessed by their size. */
 static void
 walk_progress(struct task *t, const struct walk *w)
 {
-	const struct store_progress *p = &w->p;
+	double known = 0, rest = 0;
+	size_t i;
 
-	t->done = w->done_before + p->done;
-	if (t->total < w->done_before + p->total)
-		t->total = w->done_before + p->total;
+	for (i = 0; i < w->ndbs; i++)
+		*(i <= w->at ? &known : &rest) += (double)w->bytes[i];
+	t->done = w->done_before + w->p.done;
+	t->total = w->done_before + w->p.total;
+	if (known > 0)
+		t->total += (uint64_t)((double)t->total * (rest / known));
 }
 
 static void
@@ -45,6 +55,8 @@ walk_next(struct task *t, struct walk *w)
 {
 	w->done_before += w->p.total;
 	t->done = w->done_before;
+	if (w->at + 1 == w->ndbs)
+		t->total = t->done;
 	w->begun = 0;
 	memset(&w->p, 0, sizeof(w->p));
 	w->at++;

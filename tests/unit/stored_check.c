@@ -23,13 +23,11 @@ check_all(struct store_db *db, struct store_progress *p)
 }
 
 static void
-fill(size_t n)
+fill(int n)
 {
 	struct rig *g = rig_open(1);
-	size_t i;
 
-	for (i = 0; i < n; i++)
-		tasks_unit(g, "a", (int)i);
+	tasks_fill(g, "a", 0, n);
 	rig_free(g);
 }
 
@@ -276,13 +274,13 @@ test_task(void **state)
 	struct rig *g = rig_open(2);
 	uint64_t task;
 	uint8_t byte;
-	int i, n = 0, fd;
+	int n = 0, fd;
 
-	for (i = 0; i < 300; i++)
-		tasks_unit(g, "a", i);
+	tasks_fill(g, "a", 0, ROWS);
 	task = tasks_begin(g, STORED__TYPE__CHECK, &m.base, -1);
 	while (!(g->task.task == task && g->task.ended)) { /* units are committed meanwhile */
-		tasks_unit(g, n++ % 2 ? "a" : "b", i++);
+		tasks_unit(g, n % 2 ? "a" : "b", ROWS + n);
+		n++;
 		rig_turn(g);
 	}
 	tasks_wait(g, task, "");
@@ -315,8 +313,7 @@ test_tables(void **state)
 	size_t i, k, seen = 0;
 	char sql[100];
 
-	for (i = 0; i < ROWS; i++)
-		tasks_unit(g, "a", (int)i);
+	tasks_fill(g, "a", 0, ROWS);
 	tasks_unit(g, "b", 1);
 	m.has_tables = m.tables = 1;
 	for (k = 0; k < 3; k++) /* one count for all who ask */

@@ -38,13 +38,11 @@ remember(struct load *l)
 static void
 load_begin(struct load *l)
 {
-	int i;
-
 	memset(l, 0, sizeof(*l));
 	tasks_keyring();
 	l->g = rig_open(2);
-	for (i = 0; i < FILLED; i++)
-		tasks_unit(l->g, i % 2 ? "a" : "b", i);
+	tasks_fill(l->g, "a", 0, FILLED / 2);
+	tasks_fill(l->g, "b", 0, FILLED / 2);
 	remember(l);
 }
 

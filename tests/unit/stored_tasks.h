@@ -158,6 +158,25 @@ tasks_unit(struct rig *g, const char *account, int i)
 	rig_reply_clear(&r);
 }
 
+/* Units `from` … below `to`, many on their way at once. */
+static inline void
+tasks_fill(struct rig *g, const char *account, int from, int to)
+{
+	static struct rig_reply r[128];
+	int i, n;
+
+	for (; from < to; from += n) {
+		n = to - from < 128 ? to - from : 128;
+		for (i = 0; i < n; i++)
+			tasks_send_unit(g, account, from + i, &r[i]);
+		RIG_UNTIL(g, r[n - 1].came);
+		for (i = 0; i < n; i++) {
+			assert_true(r[i].came && rig_result(&r[i])->committed);
+			rig_reply_clear(&r[i]);
+		}
+	}
+}
+
 /* Open one of the rig's databases without a store. */
 static inline struct store_db *
 tasks_open(const char *account)
