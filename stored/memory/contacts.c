@@ -132,6 +132,8 @@ merge(struct store_db *db, const Stored__Contact *from, Stored__Contact *to)
 		to->pn = from->pn;
 	if (to->push_name == NULL)
 		to->push_name = from->push_name;
+	if (from->created_ms < to->created_ms)
+		to->created_ms = from->created_ms;
 	key_of(&k, T_CONTACT, from->id);
 	if (st == STORE_OK)
 		st = map_delete(db->map, &k, NULL);

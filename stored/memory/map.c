@@ -101,6 +101,7 @@ row_order(const struct map_row *a, const struct map_row *b)
 }
 
 /* NOLINTBEGIN: the library's own code */
+/* cppcheck-suppress unknownMacro */
 RB_PROTOTYPE(map_tree, map_row, link, row_order)
 RB_GENERATE(map_tree, map_row, link, row_order)
 /* NOLINTEND */

@@ -154,13 +154,13 @@ mem_tables(struct store_db *db, struct region *r, Stored__TableStat ***out, size
 	    {T_CONSUMER, "consumer"},
 	};
 	const size_t total = sizeof(known) / sizeof(known[0]);
-	Stored__TableStat **list = region_alloc(r, (*n + total) * sizeof(*list));
+	Stored__TableStat **list = region_alloc(r, (*n + total) * sizeof(Stored__TableStat *));
 	size_t i;
 
 	if (list == NULL)
 		return STORE_NO_MEMORY;
 	if (*n > 0)
-		memcpy(list, *out, *n * sizeof(*list));
+		memcpy(list, *out, *n * sizeof(Stored__TableStat *));
 	for (i = 0; i < total; i++) {
 		Stored__TableStat *t;
 
