@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "common/log.h"
+#include "stored/restored.h"
 #include "stored/space.h"
 
 #define RETRY_MS 30000
@@ -320,6 +321,7 @@ rekey_request(struct store *s, struct message *m)
 {
 	const Stored__Rekey *rq = (const Stored__Rekey *)m->pb;
 	Stored__Done out = STORED__DONE__INIT;
+	char file[64];
 	size_t i;
 	int ret;
 
@@ -335,6 +337,11 @@ rekey_request(struct store *s, struct message *m)
 			return channel_reply_error(m->channel, m->id, "bad_request",
 			    "account %s has no next key", s->accounts[i].name);
 	}
+	if (restored_others(s, file, sizeof(file)))
+		return channel_reply_error(m->channel, m->id, "unconfigured",
+		    "%s is of no configured account: it would stay under the old key (configure "
+		    "it, with enabled = no if it is not to run, or take it out of the folder)",
+		    file);
 	if (rq->check)
 		return channel_reply(m->channel, m->id, STORED__TYPE__DONE, &out.base);
 	if (make(s) == NULL)

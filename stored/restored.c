@@ -109,10 +109,8 @@ is_foreign(struct store *s, const char *file)
 	return store_account(s, name) == NULL;
 }
 
-/* Databases that were not opened, since no account has their name: if one comes later, it must be
- * known where they are from. */
-static int
-others_wait(struct store *s)
+int
+restored_others(struct store *s, char *file, size_t len)
 {
 	struct dirent *e;
 	DIR *d = opendir(".");
@@ -120,10 +118,13 @@ others_wait(struct store *s)
 
 	if (d == NULL) {
 		log_warn("the data folder cannot be listed");
+		snprintf(file, len, "the data folder cannot be listed");
 		return 1;
 	}
-	while (!found && (e = readdir(d)) != NULL)
-		found = is_foreign(s, e->d_name);
+	while (!found && (e = readdir(d)) != NULL) {
+		if ((found = is_foreign(s, e->d_name)))
+			snprintf(file, len, "%s", e->d_name);
+	}
 	closedir(d);
 	return found;
 }
@@ -143,11 +144,13 @@ all_open(const struct store *s)
 void
 restored_end(struct store *s)
 {
+	char file[64];
 	int fd;
 
 	if (s->restored_id[0] == '\0' || !all_open(s))
 		return;
-	if (others_wait(s)) {
+	/* if such an account comes later, it must be known where its database is from */
+	if (restored_others(s, file, sizeof(file))) {
 		log_notice(
 		    "the file \"restored\" stays: there are databases of accounts that are not"
 		    " configured");

@@ -13,6 +13,9 @@ enum store_status restored_read(struct store *s, char *text, size_t len);
 /* For a database that was just opened. */
 enum store_status restored_service(struct store *s, struct store_db *db);
 enum store_status restored_account(struct store *s, struct store_db *db);
+/* Is there a database that was not opened, since no account has its name? `file`: which, for
+ * people. */
+int restored_others(struct store *s, char *file, size_t len);
 /* All were opened that can be. */
 void restored_end(struct store *s);
 /* A unit with restored_done was committed. */

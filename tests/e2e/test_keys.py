@@ -151,6 +151,22 @@ def refused_key_files():
         put(path + ".x", b"k" * 32)
         os.environ["CREDENTIALS_DIRECTORY"] = os.path.join(w.folder, "sub")
         refused("credential:../secret.x", r"service manager passed none|credential")
+        os.environ.pop("CREDENTIALS_DIRECTORY")
+
+        # the same of the next key, which is opened in the same way
+        good = os.path.join(w.folder, "good")
+        put(good, b"k" * 32)
+        for name, data, mode, pattern in (("a", b"n" * 32, 0o440, r"has mode 440, so others may reach it"),
+                                          ("b", b"n" * 31, 0o400, r"the next master key from the file cannot be used"),
+                                          ("c", None, 0, r"key source .*c: No such file")):
+            path = os.path.join(w.folder, name)
+            if data is not None:
+                put(path, data, mode)
+            ward = w.ward("alice", start=False, extra={"service": {
+                "master_key": "file:" + good, "next_master_key": "file:" + path}})
+            ward.start(ready=False)
+            ward.log.wait(pattern, 20)
+            check(ward.wait_end() != 0, "exit status for the next key", pattern)
         refused("", r"service.master_key")
         refused("vault:x", r"master_key")
 

@@ -3,6 +3,7 @@ master key opens nothing."""
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -178,6 +179,69 @@ def killed_in_the_middle():
         check(resumed >= 3, "kills in the middle", resumed)
         equal((set(sent) - set(archiver.new), archiver.bad, archiver.twice, sender.wrong), (set(), [], [], []), "losses")
         equal(len({m["id"] for m in box}), 30 * len(rounds), "all messages out, once")
+
+
+@test
+def account_that_does_not_open():
+    """an account whose database is damaged holds up the end, and says so; the others go on; repaired, it ends"""
+    with World() as w:
+        ward = w.ward("alice", "bob")
+        ward.link("alice")
+        ward.stop()
+        path, old, new = os.path.join(ward.data, "account-bob.db"), ward.key, new_key(w, "new.key")
+        with open(path, "r+b") as f:
+            first = f.read(64)
+            f.seek(0)
+            f.write(os.urandom(64))
+        keys(ward, old, new)
+        ward.start()
+        ward.client().call("store.rekey")
+
+        def alice_done():
+            parts = {p["account"]: p for p in state(ward)["parts"]}
+            return parts["alice"]["records_done"] and parts["alice"]["database_done"] and parts[""]["database_done"] \
+                and parts["bob"].get("trouble") == "wrong_key" and not parts["bob"]["database_done"]
+        wait_until(alice_done, 30, "alice is done, and bob is not")
+        equal(health_of(ward, "keys")["reason"], "rekey_waits", "health")
+        out = ward.ctl("--table", "store", "rekey", "--look")
+        check(out.returncode == 0 and b"bob waits: wrong_key" in out.stderr, "wardctl", out.stdout, out.stderr)
+        ward.stop()
+        with open(path, "r+b") as f:
+            f.write(first)
+        ward.start()
+        wait_done(ward)
+
+
+@test
+def to_a_passphrase():
+    """from a key file to a passphrase; refused while an account would be left behind"""
+    with World() as w:
+        ward = w.ward("alice")
+        ward.link("alice")
+        ward.stop()
+        old, phrase = ward.key, os.path.join(w.folder, "phrase")
+        with open(os.open(phrase, os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
+            f.write(b"correct horse, battery\n")
+        stranger = os.path.join(ward.data, "account-gone.db")
+        shutil.copy2(os.path.join(ward.data, "account-alice.db"), stranger)
+        os.chown(stranger, os.stat(ward.data).st_uid, os.stat(ward.data).st_gid)
+        ward.settings["service"]["next_master_key"] = "passphrase:" + phrase
+        ward.start()
+        m = ward.client().error("store.rekey")
+        check(m["code"] == -14 and "account-gone.db" in m["message"], "an account would be left behind", m)
+        equal(state(ward)["state"], "ready", "nothing has begun")
+        os.remove(stranger)
+        equal(ward.client().call("store.rekey")["state"], "running", "begun")
+        wait_done(ward)
+        ward.stop()
+        ward.settings["service"].pop("next_master_key")
+        ward.settings["service"]["master_key"] = "passphrase:" + phrase
+        ward.start()
+        wait_until(lambda: health_of(ward, "account.alice")["status"] == "ok", 30, "alice is online")
+        ward.stop()
+        keys(ward, old)
+        ward.start()
+        wait_until(lambda: health_of(ward, "keyd")["reason"] == "wrong_master_key", 30, "the old key is refused")
 
 
 @test

@@ -233,6 +233,14 @@ test_refused(void **state)
 	assert_null(g->s->rekey);
 	assert_int_equal(g->lost, 0);
 	rig_free(g);
+
+	/* an account that was there and is not configured would be left behind */
+	g = rig_new(1);
+	unlock_well(g, 0, 0);
+	assert_string_equal(rekey(g, 1, 1), "unconfigured");
+	assert_string_equal(rekey(g, 1, 0), "unconfigured");
+	assert_null(g->s->rekey);
+	rig_free(g);
 }
 
 /* An account without its next key while the service has one: keyd broke the contract. */
