@@ -207,8 +207,10 @@ store_task_run(
 void
 store_task_free_all(struct rpc *r)
 {
-	struct store_task *t;
+	struct store_task *t, *next;
 
-	while ((t = TAILQ_FIRST(&r->tasks)) != NULL)
+	for (t = TAILQ_FIRST(&r->tasks); t != NULL; t = next) {
+		next = TAILQ_NEXT(t, link);
 		task_free(t);
+	}
 }

@@ -168,7 +168,7 @@ the_right_request(void **state)
 	make_pipe(q);
 	at_end += sprintf(at_end, "{\"jsonrpc\":\"2.0\",\"id\":8,");
 	memset(at_end, ' ', 300000);
-	strcpy(at_end + 300000, "\"method\":\"store.backup\",\"params\":{\"fd\":1}}\n");
+	snprintf(at_end + 300000, 1000, "\"method\":\"store.backup\",\"params\":{\"fd\":1}}\n");
 	tc_send(t, "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"server.version\"}");
 	tc_send(
 	    t, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"store.backup\",\"params\":{\"fd\":0}}");
