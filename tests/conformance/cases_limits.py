@@ -170,6 +170,34 @@ def nul(c):
     equal(c.records("alice", name(S, "ab")), [(1, b"ab")], "the record")
 
 
+# ---------------------------------------------------------------- peers that do not read
+
+def memory(c):
+    """MiB that the process has in memory."""
+    with open("/proc/%d/status" % c.pid) as f:
+        return [int(line.split()[1]) for line in f if line.startswith("VmRSS")][0] >> 10
+
+
+@case("a peer that asks and does not read takes no memory without end, and does not hold up the other")
+def deaf(c):
+    for i in range(5):
+        c.ok("alice", event(body=b"{" + b" " * 200000 + b"}"), puts=[put(S, "big%d" % i, 1, b"x" * 400000)])
+    read = pb.EventsRead(after_seq=0, limit=1000, max_bytes=1 << 20)
+    listing = pb.RecordsList(account="alice", domain=S, limit=1024, sealed=True)
+    for asker, kind, message, other, other_kind, other_message in (
+            (c.apid, pb.EVENTS_READ, read, c.keyd, pb.RECORDS_GET, pb.RecordsGet(account="alice", names=[name(S, "big0")])),
+            (c.keyd, pb.RECORDS_LIST, listing, c.apid, pb.DEVICE_LOAD, pb.DeviceLoad(account="alice"))):
+        was, asker.deaf = memory(c), True
+        numbers = [asker.post(kind, message) for _ in range(100)]
+        for _ in range(50):
+            other.ask(other_kind, other_message)
+        check(memory(c) - was < 50, "memory while %s does not read" % asker.name, was, memory(c))
+        asker.deaf = False
+        sizes = {asker.answer(n).ByteSize() for n in numbers}
+        check(len(sizes) == 1 and sizes.pop() > 900000, "all answers, whole", sizes)
+    c.alive()
+
+
 # ---------------------------------------------------------------- breaches
 
 def frame(kind, message, number=0, flags=0, zero=0):

@@ -135,6 +135,20 @@ def trimmed(c):
     check(r.acked_seq < given[6], "a new one begins with the first that is there", r)
 
 
+@case("beyond max_bytes the oldest go, though nobody has acked them", config="[events]\nmax_bytes = 1M\n")
+def too_many_bytes(c):
+    c.apid.ask(pb.CONSUMER_OPEN, OPEN(name="slow", uid=1, **{"from": OPEN.EARLIEST}))
+    given = [c.ok(("alice", "bob")[i % 2], event(body=b"{" + b" " * 100000 + b"}")).seqs[0] for i in range(25)]
+    c.until(lambda: c.events(limit=1, max_bytes=1).first_seq > given[14], "the log gets smaller")
+    got, at = [], 0
+    while not got or at < given[-1]:
+        page = c.events(at)
+        got, at = got + [e.seq for e in page.events], page.scanned_seq
+    equal(got, given[-len(got):], "the newest are there")
+    check(9 <= len(got) <= 11, "about 1 MiB of them", len(got))
+    equal(ack(c, "slow", 0).acked_seq < given[0], True, "a consumer's place is its own")
+
+
 # ---------------------------------------------------------------- consumers
 
 def consumer(c, name, how, uid=1, **more):

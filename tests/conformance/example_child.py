@@ -105,6 +105,7 @@ class Child:
                     if ready.get(c.sock.fileno(), 0) & ~select.POLLOUT:
                         c.read()
                     c.write()
+                    c.frames()
                 except Broken as e:
                     self.incident("example: %s: the peer broke the contract: %s" % (c.name, e))
             turn()
@@ -169,8 +170,11 @@ class Channel:
         if not data:
             self.closed = self.closed or time.monotonic()
         self.rest += data
+
+    def frames(self):
+        """Take those that came, as long as the peer takes what it is answered."""
         at = 0
-        while len(self.rest) - at >= FRAME.size:
+        while len(self.rest) - at >= FRAME.size and self.waiting < FULL:
             kind, size, number, flags, zero = FRAME.unpack_from(self.rest, at)
             self.check(kind, size, number, flags, zero)
             if len(self.rest) - at < FRAME.size + size:

@@ -94,6 +94,7 @@ class Peer:
         sock.setblocking(False)
         self.out, self.rest, self.next_id = collections.deque(), bytearray(), 1
         self.answers, self.waiting, self.notices, self.closed = {}, set(), collections.deque(), False
+        self.deaf = False  # it sends, and reads nothing
 
     # ---- sending
     def frame(self, kind, payload, number=0, flags=0, fd=None):
@@ -308,14 +309,15 @@ class Store:
         peers = [p for p in (self.apid, self.keyd) if not p.closed]
         poll = select.poll()
         for p in peers:
-            poll.register(p.sock, select.POLLIN | (select.POLLOUT if p.out else 0))
+            poll.register(p.sock, (0 if p.deaf else select.POLLIN) | (select.POLLOUT if p.out else 0))
         for fd in (self.control, self.log_fd):
             if fd is not None:
                 poll.register(fd, select.POLLIN)
         poll.poll(seconds * 1000)
         for p in peers:
             p.flush()
-            p.take()
+            if not p.deaf:
+                p.take()
         self.read_log()
         self.read_control()
 
