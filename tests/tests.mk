@@ -57,8 +57,13 @@ $(PY_CLASSES) &: ipc/stored.proto ipc/ipc.proto
 	@mkdir -p $(BUILD)/py
 	$(Q)protoc --proto_path=. --python_out=$(BUILD)/py ipc/stored.proto ipc/ipc.proto
 
+# What the parent starts as stored when the store is a script.
+$(BUILD)/store_launcher: $(call obj,tests/conformance/launch.c)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS)
+	@chmod go-w $@
+
 E2E += $(sort $(wildcard tests/conformance/test_*.py))
-test-programs: $(PY_CLASSES)
+test-programs: $(PY_CLASSES) $(BUILD)/store_launcher
 
 # ---------------------------------------------------------------- power cuts and failing disks: tests/powercut
 POWERCUT := $(BUILD)/powercut
