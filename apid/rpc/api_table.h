@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 #define API_PROTOCOL 1
-#define API_VERSION  "1.0" /* of protocol 1: only additions */
+#define API_VERSION  "1.1" /* of protocol 1: only additions */
 
 /* Roles, a bit set. */
 enum api_role {

@@ -11,7 +11,7 @@
 
 #define FDS_LINE   API_FDS_MAX /* with one request */
 #define FDS_CLIENT 16 /* held of one client: of a line that has not ended and of the next */
-#define FDS_ALL    32 /* held of all clients */
+#define FDS_ALL    24 /* held of all clients: within what sandbox/policy.c lets apid have */
 
 struct client;
 

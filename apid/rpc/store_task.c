@@ -7,10 +7,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apid/rpc/json_out.h"
 #include "apid/rpc/store_ask.h"
 #include "common/log.h"
+
+#define TASKS_MAX 8 /* of all clients; stored takes one at a time */
 
 struct store_task {
 	TAILQ_ENTRY(store_task) link;
@@ -188,9 +191,18 @@ store_task_run(
     struct request *rq, const struct store_task_kind *k, const ProtobufCMessage *m, int fd)
 {
 	struct rpc *r = rq->client->rpc;
-	struct store_task *t = calloc(1, sizeof(*t));
+	struct store_task *t;
+	size_t n = 0;
 
-	if (t == NULL)
+	TAILQ_FOREACH(t, &r->tasks, link)
+	n++;
+	if (n >= TASKS_MAX) {
+		if (fd != -1)
+			close(fd);
+		task_error(rq, "busy", NULL);
+		return;
+	}
+	if ((t = calloc(1, sizeof(*t))) == NULL)
 		fatalx("rpc: out of memory for a task");
 	t->rpc = r;
 	t->rq = rq;

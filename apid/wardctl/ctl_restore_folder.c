@@ -201,6 +201,18 @@ name_it(struct restore_folder *f, const char *name, const char *to)
 	return renameat(f->fd, f->name, f->fd, to) == 0 ? 0 : said(f, to);
 }
 
+/* The name of a folder that was made is durable when the folder above it is. */
+static void
+sync_above(const struct restore_folder *f)
+{
+	int fd = openat(f->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1)
+		return; /* not ours to read */
+	(void)fsync(fd);
+	close(fd);
+}
+
 int
 restore_folder_finish(struct restore_folder *f, const struct ctl_tar *t)
 {
@@ -219,6 +231,8 @@ restore_folder_finish(struct restore_folder *f, const struct ctl_tar *t)
 		return r;
 	if (fsync(f->fd) == -1)
 		return said(f, "");
+	if (f->made)
+		sync_above(f);
 	if ((r = name_it(f, "keyring", "keyring.0")) != 0)
 		return r;
 	return fsync(f->fd) == 0 ? 0 : said(f, "");

@@ -288,7 +288,7 @@ leaves(void **state)
 static void
 bounded(void **state)
 {
-	struct tc *t[6];
+	struct tc *t[5];
 	int p[2];
 
 	make_pipe(p);
@@ -298,15 +298,15 @@ bounded(void **state)
 	tc_quiet(t[0], 3);
 	send_fds(t[0], "c", p[1], 1);
 	expect_end(t[0], 0);
-	for (int i = 1; i < 5; i++) {
+	for (int i = 1; i < 4; i++) {
 		t[i] = tc_with_fds();
 		send_fds(t[i], "a", p[1], 8);
 		tc_quiet(t[i], 3);
 	}
-	t[5] = tc_with_fds();
-	send_fds(t[5], "a", p[1], 1);
-	expect_end(t[5], 0);
-	tc_free(t[5]);
+	t[4] = tc_with_fds();
+	send_fds(t[4], "a", p[1], 1);
+	expect_end(t[4], 0);
+	tc_free(t[4]);
 	tc_write(t[1], "\n", 1); /* which is no request */
 	{
 		json_t *v = tc_answer(t[1]);
@@ -314,10 +314,10 @@ bounded(void **state)
 		json_decref(v);
 		expect_end(t[1], 0);
 	}
-	t[5] = tc_with_fds(); /* there is room again */
-	send_fds(t[5], "a", p[1], 8);
-	tc_quiet(t[5], 3);
-	for (int i = 0; i < 6; i++)
+	t[4] = tc_with_fds(); /* there is room again */
+	send_fds(t[4], "a", p[1], 8);
+	tc_quiet(t[4], 3);
+	for (int i = 0; i < 5; i++)
 		tc_free(t[i]);
 	close(p[1]);
 	wait_closed(p[0]);
@@ -504,6 +504,31 @@ cancelled(void **state)
 	tc_free(t);
 }
 
+/* stored takes one task at a time; a heap of them, with their descriptors, is not even passed on.
+ */
+static void
+not_too_many(void **state)
+{
+	struct tc *t = tc_with_fds();
+	json_t *v;
+	int p[2];
+
+	fake.task_hold = 1;
+	for (int i = 0; i < 8; i++)
+		tc_request(t, "store.check", NULL);
+	wait_task(8);
+	make_pipe(p);
+	send_fds(t, BACKUP(100, "{\"fd\":0}"), p[1], 1);
+	close(p[1]);
+	v = tc_answer(t);
+	assert_int_equal(INT_AT(v, "id"), 100);
+	check_error(v, -9, "conflict", NULL);
+	json_decref(v);
+	wait_closed(p[0]);
+	assert_int_equal(fake.task, 8);
+	tc_free(t);
+}
+
 /* The service stops while a task runs, and while its number is awaited. */
 static void
 stops(void **state)
@@ -559,6 +584,7 @@ main(void)
 	    T(rekey),
 	    T(how_tasks_fail),
 	    T(cancelled),
+	    T(not_too_many),
 	    T(stops),
 	    T(stats),
 	};

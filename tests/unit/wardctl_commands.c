@@ -414,6 +414,57 @@ sandbox(void **state)
 	run_free(&r);
 }
 
+#define PROGRESS(done)                                                                             \
+	"{\"jsonrpc\":\"2.0\",\"method\":\"progress\",\"params\":{\"token\":1,\"done\":" #done     \
+	",\"total\":200,\"unit\":\"rows\"}}\n"
+
+static void
+store_commands(void **state)
+{
+	const struct step check[] = {HELLO,
+	    {"\"store.check\",\"params\":{\"progress_token\":1}}", PROGRESS(50)},
+	    {NULL, PROGRESS(100)}, {NULL, RESULT("{\"rows\":200,\"text\":\"all \\u001bread\"}")},
+	    {NULL, NULL}};
+	const struct step damaged[] = {
+	    HELLO, {"store.check", ERROR(-2, "store_corrupt")}, {NULL, NULL}};
+	const struct step snapshot[] = {HELLO,
+	    {"\"name\":\"x-1\"", RESULT("{\"bytes\":7,\"text\":\"snapshot-*\"}")}, {NULL, NULL}};
+	const struct step stats[] = {HELLO,
+	    {"\"params\":{\"tables\":true}", RESULT("{\"units\":5,\"tables\":[{\"account\":\"ops\","
+						    "\"table\":\"event\",\"rows\":9}]}")},
+	    {NULL, NULL}};
+	const struct step no_role[] = {HELLO, {NULL, NULL}};
+	struct ctl c = {.format = CTL_TABLE, .err_tty = 1};
+	struct run r = run_against(check, &c, "store check");
+
+	assert_int_equal(r.code, 0);
+	assert_string_equal(r.out, "all \\x1bread\n");
+	assert_non_null(strstr(r.err, "\r 25%  50 of 200 rows\033[K"));
+	assert_string_equal(r.err + strlen(r.err) - 4, "\r\033[K"); /* nothing of it stays */
+	run_free(&r);
+	c.err_tty = 0;
+	r = run_against(check, &c, "store check");
+	assert_string_equal(r.err, "");
+	run_free(&r);
+	r = run_against(damaged, &c, "store check");
+	assert_int_equal(r.code, EX_INTERNAL);
+	assert_non_null(strstr(r.err, "restore the last backup"));
+	run_free(&r);
+	r = run_against(snapshot, &c, "store snapshot x-1");
+	assert_string_equal(r.out, "snapshot-*\n");
+	run_free(&r);
+	r = run_against(stats, &c, "store stats --tables");
+	assert_string_equal(r.out, "units: 5\naccount  table  rows\nops      event  9\n");
+	run_free(&r);
+	c.format = CTL_JSON;
+	r = run_against(stats, &c, "store stats --tables"); /* one object, not only its list */
+	assert_int_equal(strncmp(r.out, "{\"units\":5,\"tables\":[", 21), 0);
+	run_free(&r);
+	r = run_against(no_role, &c, "backup /nonexistent/file");
+	assert_int_equal(r.code, EX_DENIED); /* the feature was not agreed on */
+	run_free(&r);
+}
+
 static void
 help_and_completion(void **state)
 {
@@ -618,6 +669,7 @@ main(void)
 	    cmocka_unit_test(tables_and_lines),
 	    cmocka_unit_test(status_screen),
 	    cmocka_unit_test(sandbox),
+	    cmocka_unit_test(store_commands),
 	    cmocka_unit_test(help_and_completion),
 	    cmocka_unit_test(follow_acknowledges),
 	    cmocka_unit_test(follow_exec),
