@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 
 #define TELL_MS  250  /* between two notices */
@@ -42,19 +42,10 @@ tell(struct store *s, struct task *t, int ended)
 
 /* ---------------------------------------------------------------- turns */
 
-static int64_t
-mono_us(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 int
 task_over(const struct task *t)
 {
-	return mono_us() - t->step_us >= TASK_STEP_US;
+	return clock_mono_us() - t->step_us >= TASK_STEP_US;
 }
 
 /* By a timer and not by event_active: libevent looks at its sockets before it runs a timer, so
@@ -100,7 +91,7 @@ on_turn(evutil_socket_t fd, short what, void *arg)
 		(void)event_del(s->flush);
 		store_flush(s);
 	}
-	t->step_us = mono_us();
+	t->step_us = clock_mono_us();
 	go_on(s, t, t->kind->step(s, t));
 }
 

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/pb.h"
 #include "stored/sqlcipher/care.h"
@@ -231,15 +231,6 @@ count_row(struct check *c, const struct tree *t, sqlite3_stmt *s)
 
 /* ---------------------------------------------------------------- a step */
 
-static int64_t
-mono_us(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 static void
 next_tree(struct check *c)
 {
@@ -260,7 +251,7 @@ walk(struct store_db *db, struct check *c, const struct tree *t, sqlite3_stmt *s
 		if (count_row(c, t, s) == -1)
 			return SQLITE_NOMEM;
 		look_at_row(c, t, s, p);
-		if (p->text[0] != '\0' || c->bytes > bytes || mono_us() > until) {
+		if (p->text[0] != '\0' || c->bytes > bytes || clock_mono_us() > until) {
 			(*n)++;
 			break;
 		}
@@ -282,10 +273,10 @@ progress(struct store_db *db, const struct check *c, struct store_progress *p)
 static enum store_status
 walk_some(struct store_db *db, struct check *c, struct store_progress *p)
 {
-	int64_t until = mono_us() + STEP_US;
+	int64_t until = clock_mono_us() + STEP_US;
 	int rc, n;
 
-	while (c->at < c->all.n && p->text[0] == '\0' && mono_us() < until) {
+	while (c->at < c->all.n && p->text[0] == '\0' && clock_mono_us() < until) {
 		const struct tree *t = &c->all.list[c->at];
 		sqlite3_stmt *s;
 

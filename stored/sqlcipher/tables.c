@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "stored/sqlcipher/care.h"
 #include "stored/sqlcipher/trees.h"
 
-#define STEP_ROWS 4096 /* about two milliseconds where the pages are not in memory */
+#define PIECE_ROWS 256
+#define STEP_US    2000
 
 struct count {
 	struct trees all;
@@ -55,20 +57,18 @@ count_some(struct store_db *db, struct count *c, const struct tree *t, int limit
 static enum store_status
 count_step(struct store_db *db, struct count *c)
 {
-	int left = STEP_ROWS, limit, rc, n;
+	int64_t until = clock_mono_us() + STEP_US;
+	int rc, n;
 
-	while (c->at < c->all.n && left > 0) {
+	while (c->at < c->all.n && clock_mono_us() < until) {
 		const struct tree *t = &c->all.list[c->at];
 
-		limit = left;
 		n = 0;
-		if (shown(t) && (rc = count_some(db, c, t, limit, &n)) != SQLITE_OK)
+		if (shown(t) && (rc = count_some(db, c, t, PIECE_ROWS, &n)) != SQLITE_OK)
 			return db_failed(db, rc, "count");
 		c->rows[c->at] += (uint64_t)n;
-		left -= n;
-		if (n == limit) /* the place is known: go on behind it */
-			continue;
-		if (shown(t) && place_next(&c->place))
+		/* a whole piece: on behind it; else the next range, if there is one */
+		if (n == PIECE_ROWS || (shown(t) && place_next(&c->place)))
 			continue;
 		place_clear(&c->place);
 		c->at++;
