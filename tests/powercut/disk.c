@@ -39,6 +39,7 @@ struct entry {
 	struct inode *now, *safe;
 	struct version *versions;
 	size_t nversions, room;
+	int moves; /* one of the versions is a move */
 };
 
 struct disk_file {
@@ -55,7 +56,6 @@ static struct {
 	struct inode *inodes;
 	uint64_t order, random;
 	unsigned life;
-	int moved; /* since the folder was synced */
 	int lies_files, lies_folder, deaf;
 	const struct disk_hook *hook;
 } disk;
@@ -243,29 +243,33 @@ chooser_init(struct chooser *c, enum disk_choice how, uint64_t seed)
 	c->edge = oldest + disk_random(&c->random) % (disk.order + 2 - oldest);
 }
 
-/* What a file system with a journal does to its names it does in order. */
-static int
-name_survives(const struct chooser *c, uint64_t order)
+static uint64_t
+version_edge(struct chooser *c, const struct entry *e)
 {
-	return c->how == DISK_CUT_ALL || (c->how != DISK_CUT_NOTHING && order < c->edge);
+	size_t k = dice(c, (unsigned)e->nversions + 1);
+
+	return k == e->nversions ? disk.order + 1 : e->versions[k].order;
 }
 
+/* Each name stands where it stood at any time since the folder was synced, but that a move is done
+ * as a whole, in both names or in neither. */
 static void
 settle_name(struct chooser *c, struct entry *e)
 {
+	uint64_t edge = c->edge;
 	size_t k;
 
-	/* each where it stood at any time since the last sync; a move is done as a whole */
-	if (c->how == DISK_CUT_ANY && !disk.moved) {
-		k = dice(c, (unsigned)e->nversions + 1);
-		if (k > 0)
-			e->safe = e->versions[k - 1].inode;
-	} else {
-		for (k = 0; k < e->nversions; k++)
-			if (name_survives(c, e->versions[k].order))
-				e->safe = e->versions[k].inode;
-	}
+	if (c->how == DISK_CUT_NOTHING)
+		edge = 0;
+	else if (c->how == DISK_CUT_ALL)
+		edge = disk.order + 1;
+	else if (c->how == DISK_CUT_ANY && !e->moves && e->nversions > 0)
+		edge = version_edge(c, e);
+	for (k = 0; k < e->nversions; k++)
+		if (e->versions[k].order < edge)
+			e->safe = e->versions[k].inode;
 	e->nversions = 0;
+	e->moves = 0;
 	e->now = e->safe;
 }
 
@@ -331,6 +335,16 @@ note_version(struct entry *e, struct inode *i, uint64_t order)
 	e->versions[e->nversions++].inode = i;
 }
 
+static struct inode *
+new_inode(void)
+{
+	struct inode *i = need(calloc(1, sizeof(*i)));
+
+	i->next = disk.inodes;
+	disk.inodes = i;
+	return i;
+}
+
 static int
 at(enum disk_op op, const char *name, size_t len, size_t *part)
 {
@@ -350,8 +364,8 @@ sync_folder(void)
 	for (k = 0; k < disk.nentries; k++) {
 		disk.entries[k].safe = disk.entries[k].now;
 		disk.entries[k].nversions = 0;
+		disk.entries[k].moves = 0;
 	}
-	disk.moved = 0;
 	return 0;
 }
 
@@ -365,7 +379,7 @@ move(const char *from, const char *to)
 
 	note_version(a, NULL, order);
 	note_version(b, i, order);
-	disk.moved = 1;
+	a->moves = b->moves = 1;
 	if (e == 0)
 		e = at(DISK_MOVE, from, 0, NULL);
 	if (e != 0) {
@@ -395,7 +409,6 @@ disk_wipe(void)
 		free(i->changes);
 		free(i);
 	}
-	disk.moved = 0;
 }
 
 void
@@ -415,6 +428,17 @@ disk_lie(int files, int folder)
 {
 	disk.lies_files = files;
 	disk.lies_folder = folder;
+}
+
+void
+disk_put(const char *name, const void *data, size_t len)
+{
+	struct entry *e = entry_of(name);
+	struct inode *i = new_inode();
+
+	bytes_put(&i->now, 0, data, len);
+	bytes_copy(&i->safe, &i->now);
+	e->now = e->safe = i;
 }
 
 /* ---------------------------------------------------------------- SQLite: a file */
@@ -598,19 +622,16 @@ static int
 create(struct disk_file *d)
 {
 	struct entry *entry = d->entry;
-	struct inode *i = need(calloc(1, sizeof(*i)));
+	struct inode *i = new_inode();
 	int e;
 
 	note_version(entry, i, ++disk.order);
 	if ((e = at(DISK_CREATE, entry->name, 0, NULL)) != 0) {
 		entry->nversions--;
-		free(i);
 		errno = e;
 		return SQLITE_CANTOPEN;
 	}
 	entry->now = i;
-	i->next = disk.inodes;
-	disk.inodes = i;
 	return SQLITE_OK;
 }
 
@@ -675,6 +696,23 @@ disk_access(sqlite3_vfs *v, const char *name, int flags, int *out)
 	return SQLITE_OK;
 }
 
+/* Always the same: what is written is the same in each run. */
+static int
+disk_time(sqlite3_vfs *v, double *out)
+{
+	(void)v;
+	*out = 2460000.5;
+	return SQLITE_OK;
+}
+
+static int
+disk_time64(sqlite3_vfs *v, sqlite3_int64 *out)
+{
+	(void)v;
+	*out = 2460000 * INT64_C(86400000);
+	return SQLITE_OK;
+}
+
 const struct vfs_below *
 disk_below(void)
 {
@@ -684,12 +722,14 @@ disk_below(void)
 
 	if (system == NULL)
 		abort();
-	vfs = *system; /* clock and randomness */
+	vfs = *system; /* randomness */
 	vfs.iVersion = 2;
 	vfs.szOsFile = sizeof(struct disk_file);
 	vfs.zName = "disk";
 	vfs.xOpen = disk_open;
 	vfs.xDelete = disk_delete;
 	vfs.xAccess = disk_access;
+	vfs.xCurrentTime = disk_time;
+	vfs.xCurrentTimeInt64 = disk_time64;
 	return &below;
 }

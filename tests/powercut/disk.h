@@ -58,6 +58,8 @@ void disk_kill(void);
 /* The power goes and comes back. */
 void disk_cut(enum disk_choice how, uint64_t seed);
 void disk_wipe(void);
+/* A file that has always been there. */
+void disk_put(const char *name, const void *data, size_t len);
 
 /* splitmix64: the next number of a sequence. */
 uint64_t disk_random(uint64_t *state);

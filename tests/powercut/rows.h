@@ -18,13 +18,18 @@ enum row_kind {
 	AGING   /* goes with what is too old */
 };
 
+enum {
+	ROW_DEVICE = 1,
+	ROW_RATCHET = 2
+};
+
 struct row {
 	const char *name;      /* NULL ends a table */
 	unsigned every, first; /* the units `first`, `first` + `every`, ... write it */
 	unsigned life;         /* the unit so many later takes it away again; 0 = for good */
 	enum row_kind kind;
-	unsigned of; /* AGING: it is about what the unit wrote that is so many before */
-	int device;  /* goes with the device record */
+	unsigned of;   /* AGING: it is about what the unit wrote that is so many before */
+	unsigned goes; /* ROW_DEVICE: with the device record; ROW_RATCHET: with a restore */
 	enum store_status (*put)(struct store_db *db, unsigned u);
 	enum store_status (*drop)(struct store_db *db, unsigned u); /* NULL: something else does */
 	/* NULL: nothing can be asked, and only the digest tells */

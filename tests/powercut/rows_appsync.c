@@ -164,9 +164,11 @@ snapshot_have(struct store_db *db, struct region *r, unsigned u)
 }
 
 const struct row rows_appsync[] = {
-    {"collection", 9, 3, 0, LATEST, 0, 1, patch_put, NULL, patch_have},
-    {"MACs", 9, 3, 27, OWN, 0, 1, macs_put, macs_drop, macs_have},
-    {"whole collection", 18, 7, 18, OWN, 0, 1, collection_put, collection_drop, collection_have},
-    {"MACs of a snapshot", 18, 11, 18, OWN, 0, 1, snapshot_put, snapshot_drop, snapshot_have},
+    {"collection", 9, 3, 0, LATEST, 0, ROW_DEVICE, patch_put, NULL, patch_have},
+    {"MACs", 9, 3, 27, OWN, 0, ROW_DEVICE, macs_put, macs_drop, macs_have},
+    {"whole collection", 18, 7, 18, OWN, 0, ROW_DEVICE, collection_put, collection_drop,
+	collection_have},
+    {"MACs of a snapshot", 18, 11, 18, OWN, 0, ROW_DEVICE, snapshot_put, snapshot_drop,
+	snapshot_have},
     {0},
 };

@@ -164,9 +164,9 @@ lid_have(struct store_db *db, struct region *r, unsigned u)
 }
 
 const struct row rows_device[] = {
-    {"device record", 9, 1, 0, LATEST, 0, 1, device_put, NULL, device_have},
-    {"device list", 8, 1, 16, OWN, 0, 1, list_put, list_drop, list_have},
-    {"old device list", 16, 5, 0, AGING, 0, 1, old_list_put, NULL, old_list_have},
+    {"device record", 9, 1, 0, LATEST, 0, ROW_DEVICE, device_put, NULL, device_have},
+    {"device list", 8, 1, 16, OWN, 0, ROW_DEVICE, list_put, list_drop, list_have},
+    {"old device list", 16, 5, 0, AGING, 0, ROW_DEVICE, old_list_put, NULL, old_list_have},
     {"contact", 10, 2, 0, OWN, 0, 0, pn_put, NULL, pn_have},
     {"contact's LID", 10, 4, 0, OWN, 0, 0, lid_put, NULL, lid_have},
     {0},

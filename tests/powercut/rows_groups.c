@@ -36,12 +36,10 @@ static enum store_status
 group_put(struct store_db *db, unsigned u)
 {
 	Stored__GroupPut g = STORED__GROUP_PUT__INIT;
-	enum store_status st;
 
 	g.group = rows_name("g", u);
 	g.metadata = rows_bytes(u, 300, rows_len(u, 600));
-	st = b->group_put(db, &g);
-	return st == STORE_OK ? mark_devices(db, rows_name("g", u), "9000", u, 3) : st;
+	return b->group_put(db, &g);
 }
 
 static enum store_status
@@ -57,11 +55,26 @@ group_have(struct store_db *db, struct region *r, unsigned u)
 
 	if (b->group_get(db, rows_name("g", u), r, &g) != STORE_OK)
 		return WRONG;
-	if (!g.has_metadata && g.n_devices == 0)
-		return ABSENT;
-	if (!g.has_metadata || g.n_devices != 3 || !g.devices[2]->has_key)
+	return !g.has_metadata ? ABSENT : rows_same(&g.metadata, u, 300, rows_len(u, 600));
+}
+
+/* Three devices of it have our key; that goes with the group. */
+static enum store_status
+members_put(struct store_db *db, unsigned u)
+{
+	return mark_devices(db, rows_name("g", u - 1), "9000", u, 3);
+}
+
+static enum presence
+members_have(struct store_db *db, struct region *r, unsigned u)
+{
+	Stored__Group g = STORED__GROUP__INIT;
+
+	if (b->group_get(db, rows_name("g", u - 1), r, &g) != STORE_OK)
 		return WRONG;
-	return rows_same(&g.metadata, u, 300, rows_len(u, 600));
+	if (g.n_devices == 0)
+		return ABSENT;
+	return g.n_devices == 3 && g.devices[2]->has_key ? THERE : WRONG;
 }
 
 /* Marks alone, until our key of the group changes. */
@@ -317,14 +330,19 @@ stale_have(struct store_db *db, struct region *r, unsigned u)
 }
 
 const struct row rows_groups[] = {
-    {"group", 11, 1, 22, OWN, 0, 1, group_put, group_drop, group_have},
-    {"sender-key marks", 11, 4, 22, OWN, 0, 1, marks_put, marks_drop, marks_have},
-    {"mark of a device", 11, 7, 33, OWN, 0, 1, member_put, member_drop, member_have},
-    {"base key", 12, 3, 24, AGING, 0, 1, base_key_put, base_key_drop, base_key_have},
-    {"token", 12, 2, 36, AGING, 0, 1, token_put, token_drop, token_have},
-    {"token received", 12, 6, 0, AGING, 0, 1, received_put, NULL, received_have},
-    {"token touched", 12, 10, 0, AGING, 0, 1, touch_put, NULL, touch_have},
-    {"pending stanza", 6, 2, 6, OWN, 0, 1, pending_put, pending_drop, pending_have},
-    {"stale stanza", 18, 9, 0, AGING, 0, 1, stale_put, NULL, stale_have},
+    {"group", 11, 1, 22, OWN, 0, ROW_DEVICE, group_put, group_drop, group_have},
+    {"marks of a group", 11, 2, 21, OWN, 0, ROW_DEVICE | ROW_RATCHET, members_put, NULL,
+	members_have},
+    {"sender-key marks", 11, 4, 22, OWN, 0, ROW_DEVICE | ROW_RATCHET, marks_put, marks_drop,
+	marks_have},
+    {"mark of a device", 11, 7, 33, OWN, 0, ROW_DEVICE | ROW_RATCHET, member_put, member_drop,
+	member_have},
+    {"base key", 12, 3, 24, AGING, 0, ROW_DEVICE | ROW_RATCHET, base_key_put, base_key_drop,
+	base_key_have},
+    {"token", 12, 2, 36, AGING, 0, ROW_DEVICE, token_put, token_drop, token_have},
+    {"token received", 12, 6, 0, AGING, 0, ROW_DEVICE, received_put, NULL, received_have},
+    {"token touched", 12, 10, 0, AGING, 0, ROW_DEVICE, touch_put, NULL, touch_have},
+    {"pending stanza", 6, 2, 6, OWN, 0, ROW_DEVICE, pending_put, pending_drop, pending_have},
+    {"stale stanza", 18, 9, 0, AGING, 0, ROW_DEVICE, stale_put, NULL, stale_have},
     {0},
 };

@@ -12,6 +12,7 @@
 enum run_db {
 	RUN_SERVICE,
 	RUN_ACCOUNT,
+	RUN_OLD, /* an account of the first schema, only migrated */
 	RUN_DBS
 };
 
@@ -31,7 +32,9 @@ struct run_step {
 		RUN_REKEY, /* to its end */
 		RUN_SNAPSHOT,
 		RUN_HOLD, /* as for a backup, until it is read */
-		RUN_HOLD_READ
+		RUN_HOLD_READ,
+		RUN_RESTORED, /* it came from a backup */
+		RUN_RESTORED_DONE
 	} kind;
 	enum run_db db;
 	unsigned first, last;
@@ -45,7 +48,9 @@ extern size_t run_nsteps;
 
 /* Lays out the steps. */
 void run_plan(void);
-/* Does all of them on an empty disk and notes the digests. Returns the first status that is not
+/* An empty disk, but for the old account. */
+void run_wipe(void);
+/* Does all of them and notes the digests. Returns the first status that is not
  * STORE_OK. */
 enum store_status run_rehearse(void);
 /* Does one. What failed may be tried again. */
@@ -53,6 +58,7 @@ enum store_status run_step(size_t at);
 /* For people: "units 12..17". */
 const char *run_step_text(size_t at);
 
+const char *run_db_text(enum run_db db);
 struct store_db *run_db(enum run_db db); /* NULL: it is not open */
 enum store_status run_open(enum run_db db);
 void run_close(enum run_db db);

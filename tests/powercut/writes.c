@@ -127,7 +127,9 @@ should_be(const struct row *w, unsigned u, const struct moment *m)
 {
 	if (u > m->unit || (w->life > 0 && u + w->life <= m->unit))
 		return 0;
-	if (w->device && u <= WRITES_RESET && m->unit >= WRITES_RESET)
+	if ((w->goes & ROW_DEVICE) && u <= WRITES_RESET && m->unit >= WRITES_RESET)
+		return 0;
+	if ((w->goes & ROW_RATCHET) && u <= m->restored)
 		return 0;
 	return !(
 	    (w->kind == EVENT && u <= m->trimmed) || (w->kind == AGING && u - w->of <= m->expired));

@@ -11,9 +11,10 @@
 
 /* How far the run has come, as far as it can be told from what is stored. */
 struct moment {
-	unsigned unit;    /* the last one */
-	unsigned trimmed; /* retention took the events up to this unit's */
-	unsigned expired; /* and what is too old, up to this unit's */
+	unsigned unit;     /* the last one */
+	unsigned restored; /* it was restored from a backup after this unit */
+	unsigned trimmed;  /* retention took the events up to this unit's */
+	unsigned expired;  /* and what is too old, up to this unit's */
 };
 
 /* The time at which a unit is written, in ms. */
