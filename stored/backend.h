@@ -15,7 +15,8 @@
  * Arguments are already checked for shape and size (stored/check.h) and are borrowed for the call.
  * What a read gives back lives in the caller's region (a message that it fills in was initialised);
  * a failed allocation there is STORE_NO_MEMORY. "Absent" is never an error: a read of something
- * absent gives STORE_OK and a NULL or a zero, as each function says.
+ * absent gives STORE_OK and a NULL or a zero, as each function says; the name that was asked for is
+ * filled in all the same. Bounds in bytes let one row through, however large.
  *
  * Operations that step through long work (dedup_sweep, ..._expire, scan) are bounded by their
  * arguments. Those of the last section, for backups and the like, may be NULL: stored answers
@@ -208,7 +209,7 @@ struct store_backend {
 
 	/* --- account: protocol domain
 	 * ------------------------------------------------------------- */
-	/* Insert or merge, see stored/sqlcipher/contacts.c for the rules when a PN and a LID meet.
+	/* Insert or merge, see stored/STORE.md ("People") for the rules when a PN and a LID meet.
 	 */
 	enum store_status (*contact_put)(
 	    struct store_db *db, const Stored__Contact *c, int64_t now_ms);
@@ -218,7 +219,8 @@ struct store_backend {
 	enum store_status (*device_list_put)(
 	    struct store_db *db, const Stored__DeviceList *l, int64_t now_ms);
 	enum store_status (*device_list_drop)(struct store_db *db, const char *user);
-	/* Lists put before before_ms go, at most max; *n says how many. The same of the others. */
+	/* Lists put before before_ms go, at most max; *n says how many. Which of them go first is
+	 * the backend's choice. The same of the others. */
 	enum store_status (*device_list_expire)(
 	    struct store_db *db, int64_t before_ms, size_t max, size_t *n);
 
@@ -292,7 +294,8 @@ struct store_backend {
 
 	/* --- account: outbox
 	 * ---------------------------------------------------------------------- */
-	/* STORE_DUPLICATE if (uid, idempotency_key) is taken, STORE_BAD if the message id is. */
+	/* STORE_DUPLICATE if (uid, idempotency_key) is taken, STORE_BAD if the message id is.
+	 * OutboxRow.row: larger than that of any row that is there. */
 	enum store_status (*outbox_put)(
 	    struct store_db *db, const Stored__OutboxPut *p, int64_t now_ms);
 	/* A row that is no longer there is no error. */
@@ -308,7 +311,7 @@ struct store_backend {
 	    const char *message_id, struct region *r, Stored__OutboxRow **out);
 	/* In steps of max rows: keys of rows added before keys_before_ms are freed; rows added
 	 * before rows_before_ms that are ACKED or FAILED go, with their receipts. *n says how many
-	 * changed. */
+	 * changed. A freed key reads as "". */
 	enum store_status (*outbox_expire)(struct store_db *db, int64_t keys_before_ms,
 	    int64_t rows_before_ms, size_t max, size_t *n);
 
@@ -341,8 +344,9 @@ struct store_backend {
 
 	/* --- long work, outside of transactions, in steps between them; each may be NULL
 	 * ---------- */
-	/* Rows of each table, for people; appended to out in the region. STORE_AGAIN: it has counted
-	 * some and nothing is appended yet; to be called again when others had their turn. */
+	/* Rows of each table, for people; appended to out in the region. STORE_AGAIN: it has
+	 * counted some and nothing is appended yet; to be called again when others had their turn.
+	 */
 	enum store_status (*tables)(
 	    struct store_db *db, struct region *r, Stored__TableStat ***out, size_t *n);
 	uint64_t (*log_bytes)(struct store_db *db); /* of a write-ahead log */
