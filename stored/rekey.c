@@ -1,8 +1,8 @@
 /* Every database gets its next key, one after the other, between units of work.
  *
  * One step of the backend's is done in each turn of the loop, so what the peers asked meanwhile
- * goes first; while units wait, the loop is left to them for as long as the step took. A database
- * that cannot be done is tried again later, and the others go on. */
+ * goes first; while units come, the loop is left to them for twice as long as the step took. A
+ * database that cannot be done is tried again later, and the others go on. */
 #include "stored/rekey.h"
 
 #include <stdio.h>
@@ -39,6 +39,7 @@ struct rekey_one {
 struct rekey {
 	struct event *timer;
 	size_t n, turn;
+	uint64_t units; /* of the store's count, at the last step */
 	struct rekey_one one[ACCOUNTS_MAX + 1];
 	Stored__RekeyStat stat[ACCOUNTS_MAX + 1], *list[ACCOUNTS_MAX + 1];
 };
@@ -202,7 +203,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct store *s = arg;
 	int64_t began = s->mono(), took;
-	int i, wanted;
+	int i, wanted, busy;
 
 	(void)fd;
 	(void)what;
@@ -222,7 +223,9 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	if (s->rekey->one[i].state == REKEY_WANTED || s->rekey->one[i].state == REKEY_DONE)
 		s->rekey->turn = ((size_t)i + 1) % s->rekey->n;
 	took = s->mono() - began;
-	later(s, s->nunits == 0 ? 0 : took < REST_MS ? took + 1 : REST_MS);
+	busy = s->nunits > 0 || s->n_units != s->rekey->units;
+	s->rekey->units = s->n_units;
+	later(s, !busy ? 0 : took < REST_MS / 2 ? 2 * took + 1 : REST_MS);
 }
 
 /* ---------------------------------------------------------------- what keyd says */

@@ -24,7 +24,7 @@
 
 #define STEP_PAGES 32  /* 128 KiB: about a millisecond */
 #define SYNC_PAGES 256 /* 1 MiB: a sync that does not stall what waits */
-#define LAST_PAGES 256 /* of the log, before the original is closed */
+#define LAST_PAGES 64  /* of the log, before the original is closed */
 #define TRIES      3   /* of what must not fail */
 
 #define PAGE 4096u
