@@ -442,6 +442,28 @@ store_flush_later(struct store *s)
 	event_active(s->flush, EV_TIMEOUT, 0);
 }
 
+static void
+tidy(struct store *s, struct store_account *a, struct store_db *db, int idle)
+{
+	enum store_status st = s->backend->tidy(db, idle);
+
+	if (st != STORE_OK)
+		store_trouble(s, a, st);
+}
+
+static void
+tidy_all(struct store *s, int idle)
+{
+	size_t i;
+
+	for (i = 0; i < s->naccounts; i++) {
+		if (s->accounts[i].opened.ok)
+			tidy(s, &s->accounts[i], s->accounts[i].db, idle);
+	}
+	if (s->service != NULL)
+		tidy(s, NULL, s->service, idle);
+}
+
 void
 store_flush(struct store *s)
 {
@@ -450,33 +472,19 @@ store_flush(struct store *s)
 	if (apply_units(s))
 		store_flush_later(s);
 	consumers_apply(s);
-}
-
-static void
-tidy(struct store *s, struct store_account *a, struct store_db *db)
-{
-	enum store_status st = s->backend->tidy(db, s->nunits == 0);
-
-	if (st != STORE_OK)
-		store_trouble(s, a, st);
+	tidy_all(s, 0); /* a burst makes a log grow faster than the tick comes */
 }
 
 void
 store_tick(struct store *s)
 {
 	int64_t now = s->mono();
-	size_t i;
 
 	if (!s->unlocked || s->stopping)
 		return;
 	units_expire(s);
 	task_tick(s);
-	for (i = 0; i < s->naccounts; i++) {
-		if (s->accounts[i].opened.ok)
-			tidy(s, &s->accounts[i], s->accounts[i].db);
-	}
-	if (s->service != NULL)
-		tidy(s, NULL, s->service);
+	tidy_all(s, s->nunits == 0);
 	if (now - s->chores_ms < CHORES_MS)
 		return;
 	s->chores_ms = now;

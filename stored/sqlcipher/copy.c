@@ -368,7 +368,7 @@ copy_step(struct store_db *db, struct store_progress *p)
 		return STORE_OK;
 	/* What the end has to do must be little: it holds everything up. */
 	if (p->total > 0 && left <= STEP_PAGES && db->wal_pages > LAST_PAGES)
-		return db_write_back(db);
+		return db_write_back_some(db);
 	if ((st = db_heal(db)) != STORE_OK)
 		return st;
 	rc = sqlite3_backup_step(c->backup, STEP_PAGES);

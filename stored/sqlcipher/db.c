@@ -12,10 +12,12 @@
 #include "common/log.h"
 #include "stored/sqlcipher/care.h"
 #include "stored/sqlcipher/db.h"
+#include "stored/sqlcipher/portion.h"
 #include "stored/sqlcipher/vfs.h"
 
 #define WAL_IDLE_PAGES  1024  /* 4 MiB: checkpoint when nothing is waiting */
-#define WAL_FORCE_PAGES 4096  /* 16 MiB: checkpoint even under load */
+#define WAL_FORCE_PAGES 2048  /* 8 MiB: checkpoint even under load */
+#define WAL_PORTION     256   /* pages that it writes at once, and those that came meanwhile */
 #define WAL_REST_MS     10000 /* a log that has rested so long is written back as well */
 
 /* The form of a page: run after the key and before the first page is read, for a copy as well. */
@@ -313,7 +315,7 @@ db_detach(struct store_db *db, int keep_log)
 	if (db->sql != NULL && sqlite3_close(db->sql) != SQLITE_OK)
 		log_warnx("%s: close: %s", db->file, sqlite3_errmsg(db->sql));
 	db->sql = NULL;
-	db->wal_pages = 0;
+	db->wal_pages = db->wal_some = 0;
 }
 
 static const char *
@@ -414,7 +416,7 @@ db_heal(struct store_db *db)
 	if (rc != SQLITE_OK)
 		return db_failed(db, rc, "clear the log after a failed commit");
 	db->suspect = 0;
-	db->wal_pages = 0;
+	db->wal_pages = db->wal_some = 0;
 	return STORE_OK;
 }
 
@@ -505,7 +507,48 @@ db_write_back(struct store_db *db)
 	if (rc != SQLITE_OK)
 		return db_failed(db, rc, "checkpoint");
 	if (in_log == done)
-		db->wal_pages = 0; /* the next commit starts the log anew */
+		db->wal_pages = db->wal_some = 0; /* the next commit starts the log anew */
+	return STORE_OK;
+}
+
+/* The written part of a checkpoint goes to the disk, so that the last part has no more to wait for
+ * than the others. */
+static int
+sync_file(struct store_db *db)
+{
+	sqlite3_file *f = NULL;
+	int rc = sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_FILE_POINTER, &f);
+
+	if (rc != SQLITE_OK || f == NULL || f->pMethods == NULL)
+		return SQLITE_IOERR;
+	return f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
+}
+
+/* A part of what db_write_back does, at least as much as came since the last one, so that it comes
+ * to an end.
+ *
+ * Measured on a virtual disk with 1.4 ms a commit of one record, records of 2.3 KB all over a file
+ * of 55 MB: 256 pages take 5 ms, the 16 MiB of 4096 took 55 ms in one go. */
+enum store_status
+db_write_back_some(struct store_db *db)
+{
+	int came =
+	    db->wal_some > 0 && db->wal_pages > db->wal_some ? db->wal_pages - db->wal_some : 0;
+	int in_log = 0, done = 0, rc, stopped;
+
+	if (hold_stands(db))
+		return STORE_OK;
+	portion_begin(WAL_PORTION + (size_t)came);
+	rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &done);
+	stopped = rc == SQLITE_INTERRUPT;
+	if (stopped)
+		rc = sync_file(db);
+	portion_end(rc == SQLITE_OK);
+	if (rc != SQLITE_OK)
+		return db_failed(db, rc, "checkpoint");
+	if (!stopped && in_log == done)
+		db->wal_pages = db->wal_some = 0;
+	db->wal_some = db->wal_pages;
 	return STORE_OK;
 }
 
@@ -520,8 +563,10 @@ db_tidy(struct store_db *db, int idle)
 	}
 	if (db->wal_pages == 0 || hold_stands(db))
 		return STORE_OK;
-	if (db->wal_pages < WAL_FORCE_PAGES && idle != STORE_TIDY_ALL &&
+	if (idle == STORE_TIDY_ALL)
+		return db_write_back(db);
+	if (db->wal_pages < WAL_FORCE_PAGES && db->wal_some == 0 &&
 	    (!idle || (db->wal_pages < WAL_IDLE_PAGES && now - db->wal_changed_ms < WAL_REST_MS)))
 		return STORE_OK;
-	return db_write_back(db);
+	return db_write_back_some(db);
 }

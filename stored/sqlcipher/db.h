@@ -21,6 +21,7 @@ struct store_db {
 	sqlite3_stmt *kept[DB_STATEMENTS];
 	int in_transaction;
 	int wal_pages; /* in the write-ahead log, as of the last commit */
+	int wal_some; /* the same, after a part of a checkpoint; 0 = none is under way */
 	int wal_seen;  /* the same, when db_tidy last looked */
 	int64_t wal_changed_ms;
 	int suspect; /* a failed commit may still stand in the log: see db_commit */
@@ -104,6 +105,7 @@ void db_detach(struct store_db *db, int keep_log);
 int db_set_key(sqlite3 *sql, const uint8_t *key);
 /* All of the log is in the file, as far as it can be. */
 enum store_status db_write_back(struct store_db *db);
+enum store_status db_write_back_some(struct store_db *db);
 /* Nothing of a failed commit can come back: before the log is relied on. */
 enum store_status db_heal(struct store_db *db);
 

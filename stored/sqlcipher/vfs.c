@@ -8,6 +8,7 @@
 
 #include <sqlcipher/sqlite3.h>
 
+#include "stored/sqlcipher/portion.h"
 #include "stored/sqlcipher/vfs.h"
 
 #define NAME_MAX_LEN 80
@@ -15,8 +16,10 @@
 struct vfs_file {
 	sqlite3_file base;
 	char name[NAME_MAX_LEN];
-	int new_name;        /* perhaps: the folder is to be synced with the file */
-	sqlite3_file real[]; /* szOsFile bytes of the system's layer */
+	int new_name; /* perhaps: the folder is to be synced with the file */
+	int is_log;
+	struct portion_log portion; /* of a log */
+	sqlite3_file real[];        /* szOsFile bytes of the system's layer */
 };
 
 static int system_move(const char *from, const char *to);
@@ -45,6 +48,7 @@ file_close(sqlite3_file *f)
 {
 	sqlite3_file *real = mine(f)->real;
 
+	portion_forget(&mine(f)->portion);
 	return real->pMethods != NULL ? real->pMethods->xClose(real) : SQLITE_OK;
 }
 
@@ -53,15 +57,27 @@ file_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off)
 {
 	memcpy(read_name, mine(f)->name, sizeof(read_name));
 	read_at = off;
+	if (mine(f)->is_log && portion_read(&mine(f)->portion, off, n))
+		return SQLITE_OK; /* nor will it be written */
 	return mine(f)->real->pMethods->xRead(mine(f)->real, p, n, off);
 }
 
 static int
 file_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
 {
-	int rc = hooked(VFS_WRITE, mine(f)->name, off, p, n);
+	struct vfs_file *m = mine(f);
+	int rc, leave_out = 0;
 
-	return rc != SQLITE_OK ? rc : mine(f)->real->pMethods->xWrite(mine(f)->real, p, n, off);
+	if (m->is_log)
+		portion_log_changed(&m->portion, off, n);
+	else if ((rc = portion_write(&leave_out)) != SQLITE_OK || leave_out)
+		return rc;
+	if ((rc = hooked(VFS_WRITE, m->name, off, p, n)) != SQLITE_OK)
+		return rc;
+	rc = m->real->pMethods->xWrite(m->real, p, n, off);
+	if (rc == SQLITE_OK && !m->is_log)
+		portion_wrote();
+	return rc;
 }
 
 static int
@@ -69,6 +85,8 @@ file_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
 	int rc = hooked(VFS_TRUNCATE, mine(f)->name, size, NULL, 0);
 
+	if (mine(f)->is_log)
+		portion_forget(&mine(f)->portion);
 	return rc != SQLITE_OK ? rc : mine(f)->real->pMethods->xTruncate(mine(f)->real, size);
 }
 
@@ -167,6 +185,7 @@ vfs_open(sqlite3_vfs *v, sqlite3_filename name, sqlite3_file *f, int flags, int 
 	rc = hooked(VFS_OPEN, name, 0, NULL, 0);
 	if (rc == SQLITE_OK)
 		rc = below->files->xOpen(below->files, name, m->real, flags, outflags);
+	m->is_log = (flags & SQLITE_OPEN_WAL) != 0;
 	m->new_name = (flags & SQLITE_OPEN_CREATE) != 0 &&
 		      (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
 	if (m->real->pMethods != NULL)
