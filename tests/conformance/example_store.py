@@ -52,24 +52,32 @@ class Store:
         self.service, self.service_opened = Rows(sql, ""), pb.AccountOpened(account="", ok=False)
         self.changes = []  # of consumers: (number, handler, message), carried out with the units of a turn
         self.numbers = collections.Counter()
-        K = Kind
+        K, no = Kind, self.unsupported
         self.keyd = Channel(FD_KEYD, "keyd", {
-            pb.KEYRING_GET: K(pb.KeyringGet, self.keyring_get), pb.KEYRING_PUT: K(pb.Keyring, self.keyring_put, most=1100),
-            pb.UNLOCK: K(pb.Unlock, self.unlock), pb.RECORDS_GET: K(pb.RecordsGet, self.records_get),
-            pb.RECORDS_LIST: K(pb.RecordsList, self.records_list), pb.STAGE: K(pb.Stage, self.stage, False, 3 * MIB),
-            pb.REKEY: K(pb.Rekey, self.unsupported)}, ipc_pb2.Error)
+            pb.KEYRING_GET: K(pb.KeyringGet, self.keyring_get),
+            pb.KEYRING_PUT: K(pb.Keyring, self.keyring_put, most=1100),
+            pb.UNLOCK: K(pb.Unlock, self.unlock),
+            pb.RECORDS_GET: K(pb.RecordsGet, self.read(pb.RECORDS, writes.get_records)),
+            pb.RECORDS_LIST: K(pb.RecordsList, self.read(pb.RECORD_NAMES, writes.list_records)),
+            pb.STAGE: K(pb.Stage, self.stage, False, 3 * MIB),
+            pb.REKEY: K(pb.Rekey, no)}, ipc_pb2.Error)
         self.apid = Channel(FD_APID, "apid", {
-            pb.UNIT_OPEN: K(pb.UnitOpen, self.unit_open, False), pb.UNIT_ABORT: K(pb.UnitAbort, self.unit_abort, False),
+            pb.UNIT_OPEN: K(pb.UnitOpen, self.unit_open, False),
+            pb.UNIT_ABORT: K(pb.UnitAbort, self.unit_abort, False),
             pb.UNIT_COMMIT: K(pb.UnitCommit, self.unit_commit, most=8 * MIB),
-            pb.DEVICE_LOAD: K(pb.DeviceLoad, self.device_load), pb.LOOKUP: K(pb.Lookup, self.lookup),
-            pb.OUTBOX_LOAD: K(pb.OutboxLoad, self.outbox_load), pb.OUTBOX_FIND: K(pb.OutboxFind, self.outbox_find),
-            pb.SCAN: K(pb.Scan, self.scan), pb.EVENTS_READ: K(pb.EventsRead, self.events_read),
+            pb.DEVICE_LOAD: K(pb.DeviceLoad, self.read(pb.DEVICE_RECORD, writes.load_device)),
+            pb.LOOKUP: K(pb.Lookup, self.read(pb.LOOKUP_REPLY, writes.lookup)),
+            pb.OUTBOX_LOAD: K(pb.OutboxLoad, self.read(pb.OUTBOX_ROWS, writes.load_outbox)),
+            pb.OUTBOX_FIND: K(pb.OutboxFind, self.read(pb.OUTBOX_ROWS, writes.find_outbox)),
+            pb.SCAN: K(pb.Scan, self.read(pb.SCAN_REPLY, writes.scan)),
+            pb.EVENTS_READ: K(pb.EventsRead, self.events_read),
             pb.CONSUMER_OPEN: K(pb.ConsumerOpen, self.later(self.consumer_open)),
             pb.CONSUMER_ACK: K(pb.ConsumerAck, self.later(self.consumer_ack)),
             pb.CONSUMER_DELETE: K(pb.ConsumerDelete, self.later(self.consumer_delete)),
-            pb.CONSUMER_LIST: K(pb.ConsumerList, self.consumer_list), pb.STATS: K(pb.StatsGet, self.stats),
-            pb.BACKUP: K(pb.Backup, self.unsupported, fd=True), pb.SNAPSHOT: K(pb.Snapshot, self.unsupported),
-            pb.CHECK: K(pb.Check, self.unsupported), pb.TASK_CANCEL: K(pb.TaskCancel, lambda m: None, False)}, ipc_pb2.Error)
+            pb.CONSUMER_LIST: K(pb.ConsumerList, self.consumer_list),
+            pb.STATS: K(pb.StatsGet, self.stats),
+            pb.BACKUP: K(pb.Backup, no, fd=True), pb.SNAPSHOT: K(pb.Snapshot, no), pb.CHECK: K(pb.Check, no),
+            pb.TASK_CANCEL: K(pb.TaskCancel, lambda m: None, False)}, ipc_pb2.Error)
 
     # ---- keyring and keys
     def keyring_get(self, number, m):
@@ -109,7 +117,8 @@ class Store:
         self.last_seq, self.trimmed = self.meta("last_seq"), self.meta("trimmed")
         self.unlocked = True
         self.tell_state()
-        return pb.UNLOCK_REPLY, pb.UnlockReply(service=self.service_opened, accounts=[a.opened for a in self.accounts.values()])
+        accounts = [a.opened for a in self.accounts.values()]
+        return pb.UNLOCK_REPLY, pb.UnlockReply(service=self.service_opened, accounts=accounts)
 
     def meta(self, name):
         return int(self.service.get("meta", name) or 0)
@@ -134,6 +143,10 @@ class Store:
         rows = self.account(m.account).rows
         check(m)
         return rows
+
+    def read(self, kind, fn):
+        """A request of an account that only reads: fn(rows, message) makes the answer, of that type."""
+        return lambda number, m: (kind, fn(self.rows(m), m))
 
     def served(self):
         if not self.unlocked:
@@ -287,33 +300,6 @@ class Store:
                 if waits and time.monotonic() - u.since > (STAGE_S if u.commit else OPEN_S):
                     self.fail(a, u, "unit")
 
-    # ---- reading an account
-    def records_get(self, number, m):
-        rows, out = self.rows(m), pb.Records()
-        for n in m.names:
-            r = writes.record(rows, n)
-            out.records.append(pb.Record(version=0) if r is None else pb.Record(
-                version=r.version, sealed=r.sealed, message_s=r.message_s if r.HasField("message_s") else None))
-        return pb.RECORDS, out
-
-    def records_list(self, number, m):
-        return pb.RECORD_NAMES, writes.list_records(self.rows(m), m)
-
-    def device_load(self, number, m):
-        return pb.DEVICE_RECORD, writes.device(self.rows(m))
-
-    def lookup(self, number, m):
-        return pb.LOOKUP_REPLY, writes.lookup(self.rows(m), m)
-
-    def outbox_load(self, number, m):
-        return pb.OUTBOX_ROWS, writes.load_outbox(self.rows(m), m)
-
-    def outbox_find(self, number, m):
-        return pb.OUTBOX_ROWS, writes.find_outbox(self.rows(m), m)
-
-    def scan(self, number, m):
-        return pb.SCAN_REPLY, writes.scan(self.rows(m), m)
-
     # ---- the event log
     def events_read(self, number, m):
         self.served()
@@ -424,6 +410,7 @@ class Store:
 
     def tidy(self):
         v, number = os.statvfs("."), self.child.number
+        ages = number("store", "keep_sent", "14d"), number("store", "keep_pending", "7d")
         low = v.f_bavail * v.f_frsize < max(number("service", "min_free", "64M"), MIB)
         if low != self.low:
             self.low = low
@@ -432,7 +419,7 @@ class Store:
             self.sql.execute("BEGIN IMMEDIATE")
             for a in self.accounts.values():
                 if a.opened.ok:
-                    writes.expire(a.rows, now_ms(), number("store", "keep_sent", "14d"), number("store", "keep_pending", "7d"))
+                    writes.expire(a.rows, now_ms(), *ages)
             if self.service_opened.ok:
                 self.trim()
             self.sql.execute("COMMIT")

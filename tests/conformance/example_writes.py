@@ -4,12 +4,12 @@ import time
 
 from ipc import stored_pb2 as pb
 
+import example_people as people
 from example_check import MIB, check
 from example_child import Error
 from example_rows import packed
 
 DAY = 86400000
-NEVER = 1 << 62
 
 
 def now_ms():
@@ -22,7 +22,8 @@ def check_unit(m):
     if isinstance(m, pb.Stage):
         for p in m.puts:
             secret, prekey = p.name.domain == pb.MSG_SECRET, p.name.domain == pb.PREKEY
-            if (p.HasField("uploaded") and not prekey) or (p.HasField("expires_s") or p.HasField("message_s")) and not secret:
+            times = p.HasField("expires_s") or p.HasField("message_s")
+            if p.HasField("uploaded") and not prekey or times and not secret:
                 raise Error("bad_request", "a field of another domain")
         if any(n.domain != pb.PREKEY for n in m.uploaded) or sum(len(p.sealed) for p in m.puts) > 2 * MIB:
             raise Error("bad_request", "uploaded is for prekeys; a stage has 2 MiB at most")
@@ -78,6 +79,15 @@ def apply_stage(rows, m):
             save_record(rows, r)
 
 
+def get_records(rows, q):
+    out = pb.Records()
+    for n in q.names:
+        r = record(rows, n)
+        out.records.append(pb.Record(version=0) if r is None else pb.Record(
+            version=r.version, sealed=r.sealed, message_s=r.message_s if r.HasField("message_s") else None))
+    return out
+
+
 def list_records(rows, q):
     if q.HasField("uploaded") and q.domain != pb.PREKEY:
         raise Error("bad_request", "uploaded is for prekeys only")
@@ -94,85 +104,6 @@ def list_records(rows, q):
         if not full:
             out.records.add(name=r.name.name, version=r.version, uploaded=r.uploaded if q.domain == pb.PREKEY else None,
                             sealed=r.sealed if q.sealed else None)
-    return out
-
-
-# ---------------------------------------------------------------- contacts
-
-def contact(rows, table, key):
-    """By "contact" (its id), or by "alias", "pn" or "lid" (which lead to the id)."""
-    if key and table != "contact":
-        key = (rows.get(table, key) or b"").decode()
-    value = rows.get("contact", key) if key else None
-    return value and pb.Contact.FromString(value)
-
-
-def by_id(rows, key):
-    return contact(rows, "contact", key) or contact(rows, "alias", key)
-
-
-def save_contact(rows, c):
-    was = contact(rows, "contact", c.id) or pb.Contact()
-    for table in ("pn", "lid"):
-        old, new = getattr(was, table), getattr(c, table)
-        if old and old != new and rows.get(table, old) == c.id.encode():
-            rows.delete(table, old)
-        if new:
-            rows.put(table, (new,), c.id.encode())
-    rows.put("contact", (c.id,), c.SerializeToString())
-
-
-def merge(rows, c, into):
-    """The same person all along: what only it knows goes over, and its ids find the other one."""
-    for field in ("pn", "push_name"):
-        if c.HasField(field) and not into.HasField(field):
-            setattr(into, field, getattr(c, field))
-    into.created_ms = min(into.created_ms, c.created_ms)
-    rows.delete("contact", c.id)
-    rows.delete("pn", c.pn)
-    for key, _, value in list(rows.scan("alias")):
-        if value == c.id.encode():
-            rows.put("alias", (key,), into.id.encode())
-    rows.put("alias", (c.id,), into.id.encode())
-
-
-def put_contact(rows, c):
-    """What it says of its PN and LID is newer than what is stored. A number changes hands, a LID does not."""
-    lid = lambda p: p is not None and p.HasField("lid")  # noqa: E731
-    same, own, of_pn = by_id(rows, c.id), contact(rows, "lid", c.lid), contact(rows, "pn", c.pn)
-    if own is None and not lid(c) and lid(of_pn) and not lid(same):
-        own = of_pn
-    target = own or same or (of_pn if of_pn and not (lid(of_pn) and lid(c)) else None)
-    target = target or pb.Contact(id=c.id, created_ms=now_ms())
-    for other in (same, of_pn):
-        if other is None or other.id == target.id or rows.get("contact", other.id) is None:
-            continue
-        if not lid(other):
-            merge(rows, other, target)
-        elif of_pn and other.id == of_pn.id:
-            other.ClearField("pn")
-            save_contact(rows, other)
-    for field in ("pn", "lid", "push_name", "lid_source"):
-        if c.HasField(field):
-            setattr(target, field, getattr(c, field))
-    target.changed_ms = now_ms()
-    save_contact(rows, target)
-    if c.id != target.id and rows.get("contact", c.id) is None:
-        rows.put("alias", (c.id,), target.id.encode())
-
-
-def peer(rows, jid):
-    user, at, server = jid.partition("@")
-    out, pn, lid = pb.Peer(), user if server == "s.whatsapp.net" else "", user if server == "lid" else ""
-    if at and not pn and not lid:
-        return out  # a group
-    c = by_id(rows, jid) if not at else contact(rows, "pn" if pn else "lid", user)
-    if c:
-        out.contact.CopyFrom(c)
-        pn, lid = c.pn, c.lid
-    for field, key in ("by_pn", pn and pn + "@s.whatsapp.net"), ("by_lid", lid and lid + "@lid"):
-        if key and (value := rows.get("device_list", key)):
-            getattr(out, field).ParseFromString(value)
     return out
 
 
@@ -287,6 +218,10 @@ def device(rows):
     return pb.DeviceRecord.FromString(rows.get("device") or b"")
 
 
+def load_device(rows, q):
+    return device(rows)
+
+
 def merge_device(rows, d):
     was = device(rows)
     was.MergeFrom(d)
@@ -362,7 +297,8 @@ def touch_token(rows, t):
 def expire_tokens(store, rows, cut, result):
     for key, _, value in list(rows.scan("token")):
         t = pb.Token.FromString(value)
-        if (not t.token or t.token_s < cut.token_cutoff_s) and (not t.HasField("sender_s") or t.sender_s < cut.sender_cutoff_s):
+        old = not t.token or t.token_s < cut.token_cutoff_s
+        if old and (not t.HasField("sender_s") or t.sender_s < cut.sender_cutoff_s):
             rows.delete("token", key)
             result.expired += 1
     result.expired += 0  # said even if none went
@@ -380,7 +316,7 @@ def names(n):
 
 WRITES = {
     "outbox_put": put_outbox, "outbox_update": update_outbox, "receipt": receipt, "sent_take": take, "mark": mark,
-    "device": merge_device, "device_reset": reset_device, "contact": put_contact,
+    "device": merge_device, "device_reset": reset_device, "contact": people.put_contact,
     "device_list": lambda rows, m: rows.put("device_list", (m.user,), m.SerializeToString(), now_ms()),
     "device_list_drop": lambda rows, m: rows.delete("device_list", m.user),
     "collection_put": put_collection, "collection_delete": delete_collection, "macs_put": put_macs,
@@ -420,7 +356,7 @@ def group(rows, jid):
 def lookup(rows, q):
     if sum(len(m.indexes) for m in q.macs) > 16384:
         raise Error("bad_request", "too many MACs")
-    out = pb.LookupReply(peers=[peer(rows, j) for j in q.jids], groups=[group(rows, g) for g in q.groups])
+    out = pb.LookupReply(peers=[people.peer(rows, j) for j in q.jids], groups=[group(rows, g) for g in q.groups])
     for name in q.collections:
         out.collections.append(pb.Collection.FromString(rows.get("collection", name) or b"")
                                if rows.get("collection", name) else pb.Collection(name=name, version=0))
@@ -436,24 +372,24 @@ def lookup(rows, q):
     return out
 
 
-TABLES = {pb.CONTACTS: ("contact", "contacts"), pb.DEVICE_LISTS: ("device_list", "device_lists"), pb.GROUPS: ("group", "groups"),
-          pb.COLLECTIONS: ("collection", "collections"), pb.TOKENS: ("token", "tokens"), pb.PENDINGS: ("pending", "pendings")}
+TABLES = {pb.CONTACTS: "contact", pb.DEVICE_LISTS: "device_list", pb.GROUPS: "group", pb.COLLECTIONS: "collection",
+          pb.TOKENS: "token", pb.PENDINGS: "pending"}
 
 
 def scan(rows, q):
     """`next` is the last key in hex."""
-    tab, field = TABLES[q.table]
     out, size, last = pb.ScanReply(), 0, None
+    found = getattr(out, TABLES[q.table] + "s")
     try:
         first = bytes.fromhex(q.after) + b"\0" if q.HasField("after") else None
     except ValueError:
         raise Error("bad_request", "after is not one of ours")
-    for key, _, value in rows.scan(tab, first=first):
+    for key, _, value in rows.scan(TABLES[q.table], first=first):
         size += len(value)
-        if len(getattr(out, field)) == q.limit or last is not None and size > MIB:
+        if len(found) == q.limit or last is not None and size > MIB:
             out.next = last.hex()
             break
-        getattr(out, field).add().ParseFromString(value)
+        found.add().ParseFromString(value)
         last = key
     return out
 
