@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import shutil
 import tarfile
 import tempfile
 
 from rig import Refused, event, pb
-from sample import Sample, difference, dump
-from suite import Skip, case, check, equal, refused
+from sample import Sample, difference, dump, events
+from suite import Skip, Subject, case, check, equal, refused
 
 W = pb.Write
 
@@ -62,9 +63,21 @@ def snapshot(c):
         check(diff is None, "the store after a start beside a snapshot", diff)
 
 
-@case("BACKUP is a tar of the keyring and the databases, with a digest of each")
+def from_backup(c, members, where):
+    """A store over what is in a backup, laid down as the contract says."""
+    for n, data in members.items():
+        if n not in ("ward-backup", "ward-digests"):
+            with open(os.path.join(where, "keyring.0" if n == "keyring" else n), "wb") as f:
+                f.write(data)
+    other = Subject(["true"], where, c.accounts, keys=c.keys)
+    other.args, other.config = c.args, c.config
+    return other
+
+
+@case("BACKUP is a tar of the keyring and the databases, with a digest of each; a store over it stands at one moment")
 def backup(c):
-    some(c)
+    samples = some(c)
+    was = dump(c, samples)
     fd, path = tempfile.mkstemp(prefix="ward-backup-")
     try:
         state = task(c, pb.BACKUP, pb.Backup(), fd)
@@ -79,6 +92,19 @@ def backup(c):
         check(b"header" in members["keyring"], "the keyring")
     finally:
         os.remove(path)
+    where = tempfile.mkdtemp(prefix="ward-restored-")
+    try:
+        with from_backup(c, members, where) as other:
+            other.opened()
+            equal(other.state.log_id, c.state.log_id, "the log's name")
+            then, now = events(other), events(c)
+            equal(then, now[:len(then)], "its events are the first of those that there are now")
+            check(len(then) >= was_last(was), "and all that were there before", len(then))
+            diff = difference([x for x in was if x[0] != "events"], [x for x in dump(other, samples) if x[0] != "events"])
+            check(diff is None, "all else", diff)
+            other.alive()
+    finally:
+        shutil.rmtree(where)
     c.alive()
 
 

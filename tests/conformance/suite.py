@@ -1,6 +1,7 @@
 """The frame of the conformance suite: cases, the store that each gets, and what they expect of it."""
 
 import concurrent.futures
+import multiprocessing
 import os
 import shutil
 import sys
@@ -196,7 +197,8 @@ class Pool(concurrent.futures.ProcessPoolExecutor):
     """Cases at once: each has a store and a folder of its own, and some wait for what the store does by itself."""
 
     def __init__(self):
-        super().__init__(int(os.environ.get("WARD_STORES", str(min(4, 1 + (os.cpu_count() or 1))))))
+        super().__init__(int(os.environ.get("WARD_STORES", str(min(4, 1 + (os.cpu_count() or 1))))),
+                         multiprocessing.get_context("fork"))
 
 
 def submit(pool, store, wanted):

@@ -13,13 +13,14 @@ WARD_KILLS: how many (1000). WARD_SEED: the choices of an earlier run. WARD_STOR
 
 import collections
 import concurrent.futures
+import multiprocessing
 import os
 import random
 import shutil
 import sys
 import time
 
-from rig import BUILD, REPORTS, SLOW, Closed, Failure, Refused, delete, event, folder, name, pb, put
+from rig import BUILD, REPORTS, Closed, Failure, Refused, delete, event, folder, name, pb, put
 from suite import Subject, check, equal
 
 KILLS = int(os.environ.get("WARD_KILLS", "1000"))
@@ -348,7 +349,7 @@ def main():
     seed, began = os.environ.get("WARD_SEED", os.urandom(6).hex()), time.monotonic()
     print("seed %s (WARD_SEED), %d kills in %d stores at once" % (seed, KILLS, STORES))
     share = [KILLS // STORES + (i < KILLS % STORES) for i in range(STORES)]
-    with concurrent.futures.ProcessPoolExecutor(STORES) as pool:
+    with concurrent.futures.ProcessPoolExecutor(STORES, multiprocessing.get_context("fork")) as pool:
         results = list(pool.map(worker, range(STORES), [seed] * STORES, share))
     sums = collections.Counter()
     for total, _ in results:
