@@ -202,13 +202,45 @@ write_all(int fd, const uint8_t *p, size_t n)
 	return 0;
 }
 
+/* On the disk for good, or an error: then it may be there in part. keep: of what is in the file so
+ * much is only written over. */
+static enum keyring_status
+put_file(const char *name, const uint8_t *bytes, size_t n, size_t keep)
+{
+	enum keyring_status st;
+	int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), failed;
+
+	if (fd == -1)
+		return of_errno();
+	failed =
+	    ftruncate(fd, (off_t)keep) == -1 || write_all(fd, bytes, n) == -1 || fsync(fd) == -1;
+	st = failed ? of_errno() : KEYRING_OK;
+	if (close(fd) == -1 && st == KEYRING_OK)
+		st = of_errno();
+	if (st == KEYRING_OK && sync_folder() == -1)
+		st = of_errno();
+	return st;
+}
+
+/* The newest one may be in memory alone: where a sync failed, here or before a restart, the kernel
+ * shows what was written, and the next sync does not tell that it is missing. So it is written as
+ * it is once more, before the other one is given up for it. */
+static enum keyring_status
+renew(const struct slot *s, const char *name)
+{
+	uint8_t bytes[FILE_MAX_];
+	size_t n = encode(s->generation, s->data, s->len, bytes);
+
+	return put_file(name, bytes, n, n);
+}
+
 enum keyring_status
 keyring_write(const uint8_t *data, size_t len)
 {
 	uint8_t bytes[FILE_MAX_];
 	struct slot s[2];
 	enum keyring_status st;
-	int newest, fd, failed;
+	int newest;
 	size_t n;
 
 	if (len > KEYRING_MAX)
@@ -217,15 +249,8 @@ keyring_write(const uint8_t *data, size_t len)
 		return st;
 	if (newest != -1 && s[newest].generation == LAST_GENERATION)
 		return KEYRING_CORRUPT;
+	if (newest != -1 && (st = renew(&s[newest], names[newest])) != KEYRING_OK)
+		return st;
 	n = encode(newest == -1 ? 1 : s[newest].generation + 1, data, len, bytes);
-	fd = open(names[newest == 0 ? 1 : 0], O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd == -1)
-		return of_errno();
-	failed = ftruncate(fd, 0) == -1 || write_all(fd, bytes, n) == -1 || fsync(fd) == -1;
-	st = failed ? of_errno() : KEYRING_OK;
-	if (close(fd) == -1 && st == KEYRING_OK)
-		st = of_errno();
-	if (st == KEYRING_OK && sync_folder() == -1)
-		st = of_errno();
-	return st;
+	return put_file(names[newest == 0 ? 1 : 0], bytes, n, 0);
 }

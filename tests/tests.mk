@@ -66,7 +66,12 @@ E2E += $(sort $(wildcard tests/conformance/test_*.py))
 test-programs: $(PY_CLASSES) $(BUILD)/store_launcher
 
 # ---------------------------------------------------------------- power cuts and failing disks: tests/powercut
-POWERCUT := $(BUILD)/powercut
+comma := ,
+POWERCUT := $(BUILD)/powercut $(BUILD)/powercut_keyring
 TEST_PROGRAMS += $(POWERCUT)
-$(POWERCUT): $(call obj,$(wildcard tests/powercut/*.c)) $(BUILD)/lib/room_stored.a $(ARCHIVES)
-	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) -lcmocka $(LIBS_stored)
+$(BUILD)/powercut: $(call obj,$(filter-out %/keyring_cut.c,$(wildcard tests/powercut/*.c)))
+$(BUILD)/powercut_keyring: $(call obj,$(addprefix tests/powercut/,keyring_cut.c disk.c bytes.c) stored/keyring.c)
+$(BUILD)/powercut_keyring: POWERCUT_WRAP := $(addprefix -Wl$(comma)--wrap=,open close read __read_chk write fsync ftruncate access)
+$(POWERCUT): $(BUILD)/lib/room_stored.a $(ARCHIVES)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) $(POWERCUT_WRAP) \
+		-lcmocka $(LIBS_stored)

@@ -4,7 +4,8 @@
  *   WARD_CUT_SEED=n    other choices of what a cut leaves
  *   WARD_CUT_WAYS=n    so many choices at each point (1)
  *   WARD_CUT_POINTS=n  only each n-th point
- *   WARD_CUT_ONLY=test:point:way    that one alone, as a failure prints it
+ *   WARD_CUT_ONLY=kind             cut, ENOSPC, EIO or EROFS alone
+ *   WARD_CUT_ONLY=kind:point:way   one try, as a failure prints it
  */
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -380,9 +381,8 @@ static void
 reap(int block)
 {
 	int status;
-	pid_t pid;
 
-	while (t.running > 0 && (pid = waitpid(-1, &status, block ? 0 : WNOHANG)) > 0) {
+	while (t.running > 0 && waitpid(-1, &status, block ? 0 : WNOHANG) > 0) {
 		t.running--;
 		block = 0;
 		if (WIFSIGNALED(status)) {
@@ -617,15 +617,19 @@ setup(void **state)
 	static struct randombytes_implementation alike = {
 	    .implementation_name = random_name, .random = random_word, .buf = all_alike};
 	const char *only = getenv("WARD_CUT_ONLY");
+	char *end;
 
 	(void)state;
 	t.seed = number("WARD_CUT_SEED", 20240229);
 	t.ways = number("WARD_CUT_WAYS", 1);
-	t.every = number("WARD_CUT_POINTS", test_slow() >= 10 ? 97 : test_slow() > 1 ? 7 : 1);
+	t.every = number("WARD_CUT_POINTS", test_slow() >= 10 ? 397 : test_slow() > 1 ? 23 : 1);
 	t.jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	t.jobs = t.jobs < 1 ? 1 : t.jobs > JOBS_MAX ? JOBS_MAX : t.jobs;
-	if (only != NULL && sscanf(only, "%*[a-zA-Z]:%u:%u", &t.only_point, &t.only_way) == 2)
+	if (only != NULL && (only = strchr(only, ':')) != NULL) {
+		t.only_point = (unsigned)strtoul(only + 1, &end, 10);
+		t.only_way = *end == ':' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
 		t.ways = t.only_way + 1;
+	}
 	t.found =
 	    mmap(NULL, sizeof(*t.found), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (t.found == MAP_FAILED || randombytes_set_implementation(&alike) != 0 ||
