@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from harness import SmallDisk, World, check, command, equal, main, test, wait_until
+from harness import SLOW, SmallDisk, World, check, command, equal, main, test, wait_until
 from test_chain import follow, texts, wait_texts
 from test_faults import linked_world, send_in
 
@@ -427,7 +427,7 @@ def of_wardctl():
         p = subprocess.Popen(command("wardctl") + ["-s", ward.socket, "backup", "-"], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE)
         p.stdout.close()
-        equal((p.wait(60), b"Broken pipe" in p.stderr.read()), (1, True), "nobody reads")
+        equal((p.wait(60 * SLOW), b"Broken pipe" in p.stderr.read()), (1, True), "nobody reads")
         p.stderr.close()
         equal(ward.ctl("backup", os.path.join(w.folder, "no", "a.tar")).returncode, 1, "no such folder")
         equal([ward.ctl("backup").returncode, ward.ctl("backup", "--x").returncode, ward.ctl("backup", "a", "b").returncode],
@@ -438,7 +438,7 @@ def of_wardctl():
         os.close(w1)
         os.read(r1, 100)
         p.send_signal(signal.SIGINT)
-        equal(p.wait(60), 128 + signal.SIGINT, "interrupted")
+        equal(p.wait(60 * SLOW), 128 + signal.SIGINT, "interrupted")
         os.close(r1)
         nothing_runs(fd_client(ward))
         ward.stop()

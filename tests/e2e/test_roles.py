@@ -97,8 +97,9 @@ def each_role():
         equal(missing, [], "methods that this test does not know")
         for i, role in enumerate(roles):
             uid = 64300 + i
-            hello = ask_as(uid, ward.socket, [("server.hello", {})])[0]["result"]
+            hello = ask_as(uid, ward.socket, [("server.hello", {"features": ["fd"]})])[0]["result"]
             check(role in hello["role"], "role", hello["role"])
+            equal(hello["features"], ["fd"] if role == "admin" else [], "who may bring descriptors")
             may = set(hello["methods"])
             seen[role] = may
             check(may and may < set(every), "some methods, not all", role, sorted(may))
