@@ -450,6 +450,48 @@ test_disk_is_full_meanwhile(void **state)
 	rig_free(l->g);
 }
 
+/* A copy under another key waits with taking the place of a file that is being read. */
+static void
+test_key_is_changed_meanwhile(void **state)
+{
+	struct load *l = &load;
+	struct store_progress p = {0};
+	struct store_db *db;
+	uint8_t next[STORE_KEY_LEN], *tar = malloc((size_t)16 << 20);
+	uint64_t task;
+	size_t len = 0;
+	ssize_t n;
+	int sv[2], i;
+
+	assert_non_null(tar);
+	rig_key(next, "next", 0);
+	task = hold_with_pipe(l, sv);
+	db = l->g->s->accounts[0].db;
+	assert_int_equal(store_sqlcipher.rekey_begin(db, next), STORE_OK);
+	for (i = 0; i < 2000; i++) {
+		assert_int_equal(store_sqlcipher.rekey_step(db, &p), STORE_OK);
+		assert_false(p.ended);
+	}
+	assert_true(hold_stands(db));
+	assert_int_equal(fcntl(sv[0], F_SETFL, O_NONBLOCK), 0);
+	while (l->g->s->task != NULL) {
+		rig_turn(l->g);
+		if ((n = read(sv[0], tar + len, 65536)) > 0)
+			len += (size_t)n;
+	}
+	while ((n = read(sv[0], tar + len, 65536)) > 0)
+		len += (size_t)n;
+	tasks_wait(l->g, task, "");
+	expect_point(l, tar, len, 0, 0);
+	for (i = 0; i < 2000 && !p.ended; i++)
+		assert_int_equal(store_sqlcipher.rekey_step(db, &p), STORE_OK);
+	assert_true(p.ended);
+	tasks_unit(l->g, "a", 5000);
+	close(sv[0]);
+	free(tar);
+	rig_free(l->g);
+}
+
 /* ---------------------------------------------------------------- tasks in general */
 
 static void
@@ -637,6 +679,7 @@ main(void)
 	    TEST(test_refused_descriptors),
 	    TEST(test_log_has_a_bound),
 	    TEST(test_disk_is_full_meanwhile),
+	    TEST(test_key_is_changed_meanwhile),
 	    TEST(test_states),
 	    TEST(test_notices),
 	    TEST(test_apid_goes),
