@@ -1,7 +1,8 @@
 """Runs test programs (cmocka binaries, and Python suites), one line each, and closes with "N passed, M failed".
 
 usage: run.py PROGRAM... ; WARD_WRAP is put before binaries (valgrind). What valgrind or a sanitizer reports in any
-process of a program is a failure. What could not be tried says why in a line "skip: …"."""
+process of a program is a failure. What could not be tried says why in a line "skip: …"; what is to be seen of a binary
+that passed is in lines "result: …"."""
 
 import os
 import re
@@ -34,6 +35,7 @@ def run(path):
         text, failed = text + "\n" + found, failed + 1
     if status != 0 and failed == 0:
         failed = 1  # it crashed, leaked or never came to its end
+    results = re.findall(r"^result: .*", text, re.M)
     skipped = re.findall(r"^skip: .*", text, re.M)
     skipped += sorted({"skip: " + name for name in re.findall(r"^\[  SKIPPED \] (\w+)$", text, re.M)})
     if passed == 0 and failed == 0 and not skipped:
@@ -46,7 +48,7 @@ def run(path):
     elif path.endswith(".py"):
         print("\n".join("     | " + line for line in text.splitlines()))
     else:
-        print("".join("     | %s\n" % line for line in skipped), end="")
+        print("".join("     | %s\n" % line for line in results + skipped), end="")
     sys.stdout.flush()
     return passed, failed, len(skipped)
 

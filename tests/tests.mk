@@ -70,7 +70,7 @@ comma := ,
 POWERCUT := $(BUILD)/powercut $(BUILD)/powercut_keyring
 TEST_PROGRAMS += $(POWERCUT)
 $(BUILD)/powercut: $(call obj,$(filter-out %/keyring_cut.c,$(wildcard tests/powercut/*.c)))
-$(BUILD)/powercut_keyring: $(call obj,$(addprefix tests/powercut/,keyring_cut.c disk.c bytes.c) stored/keyring.c)
+$(BUILD)/powercut_keyring: $(call obj,$(addprefix tests/powercut/,keyring_cut.c disk.c disk_cut.c bytes.c) stored/keyring.c)
 $(BUILD)/powercut_keyring: POWERCUT_WRAP := $(addprefix -Wl$(comma)--wrap=,open close read __read_chk write fsync ftruncate access)
 $(POWERCUT): $(BUILD)/lib/room_stored.a $(ARCHIVES)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) $(POWERCUT_WRAP) \

@@ -1,46 +1,10 @@
 /* A disk in memory whose power can be cut, as a file layer of SQLite. */
-#include "tests/powercut/disk.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/powercut/bytes.h"
-
-#define NAMES  32
-#define NAME   80
-#define SECTOR 512
-
-/* A change of a file that was not synced. */
-struct change {
-	uint64_t order; /* among all changes of the disk */
-	int truncate;
-	size_t off, len; /* truncate: off is the new size */
-	uint8_t *data;
-};
-
-struct inode {
-	struct inode *next; /* of all that ever were */
-	struct bytes now;   /* as programs see it */
-	struct bytes safe;  /* as it was synced */
-	struct change *changes;
-	size_t nchanges, room;
-	int apart; /* a sync failed: now is no longer safe and its changes */
-};
-
-/* What a name stood for since the folder was synced. */
-struct version {
-	uint64_t order;
-	struct inode *inode; /* NULL = no such file */
-};
-struct entry {
-	char name[NAME];
-	struct inode *now, *safe;
-	struct version *versions;
-	size_t nversions, room;
-	int moves; /* one of the versions is a move */
-};
+#include "tests/powercut/disk_inside.h"
 
 struct disk_file {
 	sqlite3_file base;
@@ -50,15 +14,7 @@ struct disk_file {
 	int sync_folder; /* with the first sync, as SQLite does it for a new journal */
 };
 
-static struct {
-	struct entry entries[NAMES];
-	size_t nentries;
-	struct inode *inodes;
-	uint64_t order, random;
-	unsigned life;
-	int lies_files, lies_folder, deaf;
-	const struct disk_hook *hook;
-} disk;
+struct disk disk;
 
 const char *
 disk_op_word(enum disk_op op)
@@ -90,15 +46,6 @@ need(void *p)
 /* ---------------------------------------------------------------- bytes and changes */
 
 static void
-apply(struct bytes *b, const struct change *c)
-{
-	if (c->truncate)
-		bytes_size(b, c->off);
-	else
-		bytes_put(b, c->off, c->data, c->len);
-}
-
-static void
 note_change(struct inode *i, int truncate, size_t off, const void *data, size_t len)
 {
 	struct change *c;
@@ -117,8 +64,8 @@ note_change(struct inode *i, int truncate, size_t off, const void *data, size_t 
 		c->data = memcpy(need(malloc(len)), data, len);
 }
 
-static void
-forget_changes(struct inode *i, size_t from)
+void
+disk_forget(struct inode *i, size_t from)
 {
 	size_t k;
 
@@ -135,142 +82,8 @@ make_safe(struct inode *i)
 	if (!i->apart)
 		bytes_copy(&i->safe, &i->now);
 	for (k = 0; i->apart && k < i->nchanges; k++)
-		apply(&i->safe, &i->changes[k]);
-	forget_changes(i, 0);
-}
-
-/* ---------------------------------------------------------------- what a cut leaves */
-
-struct chooser {
-	enum disk_choice how;
-	uint64_t random;
-	uint64_t edge; /* FIRST, LAST: the change at which it goes or begins */
-	unsigned of_8; /* ANY: so many of 8 are there */
-};
-
-static unsigned
-dice(struct chooser *c, unsigned n)
-{
-	return (unsigned)(disk_random(&c->random) % n);
-}
-
-enum fate {
-	GONE,
-	TORN,
-	WHOLE
-};
-
-static enum fate
-fate_of(struct chooser *c, uint64_t order)
-{
-	switch (c->how) {
-	case DISK_CUT_NOTHING:
-		return GONE;
-	case DISK_CUT_ALL:
-		return WHOLE;
-	case DISK_CUT_FIRST:
-		return order < c->edge ? WHOLE : order == c->edge ? TORN : GONE;
-	case DISK_CUT_LAST:
-		return order < c->edge ? GONE : WHOLE;
-	default:
-		if (dice(c, 8) >= c->of_8)
-			return GONE;
-		return dice(c, 4) == 0 ? TORN : WHOLE;
-	}
-}
-
-/* Its first bytes, or some of its sectors. */
-static void
-apply_torn(struct chooser *c, struct bytes *b, const struct change *ch)
-{
-	size_t at, n;
-
-	if (ch->truncate)
-		return;
-	if (dice(c, 2) == 0) {
-		bytes_put(b, ch->off, ch->data, dice(c, (unsigned)ch->len + 1));
-		return;
-	}
-	for (at = 0; at < ch->len; at += n) {
-		n = SECTOR - (ch->off + at) % SECTOR;
-		if (n > ch->len - at)
-			n = ch->len - at;
-		if (dice(c, 2) == 0)
-			bytes_put(b, ch->off + at, ch->data + at, n);
-	}
-}
-
-static void
-settle(struct chooser *c, struct inode *i)
-{
-	size_t k;
-
-	for (k = 0; k < i->nchanges; k++) {
-		const struct change *ch = &i->changes[k];
-		enum fate f = fate_of(c, ch->order);
-
-		if (f == WHOLE)
-			apply(&i->safe, ch);
-		else if (f == TORN)
-			apply_torn(c, &i->safe, ch);
-		/* the size is kept apart from the bytes: it may have come, and they not */
-		if (f != WHOLE && c->how == DISK_CUT_ANY && !ch->truncate &&
-		    ch->off + ch->len > i->safe.len && dice(c, 4) == 0)
-			bytes_size(&i->safe, ch->off + ch->len);
-	}
-	forget_changes(i, 0);
-}
-
-static void
-chooser_init(struct chooser *c, enum disk_choice how, uint64_t seed)
-{
-	static const unsigned shares[] = {1, 4, 7};
-	uint64_t oldest = disk.order + 1;
-	size_t k;
-
-	for (k = 0; k < disk.nentries; k++) {
-		const struct entry *e = &disk.entries[k];
-
-		if (e->now != NULL && e->now->nchanges > 0 && e->now->changes[0].order < oldest)
-			oldest = e->now->changes[0].order;
-		if (e->nversions > 0 && e->versions[0].order < oldest)
-			oldest = e->versions[0].order;
-	}
-	memset(c, 0, sizeof(*c));
-	c->how = how;
-	c->random = seed;
-	c->of_8 = shares[dice(c, 3)];
-	c->edge = oldest + disk_random(&c->random) % (disk.order + 2 - oldest);
-}
-
-static uint64_t
-version_edge(struct chooser *c, const struct entry *e)
-{
-	size_t k = dice(c, (unsigned)e->nversions + 1);
-
-	return k == e->nversions ? disk.order + 1 : e->versions[k].order;
-}
-
-/* Each name stands where it stood at any time since the folder was synced, but that a move is done
- * as a whole, in both names or in neither. */
-static void
-settle_name(struct chooser *c, struct entry *e)
-{
-	uint64_t edge = c->edge;
-	size_t k;
-
-	if (c->how == DISK_CUT_NOTHING)
-		edge = 0;
-	else if (c->how == DISK_CUT_ALL)
-		edge = disk.order + 1;
-	else if (c->how == DISK_CUT_ANY && !e->moves && e->nversions > 0)
-		edge = version_edge(c, e);
-	for (k = 0; k < e->nversions; k++)
-		if (e->versions[k].order < edge)
-			e->safe = e->versions[k].inode;
-	e->nversions = 0;
-	e->moves = 0;
-	e->now = e->safe;
+		disk_apply(&i->safe, &i->changes[k]);
+	disk_forget(i, 0);
 }
 
 void
@@ -285,26 +98,6 @@ disk_kill(void)
 	disk.life++;
 }
 
-void
-disk_cut(enum disk_choice how, uint64_t seed)
-{
-	struct chooser c;
-	size_t k;
-
-	disk_kill();
-	chooser_init(&c, how, seed);
-	for (k = 0; k < disk.nentries; k++) {
-		struct entry *e = &disk.entries[k];
-
-		settle_name(&c, e);
-		if (e->now != NULL) {
-			settle(&c, e->now);
-			bytes_copy(&e->now->now, &e->now->safe);
-			e->now->apart = 0;
-		}
-	}
-}
-
 /* ---------------------------------------------------------------- names */
 
 static struct entry *
@@ -316,10 +109,10 @@ entry_of(const char *name)
 		if (strcmp(disk.entries[k].name, name) == 0)
 			return &disk.entries[k];
 	}
-	if (disk.nentries == NAMES || strlen(name) >= NAME)
+	if (disk.nentries == DISK_NAMES || strlen(name) >= DISK_NAME)
 		abort();
 	memset(&disk.entries[k], 0, sizeof(disk.entries[k]));
-	snprintf(disk.entries[k].name, NAME, "%s", name);
+	snprintf(disk.entries[k].name, DISK_NAME, "%s", name);
 	disk.nentries++;
 	return &disk.entries[k];
 }
@@ -403,7 +196,7 @@ disk_wipe(void)
 		free(disk.entries[--disk.nentries].versions);
 	while ((i = disk.inodes) != NULL) {
 		disk.inodes = i->next;
-		forget_changes(i, 0);
+		disk_forget(i, 0);
 		bytes_free(&i->now);
 		bytes_free(&i->safe);
 		free(i->changes);
@@ -493,7 +286,7 @@ file_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
 		bytes_put(&i->now, (size_t)off, p, len);
 		return SQLITE_OK;
 	}
-	forget_changes(i, i->nchanges - 1);
+	disk_forget(i, i->nchanges - 1);
 	if (part > 0) {
 		note_change(i, 0, (size_t)off, p, part);
 		bytes_put(&i->now, (size_t)off, p, part);
@@ -512,24 +305,12 @@ file_truncate(sqlite3_file *f, sqlite3_int64 size)
 		return SQLITE_OK;
 	note_change(i, 1, (size_t)size, NULL, 0);
 	if ((e = at(DISK_TRUNCATE, mine(f)->entry->name, 0, NULL)) != 0) {
-		forget_changes(i, i->nchanges - 1);
+		disk_forget(i, i->nchanges - 1);
 		errno = e;
 		return SQLITE_IOERR_TRUNCATE;
 	}
 	bytes_size(&i->now, (size_t)size);
 	return SQLITE_OK;
-}
-
-/* The kernel tells of a sync that failed once. It takes the pages for clean then, though any of
- * them may not have come to the disk, and the next sync says nothing of them. */
-static void
-sync_failed(struct inode *i)
-{
-	struct chooser c;
-
-	chooser_init(&c, DISK_CUT_ANY, disk_random(&disk.random));
-	settle(&c, i);
-	i->apart = 1;
 }
 
 static int
@@ -541,7 +322,7 @@ file_sync(sqlite3_file *f, int flags)
 	if (dead(mine(f)))
 		return SQLITE_OK;
 	if ((e = at(DISK_SYNC, mine(f)->entry->name, 0, NULL)) != 0) {
-		sync_failed(mine(f)->inode);
+		disk_lose(mine(f)->inode);
 		errno = e;
 		return SQLITE_IOERR_FSYNC;
 	}

@@ -346,8 +346,8 @@ test_fault_and_power_cut(void **state)
 		for (to = at + 1; to < at + 16; to++)
 			try(at, errors[(at + to) % 3], to, 0);
 	}
-	print_message("faults and power cuts: %u points, %u tries, %u bad\n", found->points,
-	    found->tries, found->bad);
+	print_message("result: keyring: faults and power cuts: %u points, %u tries, %u bad\n",
+	    found->points, found->tries, found->bad);
 	assert_int_equal(found->bad, 0);
 }
 
