@@ -109,7 +109,7 @@ def change_while_talking():
         equal(left, [], "files that are left over")
 
         ward.start()  # as it was: works, and says what to do
-        check(ward.log.grep(r"put what next_master_key says in the place of master_key"), "what to do is said", "")
+        ward.log.wait(r"put what next_master_key says in the place of master_key")
         wait_until(lambda: health_of(ward, "account.alice")["status"] == "ok", 30, "alice is online")
         ward.stop()
         keys(ward, old)
