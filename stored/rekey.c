@@ -16,8 +16,9 @@
 #include "stored/space.h"
 
 #define RETRY_MS 30000
-#define REST_MS  20                  /* after a step, at most, while units wait */
-#define WAIT_MS  250                 /* while somebody else copies, or nothing can be tried yet */
+#define ROOM_MS  2000 /* the same, for room on the disk, which costs nothing to look at */
+#define REST_MS  20   /* after a step, at most, while units wait */
+#define WAIT_MS  250  /* while somebody else copies, or nothing can be tried yet */
 #define LOG_MAX  (20u * 1024 * 1024) /* the log may grow so far beside both files */
 
 enum rekey_state {
@@ -93,7 +94,7 @@ done(struct store *s, size_t i)
 }
 
 static void
-trouble(struct store *s, size_t i, enum store_status st)
+trouble(struct store *s, size_t i, enum store_status st, int64_t again_ms)
 {
 	static struct log_limit limit = LOG_LIMIT_INIT;
 	struct rekey_one *o = &s->rekey->one[i];
@@ -101,10 +102,10 @@ trouble(struct store *s, size_t i, enum store_status st)
 	o->state = REKEY_WANTED;
 	o->done = 0;
 	o->trouble = store_status_word(st);
-	o->retry_ms = s->mono() + RETRY_MS;
+	o->retry_ms = s->mono() + again_ms;
 	if (log_allowed(&limit))
-		log_warnx("%s: its key cannot be changed now (%s): tried again in %d s",
-		    i < s->naccounts ? name_of(s, i) : "service", o->trouble, RETRY_MS / 1000);
+		log_warnx("%s: its key cannot be changed now (%s): it is tried again",
+		    i < s->naccounts ? name_of(s, i) : "service", o->trouble);
 	if (st != STORE_FULL) /* that disk may have room for units yet */
 		store_trouble(s, i < s->naccounts ? &s->accounts[i] : NULL, st);
 }
@@ -124,12 +125,14 @@ begin(struct store *s, size_t i)
 {
 	struct rekey_one *o = &s->rekey->one[i];
 	struct store_db *db = db_of(s, i);
-	enum store_status st = STORE_FULL;
+	enum store_status st;
 
-	if (fits(s, db))
-		st = s->backend->rekey_begin(db, o->next_key);
-	if (st != STORE_OK) {
-		trouble(s, i, st);
+	if (!fits(s, db)) {
+		trouble(s, i, STORE_FULL, ROOM_MS);
+		return;
+	}
+	if ((st = s->backend->rekey_begin(db, o->next_key)) != STORE_OK) {
+		trouble(s, i, st, RETRY_MS);
 		return;
 	}
 	o->state = REKEY_RUNNING;
@@ -147,11 +150,11 @@ step(struct store *s, size_t i)
 
 	if (s->disk_low) { /* since it began */
 		s->backend->rekey_stop(db_of(s, i));
-		trouble(s, i, STORE_FULL);
+		trouble(s, i, STORE_FULL, ROOM_MS);
 		return;
 	}
 	if ((st = s->backend->rekey_step(db_of(s, i), &p)) != STORE_OK) {
-		trouble(s, i, st);
+		trouble(s, i, st, RETRY_MS);
 	} else if (p.ended) {
 		done(s, i);
 	} else if (p.total > 0) {

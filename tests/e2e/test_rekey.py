@@ -9,7 +9,8 @@ import subprocess
 import threading
 import time
 
-from harness import ROLES, Failure, World, check, command, equal, main, test, wait_until
+from harness import ROLES, Failure, SmallDisk, World, check, command, equal, main, test, wait_until
+from test_chain import follow, wait_texts
 from test_crash import Archiver, Sender, Supervisor
 
 
@@ -210,6 +211,31 @@ def account_that_does_not_open():
             f.write(first)
         ward.start()
         wait_done(ward)
+
+
+@test
+def no_room_for_a_copy():
+    """without room for a second copy the databases wait and say so, messages go on, and with room it ends by itself"""
+    with World() as w:
+        w.sim.account("bob")
+        ward = w.ward("alice", start=False, extra={"service": {"min_free": "1M"}})
+        keys(ward, ward.key, new_key(w, "new.key"))
+        with SmallDisk(ward, 48) as disk:
+            ward.start()
+            ward.link("alice")
+            c = follow(ward, "alice")
+            with open(disk.ballast, "wb") as f:
+                f.write(b"\0" * (32 << 20))
+            equal(c.call("store.rekey")["state"], "running", "begun")
+
+            def waits():
+                s = c.call("store.rekey", look=True)
+                return all(p["records_done"] and p.get("trouble") == "disk_full" for p in s["parts"])
+            wait_until(waits, 30, "both databases wait for room")
+            w.sim.cmd("phone.send", account="bob", to="alice", text="meanwhile")
+            wait_texts(c, 1)
+            disk.make_room()
+            wait_done(ward)
 
 
 @test
