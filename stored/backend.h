@@ -161,7 +161,8 @@ struct store_backend {
 	enum store_status (*mark_undo)(struct store_db *db);
 	/* Housekeeping of the backend's own, outside of transactions: called when nothing is
 	 * waiting (idle = 1), now and then under load (idle = 0: only what cannot wait), and
-	 * before a backup (STORE_TIDY_ALL: leave as little as possible for backup_begin). */
+	 * before a backup, until log_bytes is small (STORE_TIDY_ALL: a part of all that there is,
+	 * whatever waits). */
 	enum store_status (*tidy)(struct store_db *db, int idle);
 
 	/* --- account: signal domain (sealed records)

@@ -16,7 +16,8 @@
 #define BUFFER     ((size_t)64 * 1024)
 #define GONE_MS    60000                   /* a reader that takes nothing for so long is gone */
 #define LOG_SMALL  ((uint64_t)1024 * 1024) /* a write-ahead log that is written back in no time */
-#define LOG_ROUNDS 3 /* under load it does not get smaller than what comes in between */
+#define LOG_ROUNDS 3
+#define LOG_TRIES  256 /* of one database a round: under load what is written comes in between */
 
 #define SUM_LEN     32
 #define MEMBERS_MAX (ACCOUNTS_MAX + 4) /* text, keyring, service, accounts, digests */
@@ -37,7 +38,7 @@ struct backup {
 	struct task *task; /* NULL until its first step */
 	/* before the begin: write-ahead logs are made small, one database a step */
 	size_t small_at;
-	int rounds, held;
+	int rounds, tries, held;
 	struct task_db dbs[ACCOUNTS_MAX + 1];
 	size_t ndbs;
 	/* the tar */
@@ -154,8 +155,8 @@ begin(struct store *s, struct backup *b)
 	return TASK_ON;
 }
 
-/* Before the begin a large write-ahead log is written back in a step of its own, so that the begin
- * of all, which must be one step, is short. 1 = there is nothing more to do. */
+/* Before the begin large write-ahead logs are written back, a part a step, so that the begin of
+ * all, which must be one step, is short. 1 = there is nothing more to do. */
 static int
 made_small(struct store *s, struct backup *b)
 {
@@ -164,15 +165,16 @@ made_small(struct store *s, struct backup *b)
 	enum store_status st;
 
 	for (; b->rounds < LOG_ROUNDS; b->rounds++, b->small_at = 0) {
-		for (; b->small_at < n; b->small_at++) {
+		for (; b->small_at < n; b->small_at++, b->tries = 0) {
 			struct task_db *d = &list[b->small_at];
 
-			if (s->backend->log_bytes == NULL ||
+			if (s->backend->log_bytes == NULL || b->tries++ == LOG_TRIES ||
 			    s->backend->log_bytes(d->db) <= LOG_SMALL)
 				continue;
-			b->small_at++;
-			if ((st = s->backend->tidy(d->db, STORE_TIDY_ALL)) != STORE_OK)
+			if ((st = s->backend->tidy(d->db, STORE_TIDY_ALL)) != STORE_OK) {
+				b->tries = LOG_TRIES;
 				store_trouble(s, d->account, st);
+			}
 			return 0;
 		}
 	}

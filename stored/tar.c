@@ -40,6 +40,7 @@ big(uint8_t *at, int len, uint64_t v)
 void
 tar_header(uint8_t out[TAR_BLOCK], const char *name, uint64_t size, int64_t mtime_s)
 {
+	static const uint8_t magic[8] = {'u', 's', 't', 'a', 'r', '\0', '0', '0'};
 	uint64_t sum = 0;
 	int i;
 
@@ -54,10 +55,7 @@ tar_header(uint8_t out[TAR_BLOCK], const char *name, uint64_t size, int64_t mtim
 		big(out + SIZE, SIZE_LEN, size);
 	octal(out + MTIME, 11, mtime_s > 0 ? (uint64_t)mtime_s & OCTAL_MAX : 0);
 	out[TYPE] = '0';
-	memcpy(out + MAGIC,
-	    "ustar\0"
-	    "00",
-	    8);
+	memcpy(out + MAGIC, magic, sizeof(magic));
 	memset(out + SUM, ' ', SUM_LEN); /* counted as spaces */
 	for (i = 0; i < TAR_BLOCK; i++)
 		sum += out[i];

@@ -56,7 +56,7 @@ tell_page(const struct store_db *db, char *out, size_t len)
 
 	out[0] = '\0';
 	if (strcmp(file, db->file) == 0)
-		snprintf(out, len, ", page %lld", (long long)(at / PAGE + 1));
+		snprintf(out, len, ", page %lld", (long long)at / PAGE + 1);
 	else if (strncmp(file, db->file, strlen(db->file)) == 0)
 		snprintf(out, len, ", in the write-ahead log at %lld", (long long)at);
 }

@@ -563,9 +563,7 @@ db_tidy(struct store_db *db, int idle)
 	}
 	if (db->wal_pages == 0 || hold_stands(db))
 		return STORE_OK;
-	if (idle == STORE_TIDY_ALL)
-		return db_write_back(db);
-	if (db->wal_pages < WAL_FORCE_PAGES && db->wal_some == 0 &&
+	if (db->wal_pages < WAL_FORCE_PAGES && db->wal_some == 0 && idle != STORE_TIDY_ALL &&
 	    (!idle || (db->wal_pages < WAL_IDLE_PAGES && now - db->wal_changed_ms < WAL_REST_MS)))
 		return STORE_OK;
 	return db_write_back_some(db);

@@ -21,7 +21,7 @@ struct store_db {
 	sqlite3_stmt *kept[DB_STATEMENTS];
 	int in_transaction;
 	int wal_pages; /* in the write-ahead log, as of the last commit */
-	int wal_some; /* the same, after a part of a checkpoint; 0 = none is under way */
+	int wal_some;  /* the same, after a part of a checkpoint; 0 = none is under way */
 	int wal_seen;  /* the same, when db_tidy last looked */
 	int64_t wal_changed_ms;
 	int suspect; /* a failed commit may still stand in the log: see db_commit */

@@ -323,8 +323,8 @@ test_target_is_full(void **state)
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
 	small.rlim_max = old.rlim_max;
-	store_sqlcipher.tidy(l->g->s->accounts[0].db, STORE_TIDY_ALL);
-	store_sqlcipher.tidy(l->g->s->accounts[1].db, STORE_TIDY_ALL);
+	tasks_write_back(l->g->s->accounts[0].db);
+	tasks_write_back(l->g->s->accounts[1].db);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
 	task = tasks_backup(l->g, open("b.tar", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 	tasks_wait(l->g, task, "disk_full");
@@ -416,8 +416,7 @@ test_log_has_a_bound(void **state)
 	}
 	print_message("the log grew to %llu bytes, %d units\n",
 	    (unsigned long long)care_log_bytes(g->s->accounts[0].db), i - 1000);
-	assert_int_equal(store_sqlcipher.tidy(g->s->accounts[0].db, STORE_TIDY_ALL), STORE_OK);
-	assert_int_equal(care_log_bytes(g->s->accounts[0].db), 0);
+	tasks_write_back(g->s->accounts[0].db);
 	drain(l, sv[0]);
 	tasks_wait(g, task, "disk_full");
 	assert_non_null(strstr(g->task.text, "a: "));

@@ -218,6 +218,17 @@ tasks_number(struct store_db *db, const char *sql)
 	return n;
 }
 
+/* Nothing is left in its log. */
+static inline void
+tasks_write_back(struct store_db *db)
+{
+	int i;
+
+	for (i = 0; i < 1000 && care_log_bytes(db) > 0; i++)
+		assert_int_equal(store_sqlcipher.tidy(db, STORE_TIDY_ALL), STORE_OK);
+	assert_int_equal(care_log_bytes(db), 0);
+}
+
 struct tasks_sum {
 	uint8_t bytes[32];
 };
@@ -299,6 +310,15 @@ tasks_check_header(const uint8_t *h)
 	assert_int_equal(tasks_octal(h + 148, 7), sum);
 }
 
+static inline void
+tasks_append(char *out, size_t len, const char *more)
+{
+	size_t n = strlen(out);
+
+	assert_true(strlen(more) < len - n);
+	snprintf(out + n, len - n, "%s", more);
+}
+
 /* Take an archive apart into the folder; names: all members with a space behind each. Checks the
  * form, and each digest of "ward-digests". */
 static inline void
@@ -318,8 +338,8 @@ tasks_untar(const uint8_t *tar, size_t len, const char *folder, char *names, siz
 		size = tasks_octal(h + 124, 12);
 		at += 512;
 		assert_true(size <= len - at);
-		assert_true(strlen(names) + strlen((const char *)h) + 2 < nameslen);
-		strcat(strcat(names, (const char *)h), " ");
+		tasks_append(names, nameslen, (const char *)h);
+		tasks_append(names, nameslen, " ");
 		snprintf(path, sizeof(path), "%s/%s", folder,
 		    strcmp((const char *)h, "keyring") == 0 ? "keyring.0" : (const char *)h);
 		assert_int_not_equal(
@@ -333,8 +353,7 @@ tasks_untar(const uint8_t *tar, size_t len, const char *folder, char *names, siz
 		crypto_generichash(sum, 32, tar + at, size, NULL, 0);
 		snprintf(line, sizeof(line), "%s  %s\n", sodium_bin2hex(hex, 65, sum, 32),
 		    (const char *)h);
-		assert_true(strlen(list) + strlen(line) < sizeof(list));
-		strcat(list, line);
+		tasks_append(list, sizeof(list), line);
 		at += (size + 511) / 512 * 512;
 	}
 	assert_int_equal(len - at, 1024);
