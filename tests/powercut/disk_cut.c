@@ -18,6 +18,7 @@ struct chooser {
 	enum disk_choice how;
 	uint64_t random;
 	uint64_t edge; /* FIRST, LAST: the change at which it goes or begins */
+	uint64_t move; /* ANY: moves before it are done */
 	unsigned of_8; /* ANY: so many of 8 are there */
 };
 
@@ -94,6 +95,21 @@ settle(struct chooser *c, struct inode *i)
 	disk_forget(i, 0);
 }
 
+/* One of the moments at which a name changed, or now. */
+static uint64_t
+some_version(struct chooser *c)
+{
+	uint64_t edge = disk.order + 1;
+	unsigned seen = 1;
+	size_t k, v;
+
+	for (k = 0; k < disk.nentries; k++)
+		for (v = 0; v < disk.entries[k].nversions; v++)
+			if (dice(c, ++seen) == 0)
+				edge = disk.entries[k].versions[v].order;
+	return edge;
+}
+
 static void
 chooser_init(struct chooser *c, enum disk_choice how, uint64_t seed)
 {
@@ -114,6 +130,9 @@ chooser_init(struct chooser *c, enum disk_choice how, uint64_t seed)
 	c->random = seed;
 	c->of_8 = shares[dice(c, 3)];
 	c->edge = oldest + disk_random(&c->random) % (disk.order + 2 - oldest);
+	if (dice(c, 3) == 0 && disk.order - oldest > 4) /* what is newest is of most interest */
+		c->edge = disk.order - dice(c, 4);
+	c->move = some_version(c);
 }
 
 static uint64_t
@@ -136,8 +155,8 @@ settle_name(struct chooser *c, struct entry *e)
 		edge = 0;
 	else if (c->how == DISK_CUT_ALL)
 		edge = disk.order + 1;
-	else if (c->how == DISK_CUT_ANY && !e->moves && e->nversions > 0)
-		edge = version_edge(c, e);
+	else if (c->how == DISK_CUT_ANY && e->nversions > 0)
+		edge = e->moves ? c->move : version_edge(c, e);
 	for (k = 0; k < e->nversions; k++)
 		if (e->versions[k].order < edge)
 			e->safe = e->versions[k].inode;

@@ -97,7 +97,8 @@ spawn(unsigned way)
 static int
 at_point(void *arg, enum disk_op op, const char *name, size_t len, size_t *part)
 {
-	unsigned way;
+	/* operations on names are few, and what may be left of several is much */
+	unsigned ways = cuts.kind->error == 0 && op != DISK_WRITE && op != DISK_SYNC ? 8 : 1, way;
 
 	(void)arg;
 	if (cuts.child)
@@ -107,7 +108,7 @@ at_point(void *arg, enum disk_op op, const char *name, size_t len, size_t *part)
 		return 0;
 	cuts.found->points++;
 	reap(0);
-	for (way = 0; way < cuts.ways; way++) {
+	for (way = 0; way < ways * cuts.ways; way++) {
 		if ((cuts.only_point != 0 && way != cuts.only_way) || !spawn(way))
 			continue;
 		snprintf(cuts.where, sizeof(cuts.where), "%s %s", disk_op_word(op), name);
