@@ -17,7 +17,6 @@
 
 #define WAL_IDLE_PAGES  1024  /* 4 MiB: checkpoint when nothing is waiting */
 #define WAL_FORCE_PAGES 2048  /* 8 MiB: checkpoint even under load */
-#define WAL_PORTION     256   /* pages that it writes at once, and those that came meanwhile */
 #define WAL_REST_MS     10000 /* a log that has rested so long is written back as well */
 
 /* The form of a page: run after the key and before the first page is read, for a copy as well. */
@@ -32,6 +31,8 @@ static const char *const page_pragmas[] = {
      * process cannot be dumped or traced, and private keys come sealed. */
     "PRAGMA cipher_memory_security = OFF",
 };
+
+int db_portion = 256;
 
 /* Run for each database, in this order, after those. */
 static const char *const pragmas[] = {
@@ -513,15 +514,22 @@ db_write_back(struct store_db *db)
 
 /* The written part of a checkpoint goes to the disk, so that the last part has no more to wait for
  * than the others. */
-static int
+static enum store_status
 sync_file(struct store_db *db)
 {
+	static struct log_limit limit = LOG_LIMIT_INIT;
 	sqlite3_file *f = NULL;
+	enum store_status st;
 	int rc = sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_FILE_POINTER, &f);
 
 	if (rc != SQLITE_OK || f == NULL || f->pMethods == NULL)
-		return SQLITE_IOERR;
-	return f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
+		return STORE_IO;
+	if (f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK)
+		return STORE_OK;
+	st = db_errno_status(errno); /* SQLite did not see it */
+	if (log_allowed(&limit))
+		log_warnx("%s: checkpoint: sync: %s", db->file, store_status_word(st));
+	return st;
 }
 
 /* A part of what db_write_back does, at least as much as came since the last one, so that it comes
@@ -534,20 +542,22 @@ db_write_back_some(struct store_db *db)
 {
 	int came =
 	    db->wal_some > 0 && db->wal_pages > db->wal_some ? db->wal_pages - db->wal_some : 0;
-	int in_log = 0, done = 0, rc, stopped;
+	int in_log = 0, done = 0, rc;
+	enum store_status st;
 
 	if (hold_stands(db))
 		return STORE_OK;
-	portion_begin(WAL_PORTION + (size_t)came);
+	portion_begin((size_t)db_portion + (size_t)came);
 	rc = sqlite3_wal_checkpoint_v2(db->sql, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &done);
-	stopped = rc == SQLITE_INTERRUPT;
-	if (stopped)
-		rc = sync_file(db);
-	portion_end(rc == SQLITE_OK);
-	if (rc != SQLITE_OK)
-		return db_failed(db, rc, "checkpoint");
-	if (!stopped && in_log == done)
-		db->wal_pages = db->wal_some = 0;
+	if (rc == SQLITE_INTERRUPT)
+		st = sync_file(db);
+	else
+		st = rc == SQLITE_OK ? STORE_OK : db_failed(db, rc, "checkpoint");
+	portion_end(st == STORE_OK);
+	if (st != STORE_OK)
+		return st;
+	if (rc == SQLITE_OK && in_log == done)
+		db->wal_pages = 0; /* the next commit starts the log anew */
 	db->wal_some = db->wal_pages;
 	return STORE_OK;
 }

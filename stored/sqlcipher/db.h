@@ -105,7 +105,9 @@ void db_detach(struct store_db *db, int keep_log);
 int db_set_key(sqlite3 *sql, const uint8_t *key);
 /* All of the log is in the file, as far as it can be. */
 enum store_status db_write_back(struct store_db *db);
+/* A part of it: so many pages, and as many as came since the last part. Tests make it small. */
 enum store_status db_write_back_some(struct store_db *db);
+extern int db_portion;
 /* Nothing of a failed commit can come back: before the log is relied on. */
 enum store_status db_heal(struct store_db *db);
 

@@ -261,7 +261,8 @@ test_many_macs(void **state)
 	};
 	struct rig *g = rig_open(1);
 	Stored__MacsPut p = STORED__MACS_PUT__INIT;
-	Stored__Mac *mac = calloc(N + 1, sizeof(*mac)), **list = calloc(N + 1, sizeof(*list));
+	Stored__Mac *mac = calloc(N + 1, sizeof(*mac)),
+		    **list = calloc(N + 1, sizeof(Stored__Mac *));
 	uint8_t(*index)[32] = calloc(N + 1, 32);
 	ProtobufCBinaryData *indexes = calloc(N + 1, sizeof(*indexes));
 	Stored__MacsOf of[2] = {STORED__MACS_OF__INIT, STORED__MACS_OF__INIT},

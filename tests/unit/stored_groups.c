@@ -154,9 +154,10 @@ test_bounds(void **state)
 	};
 	struct rig *g = rig_open(1);
 	Stored__SenderKeyStatus m = STORED__SENDER_KEY_STATUS__INIT;
-	Stored__SenderKeyDevice *d = calloc(N + 1, sizeof(*d)),
-				**list = calloc(N + 1, sizeof(*list));
-	char(*names)[32] = calloc(N + 1, 32), *big = malloc(524290), *groups[65];
+	Stored__SenderKeyDevice *d = calloc(N + 1, sizeof(*d));
+	Stored__SenderKeyDevice **list = calloc(N + 1, sizeof(Stored__SenderKeyDevice *));
+	char *names = calloc(N + 1, 32);
+	char *big = malloc(524290), *groups[65];
 	Stored__Write w = STORED__WRITE__INIT;
 	Stored__Lookup l = STORED__LOOKUP__INIT;
 	Stored__GroupPut p = STORED__GROUP_PUT__INIT;
@@ -166,8 +167,8 @@ test_bounds(void **state)
 
 	for (i = 0; i <= N; i++) {
 		stored__sender_key_device__init(&d[i]);
-		snprintf(names[i], 32, "%zu:1@lid", 100000 + i);
-		d[i].device = names[i];
+		snprintf(names + 32 * i, 32, "%zu:1@lid", 100000 + i);
+		d[i].device = names + 32 * i;
 		d[i].has_key = 1;
 		list[i] = &d[i];
 	}
