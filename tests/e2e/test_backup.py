@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from harness import SLOW, SmallDisk, World, check, command, equal, main, test, wait_until
+from harness import SLOW, Rpc, SmallDisk, World, check, command, equal, main, test, wait_until
 from test_chain import follow, texts, wait_texts
 from test_faults import linked_world, send_in
 
@@ -87,7 +87,11 @@ def reason(m):
 
 
 def state_of(ward):
-    return ward.client().call("account.state", account="alice")
+    c = Rpc(ward.socket)  # of its own and closed again: it is asked many times
+    try:
+        return c.call("account.state", account="alice")
+    finally:
+        c.close()
 
 
 def is_restored(ward):
