@@ -382,7 +382,7 @@ test_before_the_key(void **state)
 		struct frame f;
 
 		/* a smallest message: fields 1 = "a", numbers 1, as the row wants */
-		static const uint8_t smallest[][20] = {
+		static const uint8_t smallest[STORED__TYPE__TASK_STATE + 1][20] = {
 		    [STORED__TYPE__RECORDS_GET] = {3, 0x0a, 1, 'a'},
 		    [STORED__TYPE__RECORDS_LIST] = {7, 0x0a, 1, 'a', 0x10, 1, 0x38, 1},
 		    [STORED__TYPE__DEVICE_LOAD] = {3, 0x0a, 1, 'a'},
