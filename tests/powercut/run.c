@@ -59,6 +59,8 @@ between(unsigned n, unsigned unit)
 		add(RUN_CONSUMER, RUN_SERVICE, unit);
 	if (n % 7 == 3)
 		add(RUN_TIDY, RUN_ACCOUNT, 0);
+	if (n % 3 == 1)
+		add(RUN_TIDY_SOME, RUN_ACCOUNT, 0);
 	if (n % 13 == 5)
 		add(RUN_TIDY, RUN_SERVICE, 0);
 	if (n % 9 == 6 && unit > KEPT)
@@ -139,8 +141,9 @@ run_step_text(size_t at)
 {
 	static const char *const forms[] = {"open", "close", "kill", "units %u..%u",
 	    "seqs reserved up to %u", "consumer at %u", "events trimmed up to %u",
-	    "expiry up to %u", "log written back", "rekey begun", "rekey ended", "snapshot",
-	    "held for a backup", "backup read", "restored", "restore done"};
+	    "expiry up to %u", "log written back", "part of the log written back", "rekey begun",
+	    "rekey ended", "snapshot", "held for a backup", "backup read", "restored",
+	    "restore done"};
 	static char text[80];
 	const struct run_step *s = &run_steps[at];
 	size_t n = 0;
@@ -439,6 +442,9 @@ run_step(size_t at)
 		return STORE_OK;
 	case RUN_TIDY:
 		return b->tidy(dbs[s->db], STORE_TIDY_ALL);
+	case RUN_TIDY_SOME:
+		db_portion = 4;
+		return db_write_back_some(dbs[s->db]);
 	case RUN_REKEY_BEGIN:
 		return rekey_begin(dbs[s->db]);
 	case RUN_REKEY:

@@ -21,13 +21,14 @@ struct run_step {
 	enum {
 		RUN_OPEN,
 		RUN_CLOSE,
-		RUN_KILL,     /* the process ends without a word */
-		RUN_GROUP,    /* units first..last */
-		RUN_LOG,      /* seqs are reserved up to `last` */
-		RUN_CONSUMER, /* a consumer has read up to `last` */
-		RUN_TRIM,     /* events up to `last` go */
-		RUN_EXPIRE,   /* what is as old as unit `last` goes */
-		RUN_TIDY,     /* the log is written back */
+		RUN_KILL,      /* the process ends without a word */
+		RUN_GROUP,     /* units first..last */
+		RUN_LOG,       /* seqs are reserved up to `last` */
+		RUN_CONSUMER,  /* a consumer has read up to `last` */
+		RUN_TRIM,      /* events up to `last` go */
+		RUN_EXPIRE,    /* what is as old as unit `last` goes */
+		RUN_TIDY,      /* the log is written back */
+		RUN_TIDY_SOME, /* a part of it */
 		RUN_REKEY_BEGIN,
 		RUN_REKEY, /* to its end */
 		RUN_SNAPSHOT,
