@@ -22,12 +22,27 @@ on_peer_lost(struct store *s, struct channel *ch, const char *why)
 		child_channel_closed(ch, s->owner);
 }
 
-/* Answer what is ready, write all back, leave nothing to recover. */
+static void
+leave(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	child_exit(arg, 0);
+}
+
+/* Answer what is ready, write all back, leave nothing to recover. The answers go out in this turn
+ * of the loop, and nothing more is taken in. */
 static void
 on_stop(struct child *c)
 {
-	store_stop(c->owner);
-	child_exit(c, 0);
+	const struct timeval next = {0, 0};
+	struct store *s = c->owner;
+
+	store_stop(s);
+	channel_pause(s->keyd);
+	channel_pause(s->apid);
+	if (event_base_once(c->base, -1, EV_TIMEOUT, leave, c, &next) == -1)
+		child_exit(c, 0);
 }
 
 static const struct store_backend *

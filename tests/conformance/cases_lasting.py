@@ -40,7 +40,7 @@ def answered(c):
               "records")
 
 
-@case("STOP lets go of what is not ready, and tells nobody that it happened", durable=True)
+@case("STOP answers what is ready, fails what is not with stopping, and tells both peers", durable=True)
 def stop(c):
     u, open_unit = c.open("alice"), c.open("bob")
     c.stage("bob", open_unit, [put(pb.SESSION, "s", 1, b"x")])
@@ -49,8 +49,10 @@ def stop(c):
     c.settled()
     equal(c.stop(), 0, "exit status")
     check(c.apid.answers[number][1].committed, "the one that was ready")
-    got = c.apid.answers.get(behind)
-    check(got is None or not got[1].committed and got[1].reason == "stopping", "the one behind an open unit", got)
+    check(behind in c.apid.answers, "the one behind an open unit was answered")
+    r = c.apid.answers[behind][1]
+    equal((r.committed, r.reason), (False, "stopping"), "the one behind an open unit")
+    check(not c.done("bob", open_unit), "keyd is told of its unit")
     c.start()
     c.opened()
     equal([e.account for e in c.events().events], ["alice"], "events")
