@@ -140,7 +140,8 @@ next(struct taking *t)
 	int left;
 
 	if (strcmp(k->state, "running") != 0) {
-		log_notice("keys are changed");
+		if (strcmp(k->state, "done") == 0)
+			log_notice("keys are changed");
 		flow_end(&t->f, NULL, NULL);
 		return;
 	}
@@ -449,8 +450,24 @@ answered(const struct reply *rp, const Keyd__RekeyState *st, struct question *q)
 }
 
 static void
+refreshed(const struct reply *rp, void *arg)
+{
+	struct rekey *k = arg;
+
+	if (rp->ok && ((const Keyd__StatusReply *)rp->pb)->rekey != NULL)
+		rekey_told(k, ((const Keyd__StatusReply *)rp->pb)->rekey);
+}
+
+static void
 begun(const struct reply *rp, void *arg)
 {
+	struct rekey *k = ((struct question *)arg)->k;
+	Keyd__Status m = KEYD__STATUS__INIT;
+
+	if (!rp->ok && !k->stopped) /* it may have begun all the same: then it goes on */
+		(void)channel_request(k->s->keyd, KEYD__TYPE__STATUS, &m.base,
+		    KEYD__TYPE__STATUS_REPLY, &keyd__status_reply__descriptor, 64 * 1024,
+		    ASK_DEADLINE_MS, refreshed, k);
 	answered(rp, rp->ok ? (const Keyd__RekeyState *)rp->pb : NULL, arg);
 }
 

@@ -239,6 +239,39 @@ def no_room_for_a_copy():
 
 
 @test
+def backup_in_the_middle():
+    """a backup that is made while keys are changed is restored with both keys, and goes on to the next one by itself"""
+    with World() as w:
+        ward = w.ward("alice")
+        ward.link("alice")
+        ward.stop()
+        old, new = ward.key, new_key(w, "new.key")
+        keys(ward, old, new)
+        ward.start()
+        equal(ward.client().call("store.rekey")["state"], "running", "begun")
+        path = os.path.join(w.folder, "middle.tar")
+        equal(ward.ctl("backup", path).returncode, 0, "wardctl backup")
+        equal(state(ward)["state"], "running", "it is the middle still")
+        wait_done(ward)
+        ward.stop()
+
+        again = w.ward("alice", start=False, name="again")
+        keys(again, old, new)
+        again.write_conf()
+        r = again.ctl("restore", path, "--config", again.conf)
+        equal(r.returncode, 0, "wardctl restore: %r" % r.stderr)
+        again.start()
+        wait_done(again)
+        again.stop()
+        equal(opens(again, old, new)[:2], (0, 0), "what the old key opens")
+        keys(again, new)
+        again.start()
+        wait_until(lambda: health_of(again, "account.alice")["reason"] == "restored", 30, "alice waits for somebody")
+        equal(again.client().call("account.resume", account="alice")["account"], "alice", "resumed")
+        wait_until(lambda: health_of(again, "account.alice")["status"] == "ok", 30, "alice is online")
+
+
+@test
 def to_a_passphrase():
     """from a key file to a passphrase; refused while an account would be left behind"""
     with World() as w:
