@@ -3,7 +3,7 @@
 import os
 import struct
 
-from rig import HEADER, REPLY, WITH_FD, Closed, Failure, Refused, delete, event, name, pb, put
+from rig import HEADER, REPLY, SLOW, WITH_FD, Closed, Failure, Refused, delete, event, name, pb, put
 from sample import Sample, difference, dump
 from suite import case, check, equal, refused
 
@@ -191,7 +191,8 @@ def deaf(c):
         numbers = [asker.post(kind, message) for _ in range(100)]
         for _ in range(50):
             other.ask(other_kind, other_message)
-        check(memory(c) - was < 50, "memory while %s does not read" % asker.name, was, memory(c))
+        # a sanitizer keeps what was freed
+        check(SLOW > 1 or memory(c) - was < 50, "memory while %s does not read" % asker.name, was, memory(c))
         asker.deaf = False
         sizes = {asker.answer(n).ByteSize() for n in numbers}
         check(len(sizes) == 1 and sizes.pop() > 900000, "all answers, whole", sizes)
