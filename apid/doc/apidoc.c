@@ -17,6 +17,9 @@ text(const char *s)
 		else if (strncmp(s, "\xe2\x80\xa6", 3) == 0) { /* … */
 			fputs("\\[u2026]", stdout);
 			s += 2;
+		} else if (s[0] == '.' && s[1] == ' ' && s[2] >= 'A' && s[2] <= 'Z') {
+			fputs(".\n", stdout); /* a sentence begins on a line of its own */
+			s++;
 		} else {
 			putchar(*s);
 		}
