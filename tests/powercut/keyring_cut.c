@@ -326,8 +326,8 @@ test_power_cut(void **state)
 		for (way = 0; way < (test_slow() > 1 ? 2 : 16); way++)
 			try(0, 0, at, way);
 	}
-	print_message(
-	    "power cuts: %u points, %u tries, %u bad\n", found->points, found->tries, found->bad);
+	print_message("result: keyring: power cuts: %u points, %u tries, %u bad\n", found->points,
+	    found->tries, found->bad);
 	assert_true(n > 30);
 	assert_int_equal(found->bad, 0);
 }
