@@ -81,6 +81,23 @@ failed(struct store *s, struct task *t, const struct task_db *d, enum store_stat
 
 /* ---------------------------------------------------------------- check */
 
+/* A database that is not open was not found whole: NULL, or what the check ends with for it. */
+static const char *
+worst_not_open(const struct store *s)
+{
+	const char *worst = NULL;
+	size_t i;
+
+	for (i = 0; i < s->naccounts; i++) {
+		if (s->accounts[i].opened.ok)
+			continue;
+		if (strcmp(s->accounts[i].opened.reason, "corrupt") == 0)
+			return "damaged";
+		worst = "account_failed";
+	}
+	return worst;
+}
+
 static enum task_next
 check_ended(struct store *s, struct task *t, struct walk *w)
 {
@@ -89,6 +106,8 @@ check_ended(struct store *s, struct task *t, struct walk *w)
 	task_not_open(s, left_out, sizeof(left_out));
 	if (left_out[0] != '\0')
 		task_say(t, "not checked, because they are not open: %s", left_out);
+	if (t->reason == NULL)
+		t->reason = worst_not_open(s);
 	if (t->reason != NULL)
 		return TASK_FAILED;
 	task_say(t, "%zu databases read whole, nothing damaged", w->ndbs);

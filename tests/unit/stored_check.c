@@ -298,6 +298,15 @@ test_task(void **state)
 	assert_non_null(strstr(g->task.text, "a: "));
 	assert_non_null(strstr(g->task.text, "page 4"));
 	close(fd);
+	/* what is not open is not found whole */
+	store_opened_set(&g->s->accounts[0].opened, STORE_WRONG_KEY, "");
+	task = tasks_begin(g, STORED__TYPE__CHECK, &m.base, -1);
+	tasks_wait(g, task, "account_failed");
+	assert_non_null(strstr(g->task.text, "a: wrong_key"));
+	store_opened_set(&g->s->accounts[0].opened, STORE_CORRUPT, "");
+	task = tasks_begin(g, STORED__TYPE__CHECK, &m.base, -1);
+	tasks_wait(g, task, "damaged");
+	store_opened_set(&g->s->accounts[0].opened, STORE_OK, NULL); /* it is closed at the end */
 	rig_free(g);
 }
 
