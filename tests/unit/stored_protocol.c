@@ -448,6 +448,7 @@ test_expiry(void **state)
 	char id[16];
 	int i;
 
+	event_del(g->s->tick); /* only by hand */
 	base_key(g, "100:1", "M1", KEY_A, NULL);
 	device_list(g, "1@lid");
 	device_list(g, "2@lid");
@@ -492,6 +493,7 @@ test_expiry_held(void **state)
 	struct rig *g = rig_open(1);
 	int i;
 
+	event_del(g->s->tick); /* only by hand */
 	pending(g, "M1", "stanza", 0);
 	base_key(g, "100:1", "M1", KEY_A, NULL);
 	rig_later(g, 1000);
