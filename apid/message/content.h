@@ -31,8 +31,10 @@ const E2e__Message *content_parse(
 const E2e__Message *content_unwrap(const E2e__Message *m);
 /* Nothing for a user in it: sender keys and context only. */
 int content_is_silent(const E2e__Message *m);
-/* {kind, …}; "unknown" if this version knows no better. */
+/* message/content_kind.c: {kind, …}; "unknown" if this version knows no better. */
 json_t *content_json(const E2e__Message *m);
+/* What stands beside its content: quoted message, mentions, timer. NULL: nothing. */
+const E2e__ContextInfo *content_context(const E2e__Message *m);
 /* "app_state_sync_key_share" …; "other" */
 const char *content_protocol_name(int type);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "apid/message/message_event.h"
 #include "apid/session/stanza.h"
 
 void
@@ -13,39 +14,6 @@ recv_event_key(
     char out[256], char kind, const char *chat_id, const char *sender_id, const char *message_id)
 {
 	(void)snprintf(out, 256, "%c:%s:%s:%s", kind, chat_id, sender_id, message_id);
-}
-
-static void
-own_person(const struct account *a, struct person *p)
-{
-	memset(p, 0, sizeof(*p));
-	if (a->dev.has_jid && contacts_cached((struct account *)(uintptr_t)a, &a->dev.jid, p) == 0)
-		return;
-	if (a->dev.has_jid)
-		(void)snprintf(p->pn, sizeof(p->pn), "%s", a->dev.jid.user);
-	if (a->dev.has_lid)
-		(void)snprintf(p->lid, sizeof(p->lid), "%s", a->dev.lid.user);
-}
-
-json_t *
-recv_event_body(const struct account *a, const char *message_id, const struct jid *chat,
-    const struct person *chat_person, const struct person *sender, int from_me, int64_t time_ms,
-    const E2e__Message *m)
-{
-	struct person own;
-	json_t *o = json_object();
-
-	if (sender == NULL) {
-		own_person(a, &own);
-		sender = &own;
-	}
-	json_object_set_new(o, "message_id", json_string(message_id));
-	json_object_set_new(o, "chat", contacts_chat(chat, chat_person));
-	json_object_set_new(o, "sender", contacts_party(sender));
-	json_object_set_new(o, "from_me", json_boolean(from_me));
-	json_object_set_new(o, "time_ms", json_integer(time_ms));
-	json_object_set_new(o, "content", content_json(m));
-	return o;
 }
 
 static const char *
@@ -159,7 +127,15 @@ recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
 	char key[256], chat_id[STABLE_ID_LEN + 1], buf[JID_TEXT_MAX];
 	const struct person *cp = e->kind == ENVELOPE_DIRECT ? chat : NULL;
 	const char *name = node_get(stanza, "notify");
-	json_t *body, *msg;
+	struct message_facts f = {.a = a,
+	    .id = e->id,
+	    .chat = &e->chat,
+	    .chat_person = cp,
+	    .sender = sender,
+	    .from_me = e->from_me,
+	    .time_ms = e->time_ms};
+	json_t *body, *carrier;
+	const char *type;
 	size_t parts;
 
 	if (m->protocol_message != NULL && is_peer_only(m->protocol_message)) {
@@ -174,15 +150,15 @@ recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
 		return RECV_EVENT_SILENT;
 	contacts_chat_id(&e->chat, cp, chat_id);
 	recv_event_key(key, 'm', chat_id, sender_key(e, sender, buf), e->id);
-	msg = recv_event_body(a, e->id, &e->chat, cp, sender, e->from_me, e->time_ms, m);
+	f.m = m;
+	body = message_event_body(&f, &type, &carrier);
 	if (name != NULL && !e->from_me)
-		json_object_set_new(msg, "notify", json_string(name));
-	parts = content_set_raw(msg, raw, len);
-	body = json_pack("{s:o}", "message", msg);
+		json_object_set_new(carrier, "notify", json_string(name));
+	parts = content_set_raw(carrier, raw, len);
 	if (resent)
 		json_object_set_new(body, "recovers", json_string(e->id));
-	unit_event(u, e->from_me ? "message.sent" : "message.received", origin_of(e, resent),
-	    e->time_ms, body, key);
+	message_event_object(body, carrier, m);
+	unit_event(u, type, origin_of(e, resent), e->time_ms, body, key);
 	add_parts(u, e, "message_part", key, raw, len, parts);
 	return RECV_EVENT_MESSAGE;
 }

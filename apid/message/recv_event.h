@@ -8,7 +8,7 @@
 #include "apid/session/unit.h"
 
 enum recv_event_kind {
-	RECV_EVENT_MESSAGE, /* message.received or message.sent */
+	RECV_EVENT_MESSAGE, /* message.received, .sent, .edited, .deleted or .reaction */
 	RECV_EVENT_SILENT,  /* keys only: nothing for a user */
 	RECV_EVENT_PEER,    /* from our own phone, for this program */
 	RECV_EVENT_HISTORY  /* the same: a history sync notification */
@@ -42,9 +42,4 @@ void recv_event_raw(struct unit *u, struct account *a, const struct envelope *e,
 /* "m:<chat>:<sender>:<id>"; out: 256 bytes. Also of messages that this device sends. */
 void recv_event_key(
     char out[256], char kind, const char *chat_id, const char *sender_id, const char *message_id);
-/* The object `message` of an event; a new reference. sender NULL: this account. */
-json_t *recv_event_body(const struct account *a, const char *message_id, const struct jid *chat,
-    const struct person *chat_person, const struct person *sender, int from_me, int64_t time_ms,
-    const E2e__Message *m);
-
 #endif

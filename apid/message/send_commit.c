@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "apid/message/content.h"
+#include "apid/message/message_event.h"
 #include "apid/message/outbox.h"
 #include "apid/message/recv_event.h"
 #include "apid/message/send_impl.h"
@@ -118,7 +119,7 @@ committed(const struct unit_result *r, void *arg)
 	flow_end(&s->f, NULL, NULL);
 }
 
-/* message.sent with the first write of a message. */
+/* message.sent, .edited, .deleted or .reaction with the first write of a message. */
 static void
 sent_event(struct send *s)
 {
@@ -126,14 +127,23 @@ sent_event(struct send *s)
 	const E2e__Message *m =
 	    arena == NULL ? NULL : content_parse(s->content, s->content_len, arena, NULL);
 	char key[256], chat_id[STABLE_ID_LEN + 1];
-	json_t *msg;
+	struct message_facts f = {.a = s->a,
+	    .id = s->id,
+	    .chat = &s->chat,
+	    .chat_person = &s->peer,
+	    .from_me = 1,
+	    .time_ms = s->created_ms,
+	    .m = m};
+	json_t *body, *carrier;
+	const char *type;
 
 	if (m != NULL) {
 		contacts_chat_id(&s->chat, &s->peer, chat_id);
 		recv_event_key(key, 'm', chat_id, "me", s->id);
-		msg = recv_event_body(s->a, s->id, &s->chat, &s->peer, NULL, 1, s->created_ms, m);
-		unit_event(s->unit, "message.sent", "live", s->created_ms,
-		    json_pack("{s:o, s:s}", "message", msg, "client_key", s->key), key);
+		body = message_event_body(&f, &type, &carrier);
+		json_object_set_new(body, "client_key", json_string(s->key));
+		message_event_object(body, carrier, m);
+		unit_event(s->unit, type, "live", s->created_ms, body, key);
 	}
 	pb_arena_free(arena);
 }

@@ -42,14 +42,74 @@ static const struct api_field party[] = {STR("id", "stable id, u_…"), STR("pn"
     STR("push_name", "name that the person chose"), END};
 static const struct api_field chat[] = {
     STR("id", "stable id"), STR("jid", "JID"), STR("kind", "direct, group, …"), END};
-static const struct api_field content[] = {STR("kind", "text, …, unknown"), STR("text", "for text"),
+static const struct api_field media[] = {STR("mime", "media type"), INT("size", "bytes"),
+    STR("sha256", "of the file, hex"), STR("file_name", "name of the file"),
+    STR("caption", "text with it"), INT("width", "pixels"), INT("height", "pixels"),
+    INT("duration_s", "how long it plays"), INT("pages", "of a document"), END};
+static const struct api_field content[] = {
+    STR("kind",
+	"text, link, image, video, gif, video_note, audio, voice, document, sticker, location, "
+	"live_location, contact, contacts, poll, group_invite, event, system, …, unknown"),
+    STR("text", "for text and link"), STR("url", "for link"), STR("title", "for link"),
+    STR("description", "for link and event"), OBJ("media", media, "for what has a file"),
+    {.name = "latitude", .type = API_ANY_TYPE, .doc = "for location, degrees"},
+    {.name = "longitude", .type = API_ANY_TYPE, .doc = "for location, degrees"},
+    STR("name", "for location, contact, contacts, poll, event"), STR("address", "for location"),
+    STR("vcard", "for contact"),
+    {.name = "contacts", .type = API_ANY_TYPE, .doc = "for contacts: array of {name, vcard}"},
+    {.name = "options", .type = API_STRINGS, .doc = "for poll"},
+    INT("selectable", "for poll: how many may be chosen; 0: any number"),
+    STR("protocol", "for system: its name in the schema"),
+    OBJ("content", NULL, "for system: a content inside"), FLAG("pinned", "for pin"),
+    FLAG("kept", "for keep"),
+    FLAG("encrypted", "for what only the secret of the other message opens"),
+    STR("message_id", "for what is about another message"),
     FLAG("truncated", "a string of this object was too long and is cut; raw has it"), END};
+static const struct api_field quoted[] = {STR("message_id", "which"),
+    OBJ("sender", party, "who wrote it"), OBJ("content", content, "as the reply has it"), END};
+
+/* What an event has about the very message that brought it. */
+#define CARRIED                                                                                    \
+	STR("notify", "name that came with the message"),                                          \
+	    OBJ("object", NULL,                                                                    \
+		"the complete message by its schema: enums by name, bytes as base64 under a name " \
+		"that "                                                                            \
+		"ends in _b64, integers beyond 2^53 as strings, what the schema does not have "    \
+		"under "                                                                           \
+		"_unknown"),                                                                       \
+	    {.name = "object_left_out",                                                            \
+		.type = API_STRINGS,                                                               \
+		.doc =                                                                             \
+		    "paths of what was too much for object; * stands for more; raw_b64 has it"},   \
+	    STR("raw_b64", "the message as it was decrypted, or its first part"),                  \
+	    INT("raw_parts", "parts in all; the others follow as server.notice"),                  \
+	    INT("raw_bytes", "how many there were, if that is not all")
+/* What stands beside a content. */
+#define CONTEXT                                                                                    \
+	OBJ("quoted", quoted, "the message that this one answers"),                                \
+	    {.name = "mentions", .type = API_ANY_TYPE, .doc = "array of those who are mentioned"}, \
+	    INT("forwarded_score", "how often it was forwarded"),                                  \
+	    INT("expires_in_s", "timer of the message"), FLAG("view_once", "may be seen once")
+
 static const struct api_field message[] = {STR("message_id", "id at the service"),
     OBJ("chat", chat, "where it belongs"), OBJ("sender", party, "who wrote it"),
     FLAG("from_me", "written by this account"), INT("time_ms", "time of the service"),
-    OBJ("content", content, "by kind"), STR("notify", "name that came with the message"),
-    STR("raw_b64", "the message as it was decrypted, or its first part"),
-    INT("raw_parts", "parts in all; the others follow as server.notice"), END};
+    OBJ("content", content, "by kind"), CONTEXT, CARRIED, END};
+
+/* What a message does to an earlier one. */
+#define ABOUT                                                                                      \
+	STR("message_id", "the earlier message"), STR("chat", "stable id of the chat"),            \
+	    STR("by_message_id", "id of the message that says so"),                                \
+	    FLAG("from_me", "done by this account"), INT("time_ms", "time of the service"),        \
+	    STR("client_key", "idempotency key, if this service sent it"),                         \
+	    STR("recovers", "id of the placeholder that it stands for, with origin recovered")
+static const struct api_field message_edited[] = {ABOUT, OBJ("editor", party, "who changed it"),
+    OBJ("content", content, "what it says now"), CONTEXT, CARRIED, END};
+static const struct api_field message_deleted[] = {ABOUT, OBJ("by", party, "who took it back"),
+    FLAG("by_admin", "an administrator, not its author"), CARRIED, END};
+static const struct api_field message_reaction[] = {ABOUT, OBJ("party", party, "who reacts"),
+    STR("text", "the emoji; empty: it is taken back"), FLAG("encrypted", "it came encrypted"),
+    FLAG("target_from_me", "the earlier message is of this account"), CARRIED, END};
 
 static const struct api_field account_state[] = {STR("state", "as in account.state, the method"),
     STR("reason", "why, a stable word"), INT("code", "code of the service"),
@@ -116,6 +176,10 @@ const struct api_event api_events[] = {
     D("account.unlinked", API_READ | API_LINK, account_unlinked, "This device was removed."),
     D("message.received", API_READ, message_event, "A message for this account."),
     D("message.sent", API_READ, message_event, "Sent by this or another own device."),
+    D("message.edited", API_READ, message_edited, "Its author changed a message."),
+    D("message.deleted", API_READ, message_deleted, "A message was taken back for everybody."),
+    D("message.reaction", API_READ, message_reaction,
+	"A reaction to a message was added, changed or removed."),
     D("message.status", API_READ, message_status, "A sent message moves on."),
     D("message.read", API_READ, message_read, "Read or played on another own device."),
     D("message.undecryptable", API_READ, message_undecryptable,

@@ -282,9 +282,10 @@ kinds(void **state)
 	kind_is("0a0568656c6c6f", "text", "hello");
 	kind_is("32040a026869", "text", "hi");             /* extendedTextMessage */
 	kind_is("320a0a02686912047777772e", "link", "hi"); /* with matchedText */
-	kind_is("c202040a021a00", "unknown", NULL);        /* a wrapper of something else */
+	kind_is("c202040a021a00", "image", NULL);          /* a wrapper of an image */
 	kind_is("c202080a060a04686f6c61", "text", "hola"); /* ephemeralMessage{message} */
-	kind_is("1a00", "unknown", NULL);                  /* imageMessage */
+	kind_is("1a00", "image", NULL);
+	kind_is("520012020a00", "unknown", NULL);          /* call: no kind of its own */
 	kind_is("0a00", "text", "");
 	kind_is("0a02c328", "unknown", NULL); /* no UTF-8 */
 	kind_is("", "unknown", NULL);
