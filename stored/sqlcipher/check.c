@@ -16,6 +16,7 @@
 #include "stored/sqlcipher/vfs.h"
 
 #define STEP_ROWS  256
+#define STEP_LEAST 16 /* where rows take long, so does each statement */
 #define STEP_BYTES ((size_t)256 * 1024)
 #define STEP_US    2000
 #define PAGE       4096
@@ -251,7 +252,8 @@ walk(struct store_db *db, struct check *c, const struct tree *t, sqlite3_stmt *s
 		if (count_row(c, t, s) == -1)
 			return SQLITE_NOMEM;
 		look_at_row(c, t, s, p);
-		if (p->text[0] != '\0' || c->bytes > bytes || clock_mono_us() > until) {
+		if (p->text[0] != '\0' || c->bytes > bytes ||
+		    (*n >= STEP_LEAST && clock_mono_us() > until)) {
 			(*n)++;
 			break;
 		}

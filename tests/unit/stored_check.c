@@ -2,7 +2,8 @@
  */
 #include "tests/unit/stored_tasks.h"
 
-#define ROWS 1500 /* more than a step walks */
+/* More than a step walks. */
+#define ROWS (test_slow() > 4 ? 500 : 1500)
 
 /* Check all; what was found is in p->text. Returns the steps that it took. */
 static int
@@ -82,7 +83,7 @@ test_each_page(void **state)
 {
 	struct store_db *db;
 
-	fill(60);
+	fill(test_slow() > 4 ? 20 : 60);
 	db = tasks_open("a"); /* and pages that nothing lies on: their bytes do not matter */
 	tasks_exec(db, "DELETE FROM group_info WHERE row % 2");
 	store_sqlcipher.close(db);
