@@ -352,8 +352,8 @@ const struct api_method api_methods[] = {
     M("store.snapshot", API_ADMIN, snapshot_params, result_snapshot, API_ACTS,
 	"Copy the databases beside themselves, under the same keys, for debugging."),
     M("store.rekey", API_ADMIN, rekey_params, result_rekey, API_ACTS,
-	"Change all keys: go over to service.next_master_key while the service runs. Answered at "
-	"once; asked again it says how far it is."),
+	"Change all keys: go over to service.next_master_key while the service runs; answered at "
+	"once, and asked again it says how far it is."),
 };
 const size_t api_nmethods = sizeof(api_methods) / sizeof(api_methods[0]);
 
