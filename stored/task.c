@@ -10,7 +10,7 @@
 #include "common/log.h"
 
 #define TELL_MS  250  /* between two notices */
-#define YIELD_US 2000 /* between two steps while units are open */
+#define YIELD_US 2000 /* between two steps while units come */
 
 static void finish(struct store *s);
 
@@ -53,8 +53,10 @@ task_over(const struct task *t)
 static void
 schedule(struct store *s, struct task *t)
 {
-	const struct timeval tv = {0, s->nunits > 0 ? YIELD_US : 0};
+	int units_come = s->nunits > 0 || s->n_units != t->units_seen;
+	const struct timeval tv = {0, units_come ? YIELD_US : 0};
 
+	t->units_seen = s->n_units;
 	t->waits = 0;
 	if (event_add(t->turn, &tv) == -1) {
 		(void)task_fail(t, "no_memory", "the event loop has no memory");

@@ -37,6 +37,7 @@ struct task {
 	struct event *turn;
 	int waits;
 	int64_t told_ms, step_us;
+	uint64_t units_seen; /* committed before the last step */
 };
 
 /* A task can begin now; else the request was answered with *ret. */
