@@ -95,11 +95,23 @@ enum send_wait {
 	SEND_WAIT_SERVER,
 	SEND_WAIT_DELIVERED
 };
+enum send_act {
+	SEND_ACT_NEW,
+	SEND_ACT_EDIT,   /* of an own message: text takes its place */
+	SEND_ACT_DELETE, /* of an own message, for everybody */
+	SEND_ACT_REACT   /* text is the emoji; empty takes it back */
+};
+#define SEND_MENTIONS_MAX 6
 struct send_request {
 	const char *to; /* stable id, JID or +E.164 */
 	const char *idempotency_key;
-	const char *text;
-	uint32_t uid; /* of the client */
+	const char *text; /* NULL if options have content */
+	enum send_act act;
+	const char *target;    /* id of the message that it is about; NULL for a new one */
+	int target_from_me;    /* for a reaction: that is an own message */
+	const json_t *options; /* object with reply_to, mentions, preview, … as message.send has
+				* them, checked by the table; or NULL. A reference is taken. */
+	uint32_t uid;          /* of the client */
 	enum send_wait wait;
 	unsigned timeout_ms;
 	int64_t not_after_ms; /* 0 = none: a queued message older than this is failed, not sent */

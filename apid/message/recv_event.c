@@ -98,9 +98,13 @@ peer_message(struct unit *u, const struct envelope *e, const E2e__ProtocolMessag
 }
 
 /* Protocol page 04, 10.4: only our own account may send these. */
-static int
-is_peer_only(const E2e__ProtocolMessage *p)
+int
+recv_event_peer_only(const E2e__Message *m)
 {
+	const E2e__ProtocolMessage *p = m->protocol_message;
+
+	if (p == NULL)
+		return 0;
 	switch (p->has_type ? p->type : 0) {
 	case E2E__PROTOCOL_MESSAGE__TYPE__HISTORY_SYNC_NOTIFICATION:
 	case E2E__PROTOCOL_MESSAGE__TYPE__APP_STATE_SYNC_KEY_SHARE:
@@ -138,7 +142,7 @@ recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
 	const char *type;
 	size_t parts;
 
-	if (m->protocol_message != NULL && is_peer_only(m->protocol_message)) {
+	if (recv_event_peer_only(m)) {
 		if (e->from_me)
 			return peer_message(u, e, m->protocol_message, raw, len);
 		stanza_keep(u, stanza, "peer_from_stranger"); /* ignored, but seen */

@@ -14,6 +14,9 @@ enum recv_event_kind {
 	RECV_EVENT_HISTORY  /* the same: a history sync notification */
 };
 
+/* Only our own account may send these (protocol page 04, 10.4). */
+int recv_event_peer_only(const E2e__Message *m);
+
 /* raw: the message as decrypted, without padding. resent: the enc carried a retry count. */
 enum recv_event_kind recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
     const struct person *sender, const struct person *chat, const struct node *stanza,

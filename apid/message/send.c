@@ -7,7 +7,6 @@
 
 #include <sodium.h>
 
-#include "apid/message/content.h"
 #include "apid/message/outbox.h"
 #include "apid/message/send_impl.h"
 #include "apid/session/connect.h"
@@ -148,6 +147,7 @@ send_end(struct flow *f, const char *outcome, const char *text)
 	if (s->call_timer != NULL)
 		event_free(s->call_timer);
 	send_clear_devices(s);
+	intent_free(s->intent);
 	if (s->content != NULL)
 		sodium_memzero(s->content, s->content_len);
 	free(s->content);
@@ -246,48 +246,10 @@ key_ok(const char *key)
 		   n;
 }
 
-/* "u_…", "c_…", a JID of a person, or +E.164. 0, or -1 with the error set. */
-static int
-parse_to(const char *text, char out[JID_TEXT_MAX], struct api_error *e)
-{
-	struct jid j;
-
-	if (stable_id_is(text, 'u') || stable_id_is(text, 'c')) {
-		(void)snprintf(out, JID_TEXT_MAX, "%s", text);
-		out[0] = 'u';
-		return 0;
-	}
-	if (text[0] == '+') {
-		size_t n = strlen(text + 1);
-
-		if (n < 7 || n > 20 || strspn(text + 1, "0123456789") != n || text[1] == '0' ||
-		    jid_make(&j, text + 1, JID_PN, 0) == -1)
-			goto bad;
-	} else if (stable_id_is(text, 'g')) {
-		*e = api_error_make(-1, "unsupported", 0, "groups are not supported yet");
-		return -1;
-	} else if (jid_parse(text, &j) == -1 || jid_is_server(&j)) {
-		goto bad;
-	}
-	if (!jid_is_pn(&j) && !jid_is_lid(&j)) {
-		*e = api_error_make(-1, "unsupported", 0, "only people can be written to");
-		return -1;
-	}
-	j = jid_bare(&j);
-	(void)jid_format(&j, out);
-	return 0;
-bad:
-	*e = api_error_make(-32602, "params", 0, "not a stable id, a JID or a number");
-	e->path = "to";
-	return -1;
-}
-
 static int
 refused(
     struct account *a, const struct send_request *rq, char to[JID_TEXT_MAX], struct api_error *e)
 {
-	size_t len = strlen(rq->text);
-
 	if (a->disabled) {
 		*e = api_error_make(-1, "not_allowed", 0, "the account is disabled in the config");
 	} else if (!a->opened) {
@@ -299,15 +261,14 @@ refused(
 	} else if (!key_ok(rq->idempotency_key)) {
 		*e = api_error_make(-32602, "params", 0, "1 to 64 of A-Z a-z 0-9 . _ : -");
 		e->path = "idempotency_key";
-	} else if (len == 0 || len > CONTENT_TEXT_MAX) {
-		*e = api_error_make(-1, "too_large", 0, "a text has 1 to 65536 bytes");
-		e->path = "text";
 	} else if ((int64_t)outbox_depth(a) >= config_int(a->svc->config, "send", "outbox_max") ||
 		   a->sender->n >= SENDS_MAX) {
 		*e = api_error_make(-5, "overloaded", 1, "the outbox is full");
 		e->retry_after_ms = 1000;
 	} else {
-		return parse_to(rq->to, to, e) == -1;
+		if (intent_person(rq->to, to, e) == 0)
+			return 0;
+		e->path = e->code == -32602 ? "to" : NULL;
 	}
 	return 1;
 }
@@ -330,15 +291,16 @@ message_send(struct account *a, const void *client, const struct send_request *r
 {
 	struct call *c = call_new(a->svc, client, fn, arg);
 	char to[JID_TEXT_MAX];
-	uint8_t secret[32];
 	struct api_error e;
+	struct intent *intent;
 	struct send *s;
 
-	if (refused(a, rq, to, &e)) {
+	if (refused(a, rq, to, &e) || (intent = intent_new(rq, &e)) == NULL) {
 		call_fail(c, &e);
 		return;
 	}
 	if ((s = send_new(a)) == NULL) {
+		intent_free(intent);
 		call_failf(c, -5, "overloaded", 1, "too much is under way");
 		return;
 	}
@@ -354,15 +316,9 @@ message_send(struct account *a, const void *client, const struct send_request *r
 	memcpy(s->hash, rq->params_hash, sizeof(s->hash));
 	(void)snprintf(s->key, sizeof(s->key), "%s", rq->idempotency_key);
 	message_id_new(s->id, (uint64_t)account_server_time(a), a->dev.jid.user);
-	randombytes_buf(secret, sizeof(secret));
-	s->content = content_text(rq->text, secret, &s->content_len);
-	sodium_memzero(secret, sizeof(secret));
+	s->intent = intent;
 	call_arm(s, rq->timeout_ms > 0 ? rq->timeout_ms
 				       : (unsigned)config_int(a->svc->config, "send", "timeout"));
-	if (s->content == NULL) {
-		send_fail_store(s, "memory");
-		return;
-	}
 	if (key_in_flight(s) != NULL)
 		s->phase = SEND_WAITING_KEY;
 	else
@@ -502,6 +458,38 @@ take_store_lists(struct send *s, const Stored__LookupReply *lists)
 		s->have_own_list = 1;
 }
 
+/* Now it is known how all are addressed: the content is encoded, once. */
+static int
+encode(struct send *s, const struct person *mentioned, size_t n)
+{
+	struct account *a = s->a;
+	struct jid own =
+	    jid_bare(jid_is_lid(&s->chat) && a->dev.has_lid ? &a->dev.lid : &a->dev.jid);
+	struct intent_where w = {&s->chat, &own, mentioned, n};
+	struct api_error e;
+	uint8_t secret[32];
+
+	if (s->intent == NULL) /* a row */
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (mentioned[i].id[0] == '\0') {
+			e = api_error_make(-1, "not_found", 0, "no such person");
+			e.path = "mentions";
+			send_fail(s, &e, "not_found");
+			return -1;
+		}
+	randombytes_buf(secret, sizeof(secret));
+	s->content = intent_encode(s->intent, &w, secret, s->created_ms, &s->content_len);
+	sodium_memzero(secret, sizeof(secret));
+	if (s->content == NULL) {
+		send_fail_store(s, "memory");
+		return -1;
+	}
+	intent_free(s->intent);
+	s->intent = NULL;
+	return 0;
+}
+
 static void
 people_known(const struct person *people, size_t n, const Stored__LookupReply *lists,
     const char *why, void *arg)
@@ -534,6 +522,8 @@ people_known(const struct person *people, size_t n, const Stored__LookupReply *l
 		send_fail(s, &e, "not_found");
 		return;
 	}
+	if (encode(s, people + 2, n - 2) == -1)
+		return;
 	take_store_lists(s, lists);
 	lane_enter(s);
 }
@@ -541,15 +531,16 @@ people_known(const struct person *people, size_t n, const Stored__LookupReply *l
 static void
 send_people(struct send *s)
 {
-	const char *names[2];
+	const char *names[2 + SEND_MENTIONS_MAX];
 	char own[JID_TEXT_MAX];
 	struct jid j = jid_bare(&s->a->dev.jid);
+	size_t n = s->intent == NULL ? 0 : intent_mentions(s->intent, names + 2);
 
 	flow_step(&s->f, "send_people");
 	s->phase = SEND_RESOLVING;
 	names[0] = s->to;
 	names[1] = jid_format(&j, own);
-	s->lookup = contacts_ask(s->a, names, 2, 1, people_known, s);
+	s->lookup = contacts_ask(s->a, names, 2 + n, 1, people_known, s);
 }
 
 int

@@ -9,12 +9,12 @@
 #include "apid/message/outbox.h"
 #include "apid/message/recv_event.h"
 #include "apid/message/send_impl.h"
+#include "apid/message/stanza_kind.h"
 #include "common/log.h"
 #include "common/pb.h"
 #include "ipc/frame.h"
 
 #define KEYD_DEADLINE 30000u
-#define EVENTS_BUDGET (4u * 1024 * 1024)
 
 void
 send_build_done(struct send *s)
@@ -32,12 +32,14 @@ send_build_done(struct send *s)
 }
 
 static struct node *
-enc_node(const Keyd__EncryptResult *r)
+enc_node(const Keyd__EncryptResult *r, const struct stanza_kind *kind)
 {
 	struct node *enc = node_new("enc");
 
 	node_set(enc, "v", "2");
 	node_set(enc, "type", r->has_pkmsg && r->pkmsg ? "pkmsg" : "msg");
+	node_set(enc, "mediatype", kind->mediatype);
+	node_set(enc, "decrypt-fail", kind->hide ? "hide" : NULL);
 	return node_set_bytes(enc, r->ciphertext.data, r->ciphertext.len);
 }
 
@@ -49,11 +51,14 @@ make_stanza(struct send *s, const Keyd__EncryptReply *m)
 	struct jid *sent = calloc(s->ndev + 1, sizeof(*sent));
 	int pkmsg = 0, to_self = account_is_own(s->a, &s->chat), r = -1;
 	size_t k = 0, theirs = 0, all = 0;
+	struct stanza_kind kind;
 	struct buf b = BUF_INIT;
 
+	stanza_kind_of(s->content, s->content_len, &kind);
 	node_set(n, "id", s->id);
 	node_set_jid(n, "to", &s->chat);
-	node_set(n, "type", "text");
+	node_set(n, "type", kind.type);
+	node_set(n, "edit", kind.edit);
 	for (size_t i = 0; i < s->ndev && sent != NULL; i++) {
 		struct node *to;
 
@@ -65,7 +70,7 @@ make_stanza(struct send *s, const Keyd__EncryptReply *m)
 			continue;
 		to = node_new("to");
 		node_set_jid(to, "jid", &s->dev[i].jid);
-		node_add(to, enc_node(e));
+		node_add(to, enc_node(e, &kind));
 		node_add(parts, to);
 		pkmsg |= e->has_pkmsg && e->pkmsg;
 		theirs += !s->dev[i].own;
@@ -75,6 +80,8 @@ make_stanza(struct send *s, const Keyd__EncryptReply *m)
 	if (pkmsg)
 		node_add_bytes(
 		    n, "device-identity", s->a->dev.signed_identity, s->a->dev.signed_identity_len);
+	if (kind.meta != NULL)
+		node_set(node_child_new(n, "meta"), kind.meta, kind.meta_value);
 	if (all > 0 && (theirs > 0 || to_self) && node_encode(n, &b) == 0 &&
 	    (s->stanza = malloc(b.len)) != NULL) {
 		memcpy(s->stanza, b.data, b.len);
@@ -123,7 +130,7 @@ committed(const struct unit_result *r, void *arg)
 static void
 sent_event(struct send *s)
 {
-	struct pb_arena *arena = pb_arena_new(EVENTS_BUDGET);
+	struct pb_arena *arena = pb_arena_new(CONTENT_BUDGET);
 	const E2e__Message *m =
 	    arena == NULL ? NULL : content_parse(s->content, s->content_len, arena, NULL);
 	char key[256], chat_id[STABLE_ID_LEN + 1];

@@ -7,6 +7,7 @@
 #include "apid/message/bundle.h"
 #include "apid/message/contacts.h"
 #include "apid/message/ids.h"
+#include "apid/message/intent.h"
 #include "apid/message/send.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
@@ -41,7 +42,8 @@ struct send {
 	uint32_t uid;
 	uint8_t hash[32];
 	char id[MESSAGE_ID_MAX + 1];
-	uint8_t *content; /* encoded Message */
+	struct intent *intent; /* what becomes the content; NULL: a row has it already */
+	uint8_t *content; /* encoded Message; NULL until it is known how people are addressed */
 	size_t content_len;
 	int64_t created_ms, not_after_ms;
 	int is_row; /* it is QUEUED already */

@@ -160,23 +160,57 @@ static const struct api_field link_params[] = {ACCOUNT,
 static const struct api_field result_link[] = {
     STR("link_id", 0, 0, 0, "names this attempt; its steps are account.link events"), END};
 
-#define KEY(d) STR("idempotency_key", API_REQUIRED, 1, 64, d)
+#define KEY(d)  STR("idempotency_key", API_REQUIRED, 1, 64, d)
+#define KEY_DOC "letters, digits and ._:- ; the same key never sends twice, kept 7 days"
+#define MENTIONS                                                                                   \
+	STRS("mentions", 0, 1, API_MENTIONS_MAX,                                                   \
+	    "people whom the text mentions as @number: stable ids, JIDs or +E.164")
+#define SEND_WAIT                                                                                  \
+	WORD("wait", 0, "queued|server|delivered",                                                 \
+	    "answer when the message is durable here, acknowledged by the service (default), or "  \
+	    "on "                                                                                  \
+	    "the recipient's device"),                                                             \
+	    INT("timeout_ms", 0, 1, 600000, "how long to wait; default 60000"),                    \
+	    INT("not_after_ms", 0, 1, BIG, "if it could not be sent by then, it fails")
+#define ABOUT                                                                                      \
+	STR("chat", API_REQUIRED | API_ARG, 1, 128, "stable id, JID or +E.164 of the chat"),       \
+	    STR("message_id", API_REQUIRED, 1, 64, "the message that it is about")
+static const struct api_field preview_fields[] = {
+    STR("url", API_REQUIRED, 1, 2048, "the link, as it stands in the text"),
+    STR("title", 0, 1, 1024, "title of the page"),
+    STR("description", 0, 1, 4096, "what it is about"),
+    STR("thumbnail_b64", 0, 4, 87384, "a small JPEG, at most 64 KiB"), END};
+static const struct api_field raw_content_fields[] = {
+    WORD("kind", API_REQUIRED, "raw", "raw: object is the message, as it is sent"),
+    OBJ("object", NULL, "a message as events show it in object, by the schema"), END};
 static const struct api_field send_params[] = {ACCOUNT,
-    STR("to", API_REQUIRED | API_ARG, 1, 128, "stable id (u_…, g_…), JID or +E.164"),
-    KEY("letters, digits and ._:- ; the same key never sends twice, kept 7 days"),
-    STR("text", API_REQUIRED | API_TEXT | API_SECRET, 1, 65536, "the text, as it is sent"),
-    WORD("wait", 0, "queued|server|delivered",
-	"answer when the message is durable here, acknowledged by the service (default), or on "
-	"the recipient's device"),
-    INT("timeout_ms", 0, 1, 600000, "how long to wait; default 60000"),
-    INT("not_after_ms", 0, 1, BIG, "if it could not be sent by then, it fails"), END};
+    STR("to", API_REQUIRED | API_ARG, 1, 128, "stable id (u_…, g_…), JID or +E.164"), KEY(KEY_DOC),
+    STR("text", API_TEXT | API_SECRET, 1, 65536, "the text, as it is sent"),
+    STR("reply_to", 0, 1, 64, "id of the message that it answers"),
+    FLAG("reply_from_me", "that is an own message; default: it is the other side's"),
+    STR("reply_text", API_SECRET, 1, 65536, "what that message says, to be shown above the answer"),
+    MENTIONS, OBJ("preview", preview_fields, "what is shown of a link in the text"),
+    INT("expires_in_s", 0, 1, 31536000, "timer of the message, seconds"),
+    INT("forwarded_score", 0, 1, 1000, "how often it was forwarded, with this time"),
+    OBJ("content", raw_content_fields, "anything else, instead of text"), SEND_WAIT, END};
+static const struct api_field edit_params[] = {ACCOUNT, ABOUT, KEY(KEY_DOC),
+    STR("text", API_REQUIRED | API_TEXT | API_SECRET, 1, 65536, "the new text"), MENTIONS,
+    SEND_WAIT, END};
+static const struct api_field message_delete_params[] = {
+    ACCOUNT, ABOUT, KEY(KEY_DOC), SEND_WAIT, END};
+static const struct api_field react_params[] = {ACCOUNT, ABOUT, KEY(KEY_DOC),
+    STR("text", API_REQUIRED | API_TEXT | API_SECRET, 0, 64,
+	"the emoji; empty takes the reaction back"),
+    FLAG("from_me", "the message is an own one; default: it is the other side's"), SEND_WAIT, END};
 static const struct api_field result_send[] = {STR("message_id", 0, 0, 0, "id at the service"),
     WORD("status", 0, "queued|server|delivered|read|played|failed|retrying", "how far it is"),
     INT("time_ms", 0, 0, BIG, "time of the service, or of queueing"),
     STR("to", 0, 0, 0, "the JID that was addressed"),
     FLAG("duplicate", "an earlier request with this key made it"), END};
 static const struct api_field msg_state_params[] = {ACCOUNT,
-    STR("idempotency_key", API_REQUIRED | API_ARG, 1, 64, "key of an own message.send"), END};
+    STR("idempotency_key", API_REQUIRED | API_ARG, 1, 64,
+	"key of an own message.send, edit, delete or react"),
+    END};
 static const struct api_field mark_read_params[] = {ACCOUNT,
     STR("chat", API_REQUIRED | API_ARG, 1, 128, "stable id or JID of the chat"),
     STRS("message_ids", API_REQUIRED | API_TEXT, 1, 256, "the messages to mark"), END};
@@ -326,7 +360,13 @@ const struct api_method api_methods[] = {
     M("account.reconnect", API_LINK, account_only, result_state, API_ACTS,
 	"Drop the connection of the account and connect at once."),
     M("message.send", API_SEND, send_params, result_send, API_ACTS,
-	"Send a text; the answer comes after the message is durable in the outbox."),
+	"Send a text, or any message; the answer comes after it is durable in the outbox."),
+    M("message.edit", API_SEND, edit_params, result_send, API_ACTS,
+	"Change the text of an own message; goes the way of message.send."),
+    M("message.delete", API_SEND, message_delete_params, result_send, API_ACTS,
+	"Take an own message back for everybody; goes the way of message.send."),
+    M("message.react", API_SEND, react_params, result_send, API_ACTS,
+	"React to a message, or take the reaction back; goes the way of message.send."),
     M("message.state", API_SEND, msg_state_params, result_send, 0,
 	"How far an own message is, by its idempotency key."),
     M("chat.mark_read", API_SEND, mark_read_params, result_ok, API_ACTS,

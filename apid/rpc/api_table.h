@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 #define API_PROTOCOL 1
-#define API_VERSION  "1.1" /* of protocol 1: only additions */
+#define API_VERSION  "1.2" /* of protocol 1: only additions */
 
 /* Roles, a bit set. */
 enum api_role {
@@ -63,9 +63,10 @@ struct api_method {
 	const struct api_field *result;
 	unsigned flags;
 };
-#define API_FDS_MAX 8  /* descriptors with one request */
-#define API_NOTIFY  1u /* may be called without an id */
-#define API_ACTS    2u /* changes something: not offered by `wardctl` without being asked */
+#define API_FDS_MAX      8  /* descriptors with one request */
+#define API_MENTIONS_MAX 6  /* people mentioned in one message */
+#define API_NOTIFY       1u /* may be called without an id */
+#define API_ACTS         2u /* changes something: not offered by `wardctl` without being asked */
 
 struct api_event {
 	const char *type;

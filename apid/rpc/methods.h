@@ -22,14 +22,16 @@ method_fn method_server_hello, method_server_schema, method_server_version, meth
 method_fn method_account_list, method_account_get, method_account_state, method_account_link,
     method_account_link_cancel, method_account_unlink, method_account_pause, method_account_resume,
     method_account_reconnect;
-method_fn method_message_send, method_message_state, method_chat_mark_read;
+method_fn method_message_send, method_message_edit, method_message_delete, method_message_react,
+    method_message_state, method_chat_mark_read;
 method_fn method_events_subscribe, method_events_unsubscribe, method_events_fetch,
     method_events_ack, method_events_consumers, method_events_consumer_delete;
 method_fn method_store_stats, method_store_backup, method_store_check, method_store_snapshot,
     method_store_rekey;
 
-/* What the same parameters always give: BLAKE2b-256 over the canonical JSON of a message.send
- * without wait and timeout_ms and with the account named. 0, or -1 when memory is out. */
-int method_send_hash(const json_t *params, const char *account, uint8_t out[32]);
+/* What the same parameters always give: BLAKE2b-256 over the canonical JSON of a message.send,
+ * edit, delete or react without wait and timeout_ms and with the account named. 0, or -1 when
+ * memory is out. */
+int method_send_hash(const json_t *params, const char *account, enum send_act act, uint8_t out[32]);
 
 #endif

@@ -1,9 +1,11 @@
-/* message.send, message.state, chat.mark_read. */
+/* message.send, edit, delete, react and state, chat.mark_read. */
 #include <string.h>
 
 #include <sodium.h>
 
 #include "apid/rpc/methods.h"
+
+_Static_assert(API_MENTIONS_MAX == SEND_MENTIONS_MAX, "what the table lets in, the engine takes");
 
 static int
 hash_piece(const char *text, size_t len, void *arg)
@@ -12,7 +14,7 @@ hash_piece(const char *text, size_t len, void *arg)
 }
 
 int
-method_send_hash(const json_t *params, const char *account, uint8_t out[32])
+method_send_hash(const json_t *params, const char *account, enum send_act act, uint8_t out[32])
 {
 	crypto_generichash_state st;
 	json_t *copy = json_copy((json_t *)(uintptr_t)params);
@@ -22,6 +24,8 @@ method_send_hash(const json_t *params, const char *account, uint8_t out[32])
 		return -1;
 	(void)json_object_del(copy, "wait"); /* -1: it was not there */
 	(void)json_object_del(copy, "timeout_ms");
+	if (act != SEND_ACT_NEW) /* no parameter has such a name */
+		json_object_set_new(copy, "act ", json_integer(act));
 	if (json_object_set_new(copy, "account", json_string(account)) == 0 &&
 	    crypto_generichash_init(&st, NULL, 0, 32) == 0 &&
 	    json_dump_callback(copy, hash_piece, &st, JSON_COMPACT | JSON_SORT_KEYS) == 0 &&
@@ -49,31 +53,67 @@ parse_wait(const char *word)
 	return SEND_WAIT_SERVER;
 }
 
-void
-method_message_send(struct request *rq)
+/* What all of them have; the rest is the caller's. */
+static void
+send_it(struct request *rq, struct send_request *m)
 {
 	const struct config *config = rq->client->rpc->service->config;
-	struct send_request m = {
-	    .to = request_str(rq, "to"),
-	    .idempotency_key = request_str(rq, "idempotency_key"),
-	    .text = request_str(rq, "text"),
-	    .uid = rq->client->peer.uid,
-	    .wait = parse_wait(request_str(rq, "wait")),
-	    .timeout_ms =
-		(unsigned)request_int(rq, "timeout_ms", config_int(config, "send", "timeout")),
-	    .not_after_ms = request_int(rq, "not_after_ms", 0),
-	};
 
-	if (!key_ok(m.idempotency_key)) {
+	m->idempotency_key = request_str(rq, "idempotency_key");
+	m->text = request_str(rq, "text");
+	m->uid = rq->client->peer.uid;
+	m->wait = parse_wait(request_str(rq, "wait"));
+	m->timeout_ms =
+	    (unsigned)request_int(rq, "timeout_ms", config_int(config, "send", "timeout"));
+	m->not_after_ms = request_int(rq, "not_after_ms", 0);
+	m->options = rq->params;
+	if (!key_ok(m->idempotency_key)) {
 		request_error(
 		    rq, -32602, "params", "must be of A-Z a-z 0-9 . _ : -", "idempotency_key");
 		return;
 	}
-	if (method_send_hash(rq->params, account_name(rq->account), m.params_hash) == -1) {
+	if (method_send_hash(rq->params, account_name(rq->account), m->act, m->params_hash) == -1) {
 		request_error(rq, -2, "internal", "out of memory", NULL);
 		return;
 	}
-	message_send(rq->account, rq->token, &m, request_engine_said, rq);
+	message_send(rq->account, rq->token, m, request_engine_said, rq);
+}
+
+void
+method_message_send(struct request *rq)
+{
+	struct send_request m = {.to = request_str(rq, "to")};
+
+	send_it(rq, &m);
+}
+
+static void
+send_about(struct request *rq, enum send_act act)
+{
+	struct send_request m = {.to = request_str(rq, "chat"),
+	    .act = act,
+	    .target = request_str(rq, "message_id"),
+	    .target_from_me = json_is_true(json_object_get(rq->params, "from_me"))};
+
+	send_it(rq, &m);
+}
+
+void
+method_message_edit(struct request *rq)
+{
+	send_about(rq, SEND_ACT_EDIT);
+}
+
+void
+method_message_delete(struct request *rq)
+{
+	send_about(rq, SEND_ACT_DELETE);
+}
+
+void
+method_message_react(struct request *rq)
+{
+	send_about(rq, SEND_ACT_REACT);
 }
 
 void

@@ -84,6 +84,8 @@ void ctl_catch_signals(void);
 const struct api_method *ctl_find_method(struct ctl *c, const char *noun, const char *verb);
 /* Is `word` the word `full`, or a beginning of it? */
 int ctl_word_begins(const char *full, const char *word);
+/* It sends something and wants an idempotency key: one is made if none is given. */
+int ctl_makes_key(const struct api_method *m);
 /* Words and --options after the verb -> parameters. 0, or EX_USAGE_ (said). extra (may be NULL) is
  * asked first about each option: it returns 2 if it took it with its value (which may be NULL: then
  * it must not), 1 if it took it alone, 0 if it does not know it. */

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "apid/wardctl/ctl.h"
 
@@ -280,6 +281,32 @@ all_there(struct ctl *c, const struct api_method *m, const json_t *params)
 }
 
 int
+ctl_makes_key(const struct api_method *m)
+{
+	const struct api_field *f = m->params;
+
+	while (f != NULL && f->name != NULL && strcmp(f->name, "idempotency_key") != 0)
+		f++;
+	return f != NULL && f->name != NULL && (m->flags & API_ACTS) != 0;
+}
+
+/* 32 hex digits. */
+static int
+make_key(json_t *params)
+{
+	unsigned char raw[16];
+	char key[33];
+
+	if (json_object_get(params, "idempotency_key") != NULL)
+		return 0;
+	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
+		return -1;
+	for (size_t i = 0; i < sizeof(raw); i++)
+		snprintf(key + 2 * i, 3, "%02x", raw[i]);
+	return json_object_set_new(params, "idempotency_key", json_string(key));
+}
+
+int
 ctl_params(struct ctl *c, const struct api_method *m, int argc, char **argv, ctl_extra_fn *extra,
     void *arg, json_t **out)
 {
@@ -302,6 +329,10 @@ ctl_params(struct ctl *c, const struct api_method *m, int argc, char **argv, ctl
 			json_decref(params);
 			return EX_USAGE_;
 		}
+	}
+	if (ctl_makes_key(m) && make_key(params) == -1) {
+		json_decref(params);
+		return EX_INTERNAL;
 	}
 	*out = params;
 	if (strcmp(m->name, "message.send") != 0 && !all_there(c, m, params)) {

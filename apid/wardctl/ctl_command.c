@@ -1,6 +1,5 @@
 /* From words to a command: the few that are more than a method, then the methods of the table. */
 #include <string.h>
-#include <sys/random.h>
 
 #include "apid/wardctl/ctl.h"
 
@@ -8,7 +7,9 @@ const struct ctl_command ctl_commands[] = {
     {"status", NULL, "", "Accounts and health on one screen.", ctl_status, 0},
     {"account", "link", "[--phone +NUMBER] [--code CODE] [--qr utf8|ansi|text]",
 	"Link the account to a phone; shows the QR code or the pair code.", ctl_link, 1},
-    {"message", "send", "TO TEXT|- [--wait queued|server|delivered] [--idempotency-key KEY]",
+    {"message", "send",
+	"TO TEXT|- [--reply-to ID] [--mentions WHO]… [--wait queued|server|delivered] "
+	"[--idempotency-key KEY]",
 	"Send a text; - reads it from standard input.", ctl_message_send, 1},
     {"events", "follow",
 	"[CONSUMER] [--from WHERE] [--types TYPE]… [--exec CMD] [--count N] [--steal]",
@@ -34,49 +35,34 @@ const struct ctl_command ctl_commands[] = {
 };
 const size_t ctl_ncommands = sizeof(ctl_commands) / sizeof(ctl_commands[0]);
 
-/* A message needs a key so that it is never sent twice. 32 hex digits. */
+/* - as the text: it is on standard input. */
 static int
-make_key(json_t *params)
+read_text(struct ctl *c, json_t *params)
 {
-	unsigned char raw[16];
-	char key[33];
+	const char *text = json_string_value(json_object_get(params, "text"));
+	char *read;
+	int r;
 
-	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
+	if (text == NULL || strcmp(text, "-") != 0)
+		return 0;
+	if ((read = ctl_read_text(c, stdin, 65536)) == NULL)
 		return -1;
-	for (size_t i = 0; i < sizeof(raw); i++)
-		snprintf(key + 2 * i, 3, "%02x", raw[i]);
-	return json_object_set_new(params, "idempotency_key", json_string(key));
+	r = json_object_set_new(params, "text", json_string(read));
+	free(read);
+	return r;
 }
 
-int
-ctl_message_send(struct ctl *c, int argc, char **argv)
+/* What is sent has a key, so that it is never sent twice. */
+static int
+run_send(struct ctl *c, const struct api_method *m, json_t *params)
 {
-	const struct api_method *m = api_method_find("message.send");
-	json_t *params, *result = NULL;
-	const char *text;
-	char *read = NULL, key[65];
-	int r = ctl_params(c, m, argc, argv, NULL, NULL, &params);
+	json_t *result = NULL;
+	char key[65];
+	int r;
 
-	if (r != 0)
-		return r;
-	text = json_string_value(json_object_get(params, "text"));
-	if (json_object_get(params, "to") == NULL || text == NULL) {
-		ctl_say(c, "usage: wardctl message send TO TEXT|-");
+	if (read_text(c, params) == -1) {
 		json_decref(params);
 		return EX_USAGE_;
-	}
-	if (strcmp(text, "-") == 0) {
-		if ((read = ctl_read_text(c, stdin, 65536)) == NULL ||
-		    json_object_set_new(params, "text", json_string(read)) == -1) {
-			free(read);
-			json_decref(params);
-			return EX_USAGE_;
-		}
-		free(read);
-	}
-	if (json_object_get(params, "idempotency_key") == NULL && make_key(params) == -1) {
-		json_decref(params);
-		return EX_INTERNAL;
 	}
 	snprintf(
 	    key, sizeof(key), "%s", json_string_value(json_object_get(params, "idempotency_key")));
@@ -96,6 +82,25 @@ ctl_message_send(struct ctl *c, int argc, char **argv)
 	return r == EX_NO_SERVICE ? EX_UNKNOWN : r;
 }
 
+int
+ctl_message_send(struct ctl *c, int argc, char **argv)
+{
+	const struct api_method *m = api_method_find("message.send");
+	json_t *params;
+	int r = ctl_params(c, m, argc, argv, NULL, NULL, &params);
+
+	if (r != 0)
+		return r;
+	if (json_object_get(params, "to") == NULL ||
+	    (json_object_get(params, "text") == NULL &&
+		json_object_get(params, "content") == NULL)) {
+		ctl_say(c, "usage: wardctl message send TO TEXT|-");
+		json_decref(params);
+		return EX_USAGE_;
+	}
+	return run_send(c, m, params);
+}
+
 static int
 run_method(struct ctl *c, const struct api_method *m, int argc, char **argv)
 {
@@ -104,6 +109,8 @@ run_method(struct ctl *c, const struct api_method *m, int argc, char **argv)
 
 	if (r != 0)
 		return r;
+	if (ctl_makes_key(m))
+		return run_send(c, m, params);
 	if ((r = ctl_connect(c)) != 0) {
 		json_decref(params);
 		return r;

@@ -119,17 +119,28 @@ cmd_send(struct call *c)
 	const char *text = call_str(c, "text"), *prefix = call_str(c, "prefix");
 	int64_t count = call_int(c, "count", 1, MAX_BURST, 1),
 		gap = call_int(c, "gap_ms", 0, 3600000, 0);
+	struct phone_said said = {.text = text != NULL ? text : "",
+	    .reply_to = call_str(c, "reply_to"),
+	    .reply_text = call_str(c, "reply_text"),
+	    .mention = call_str(c, "mention"),
+	    .edit = call_str(c, "edit"),
+	    .revoke = call_str(c, "revoke"),
+	    .react = call_str(c, "react"),
+	    .from_me = call_bool(c, "from_me", 0)};
 	struct jid to;
 	char id[32];
 
 	if (a == NULL || c->error != NULL || call_jid(c, "to", a, &to) != 0)
 		return NULL;
+	if (said.revoke != NULL && text == NULL)
+		text = "";
 	if (text == NULL && prefix == NULL)
 		return call_failed(c, "text or prefix is missing");
 	if (count > 1 || prefix != NULL)
 		return send_burst(a, &to, prefix != NULL ? prefix : text, prefix != NULL,
 		    (unsigned)count, (unsigned)gap);
-	if (phone_send_text(a->phone, &to, text, id) != 0)
+	phone_new_id(a->phone, id);
+	if (phone_say(a->phone, &to, &said, id) != 0)
 		return call_failed(c, "nobody could be written to");
 	return json_pack("{s:[s]}", "ids", id);
 }

@@ -7,6 +7,7 @@
 
 #include "common/wire/node.h"
 #include "tests/sim/account.h"
+#include "tests/sim/phone_content.h"
 
 struct phone;
 
@@ -53,6 +54,9 @@ int phone_forge(struct phone *p, const char *what);
 int phone_send_text(struct phone *p, const struct jid *chat, const char *text, char id_out[32]);
 /* The same with an id made before (phone_new_id), for planned messages. */
 int phone_send_text_id(struct phone *p, const struct jid *chat, const char *text, const char *id);
+/* An edit, a reply, a reaction … */
+int phone_say(
+    struct phone *p, const struct jid *chat, const struct phone_said *said, const char *id);
 void phone_new_id(struct phone *p, char id_out[32]);
 /* In which addressing it writes to an account. */
 struct jid phone_chat(const struct phone *p, const struct account *to);

@@ -9,6 +9,7 @@
 #include "tests/sim/loop.h"
 #include "tests/sim/map.h"
 #include "tests/sim/nodes.h"
+#include "tests/sim/phone_content.h"
 #include "tests/sim/phone_impl.h"
 #include "tests/sim/route.h"
 
@@ -24,6 +25,7 @@ struct content {
 	const char *text, *kind;
 	int own, peer;
 	const E2e__Message *m;
+	json_t *more; /* for its record */
 };
 
 static const E2e__Message *
@@ -41,29 +43,10 @@ unwrap(const E2e__Message *m)
 	return m;
 }
 
-static void
-name_content(const E2e__Message *m, struct content *c)
-{
-	c->m = m = unwrap(m);
-	if (m->conversation != NULL) {
-		c->kind = "text";
-		c->text = m->conversation;
-	} else if (m->extended_text_message != NULL) {
-		c->kind = "text";
-		c->text = m->extended_text_message->text;
-	} else if (m->reaction_message != NULL) {
-		c->kind = "reaction";
-		c->text = m->reaction_message->text;
-	} else if (m->protocol_message != NULL) {
-		c->kind = "protocol";
-	} else {
-		c->kind = "other";
-	}
-}
-
 /* The chat of a message: who wrote it, or the one it was sent to by an own companion. */
 static void
-parse_content(struct phone *p, const struct node *n, const E2e__Message *m, struct content *c)
+parse_content(struct phone *p, const struct node *n, const struct node *enc, const E2e__Message *m,
+    struct content *c)
 {
 	struct jid j;
 
@@ -78,7 +61,8 @@ parse_content(struct phone *p, const struct node *n, const E2e__Message *m, stru
 			c->chat = jid_bare(&j);
 		m = m->device_sent_message->message;
 	}
-	name_content(m, c);
+	c->m = unwrap(m);
+	c->kind = phone_content_kind(c->m, n, enc, &c->text, &c->more);
 }
 
 static void
@@ -96,6 +80,7 @@ keep(struct phone *p, const struct node *n, const struct node *enc, const struct
 	r->t = node_get_int(n, "t", INT64_MAX);
 	r->at_ms = loop_now_ms();
 	r->own = c->own;
+	r->more = json_incref(c->more);
 }
 
 static void
@@ -252,12 +237,13 @@ read_plain(struct phone *p, const struct node *n, const struct node *enc, const 
 
 	node_get_jid(n, "from", &c.from);
 	if (m != NULL)
-		parse_content(p, n, m, &c);
+		parse_content(p, n, enc, m, &c);
 	keep(p, n, enc, &c);
 	confirm(p, n, &c);
 	if (c.own && m != NULL)
 		peer_request(p, &c);
 	echo(p, &c);
+	json_decref(c.more);
 	pb_arena_free(a);
 }
 

@@ -15,8 +15,10 @@ records_init(struct records *r, size_t max)
 void
 records_clear(struct records *r)
 {
-	for (size_t i = 0; i < r->cap; i++)
+	for (size_t i = 0; i < r->cap; i++) {
 		free(r->all[i].text);
+		json_decref(r->all[i].more);
+	}
 	free(r->all);
 	memset(r, 0, sizeof(*r));
 }
@@ -38,6 +40,7 @@ records_add(struct records *r)
 	}
 	rec = &r->all[r->last % r->cap];
 	free(rec->text);
+	json_decref(rec->more);
 	memset(rec, 0, sizeof(*rec));
 	rec->seq = ++r->last;
 	if (r->count < r->cap)
@@ -82,6 +85,8 @@ records_json(const struct records *r, uint64_t after, size_t limit)
 		json_object_set_new(o, "type", json_string(rec->type));
 		if (rec->text != NULL)
 			json_object_set_new(o, "text", json_string(rec->text));
+		if (rec->more != NULL)
+			json_object_update_missing(o, rec->more);
 		json_array_append_new(list, o);
 	}
 	return list;

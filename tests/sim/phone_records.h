@@ -10,7 +10,8 @@
 struct record {
 	uint64_t seq; /* from 1 on */
 	char id[64], from[64], chat[64], kind[24], type[12];
-	char *text; /* malloc'd, may be NULL */
+	char *text;   /* malloc'd, may be NULL */
+	json_t *more; /* of a message that is no plain text */
 	int64_t t, at_ms;
 	int own; /* an own companion sent it */
 };

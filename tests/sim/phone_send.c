@@ -138,7 +138,8 @@ put_devices(struct phone *p, struct node *participants, struct account *a, int l
 
 /* An encoded Message to a user's devices and to own companions. */
 static int
-send_message(struct phone *p, const struct jid *chat, const struct buf *message, const char *id)
+send_message(struct phone *p, const struct jid *chat, const struct buf *message,
+    const struct phone_stanza *stanza, const char *id)
 {
 	struct account *to = account_of(chat);
 	struct node *n = node_new("message"), *participants;
@@ -147,7 +148,8 @@ send_message(struct phone *p, const struct jid *chat, const struct buf *message,
 
 	node_set(n, "id", id);
 	node_set_jid(n, "to", chat);
-	node_set(n, "type", "text");
+	node_set(n, "type", stanza->type);
+	node_set(n, "edit", stanza->edit);
 	participants = node_child_new(n, "participants");
 	device_sent(chat, message->data, message->len, &own);
 	if (to != NULL && to != p->account)
@@ -159,6 +161,8 @@ send_message(struct phone *p, const struct jid *chat, const struct buf *message,
 		node_free(n);
 		return -1;
 	}
+	for (size_t i = 0; stanza->hide && i < participants->nchildren; i++)
+		node_set(participants->children[i]->children[0], "decrypt-fail", "hide");
 	keep_sent(p, id, chat, message);
 	phone_send_node(p, n);
 	return 0;
@@ -167,12 +171,21 @@ send_message(struct phone *p, const struct jid *chat, const struct buf *message,
 int
 phone_send_text_id(struct phone *p, const struct jid *chat, const char *text, const char *id)
 {
-	struct jid bare = jid_bare(chat);
+	struct phone_said said = {.text = text};
+
+	return phone_say(p, chat, &said, id);
+}
+
+int
+phone_say(struct phone *p, const struct jid *chat, const struct phone_said *said, const char *id)
+{
+	struct jid bare = jid_bare(chat), own = account_jid(p->account, account_is_lid(chat));
+	struct phone_stanza stanza;
 	struct buf m = BUF_INIT;
 	int r;
 
-	pbw_str(&m, 1, text);
-	r = send_message(p, &bare, &m, id);
+	phone_content_build(said, &own, &bare, &m, &stanza);
+	r = send_message(p, &bare, &m, &stanza, id);
 	buf_clear(&m);
 	return r;
 }
