@@ -90,8 +90,7 @@ body_of(const char *type)
 {
 	const struct rig_event *e = rig_event(type);
 
-	if (e == NULL)
-		fail_msg("no %s", type);
+	assert_non_null(e);
 	is_documented(api_event_find(type)->body, e->body);
 	return e->body;
 }
