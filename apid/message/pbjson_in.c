@@ -237,7 +237,7 @@ in_enum(struct in *in, const ProtobufCEnumDescriptor *desc, const json_t *j, uin
 static uint64_t
 zigzag(int64_t v)
 {
-	return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+	return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0);
 }
 
 /* What is no length-prefixed value and no real number. */

@@ -285,7 +285,7 @@ kinds(void **state)
 	kind_is("c202040a021a00", "image", NULL);          /* a wrapper of an image */
 	kind_is("c202080a060a04686f6c61", "text", "hola"); /* ephemeralMessage{message} */
 	kind_is("1a00", "image", NULL);
-	kind_is("520012020a00", "unknown", NULL);          /* call: no kind of its own */
+	kind_is("520012020a00", "unknown", NULL); /* call: no kind of its own */
 	kind_is("0a00", "text", "");
 	kind_is("0a02c328", "unknown", NULL); /* no UTF-8 */
 	kind_is("", "unknown", NULL);
