@@ -376,6 +376,24 @@ test_simultaneous(void **state)
 	receive(BOB, &address_of_alice, &d, "four");
 }
 
+/* Each side goes on in the session that the other began, as clients do that never go back to their
+ * own. */
+static void
+test_simultaneous_apart(void **state)
+{
+	struct sealed_text a = {0}, c = {0};
+
+	send_text(ALICE, &address_of_bob, "from alice", &of_bob.b, &a);
+	send_text(BOB, &address_of_alice, "from bob", &of_alice.b, &c);
+	receive(BOB, &address_of_alice, &a, "from alice");
+	receive(ALICE, &address_of_bob, &c, "from bob");
+	send_text(ALICE, &address_of_bob, "two", NULL, &a);
+	send_text(BOB, &address_of_alice, "three", NULL, &c);
+	assert_false(c.pkmsg);
+	receive(ALICE, &address_of_bob, &c, "three");
+	receive(BOB, &address_of_alice, &a, "two");
+}
+
 /* Encrypted and decrypted, but the unit fails: everything is as before, and works again. */
 static void
 test_failed_units(void **state)
@@ -898,6 +916,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bad_bundles, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_simultaneous, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_simultaneous_apart, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_failed_units, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_apid_hears_first, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_device_not_committed, setup, teardown),
