@@ -1,0 +1,231 @@
+//! Drives the unmodified whatsapp-rust crate by JSON lines; tests/interop/README.md has the contract.
+
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use serde_json::{Value, json};
+use std::error::Error;
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use whatsapp_rust::pair_code::PairCodeOptions;
+use whatsapp_rust::prelude::*;
+use whatsapp_rust::store::{SqliteStoreConfig, Synchronous};
+use whatsapp_rust::transport::{Connector, TokioWebSocketTransportFactory};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn emit(kind: &str, mut event: Value) {
+    event["event"] = json!(kind);
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{event}").and_then(|()| out.flush());
+}
+
+/// The crate tries to connect again and again; only its log says that it failed, and why. With DRIVER_DEBUG all goes to
+/// stderr: stdout is for events only.
+struct Log {
+    debug: bool,
+}
+
+impl log::Log for Log {
+    fn enabled(&self, m: &log::Metadata) -> bool {
+        self.debug || m.level() == log::Level::Error
+    }
+
+    fn log(&self, r: &log::Record) {
+        let text = r.args().to_string();
+        if r.level() == log::Level::Error && text.starts_with("Failed to connect") {
+            emit("close", json!({"code": 0, "reason": text, "again": true}));
+        }
+        if self.enabled(r.metadata()) {
+            eprintln!("{} {}: {text}", r.level(), r.target());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Events in the order in which they come.
+#[derive(Default)]
+struct Events {
+    client: OnceLock<Arc<Client>>,
+}
+
+impl EventHandler for Events {
+    fn handle_event(&self, event: Arc<Event>) {
+        match &*event {
+            Event::PairingQrCode(e) => emit("qr", json!({"qr": e.code})),
+            Event::PairingCode(e) => emit("code", json!({"code": e.code})),
+            Event::PairingCodeError(e) => emit("error", json!({"what": "pair", "text": e.error})),
+            Event::PairError(e) => emit("error", json!({"what": "pair", "text": e.error})),
+            Event::Connected(_) => self.connected(),
+            Event::Disconnected(e) => close(0, &format!("{}", e.reason), true),
+            Event::LoggedOut(e) => close(e.reason.code(), "logged out", false),
+            Event::StreamReplaced(_) => close(0, "stream replaced", false),
+            Event::ConnectFailure(e) => close(e.reason.code(), "connect failure", false),
+            Event::Messages(batch) => batch
+                .iter()
+                .for_each(|m| message(&m.info, m.message.text_content(), false)),
+            Event::UndecryptableMessage(e) => message(&e.info, None, true),
+            Event::Receipt(e) => {
+                let status = match e.r#type.as_wire_str() {
+                    "delivery" | "inactive" => "delivered",
+                    other => other,
+                };
+                for id in &e.message_ids {
+                    emit(
+                        "receipt",
+                        json!({"id": id, "chat": e.source.chat.to_string(), "from": e.source.sender.to_string(),
+                            "status": status}),
+                    );
+                }
+            }
+            _ => (),
+        }
+    }
+}
+
+impl Events {
+    fn connected(&self) {
+        let Some(client) = self.client.get().cloned() else {
+            return;
+        };
+        let jid = |j: Option<Jid>| j.map(|j| j.to_string());
+        emit(
+            "open",
+            json!({"jid": jid(client.pn()), "lid": jid(client.lid())}),
+        );
+        // shown as available, its receipts are those of a client in use
+        tokio::spawn(async move {
+            if let Err(e) = client.presence().set_available().await {
+                emit("error", json!({"what": "presence", "text": e.to_string()}));
+            }
+        });
+    }
+}
+
+fn close(code: i32, reason: &str, again: bool) {
+    emit(
+        "close",
+        json!({"code": code, "reason": reason, "again": again}),
+    );
+}
+
+fn message(info: &MessageInfo, text: Option<&str>, undecryptable: bool) {
+    emit(
+        "message",
+        json!({"id": info.id, "from": info.source.sender.to_string(), "chat": info.source.chat.to_string(),
+            "fromMe": info.source.is_from_me, "text": text, "t": info.timestamp.timestamp(), "name": info.push_name,
+            "undecryptable": undecryptable}),
+    );
+}
+
+fn text<'a>(command: &'a Value, name: &str) -> Result<&'a str, Failure> {
+    command[name]
+        .as_str()
+        .ok_or_else(|| format!("no {name}").into())
+}
+
+/// Trusts the authority of the test service, and no other.
+fn connector(ca: &str) -> Result<Connector, Failure> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca)? {
+        roots.add(certificate?)?;
+    }
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Connector::Rustls(tokio_rustls::TlsConnector::from(
+        Arc::new(config),
+    )))
+}
+
+async fn start(c: &Value) -> Result<BotHandle, Failure> {
+    let dir = text(c, "dir")?;
+    std::fs::create_dir_all(dir)?;
+    let mut config = SqliteStoreConfig::default();
+    config.synchronous = Synchronous::Full;
+    let store = SqliteStore::with_config(&format!("{dir}/whatsapp-rust.db"), config).await?;
+    let transport = TokioWebSocketTransportFactory::new()
+        .with_url(text(c, "url")?)
+        .with_connector(connector(text(c, "ca")?)?);
+    let events = Arc::new(Events::default());
+    let mut builder = Bot::builder()
+        .with_backend(store)
+        .with_transport_factory(transport)
+        .with_version((2, 3000, 1031080782)) // without it, the crate asks the real service for one
+        .with_push_name(c["name"].as_str().unwrap_or("driver"))
+        .skip_history_sync();
+    if let Some(number) = c["pair"].as_str() {
+        builder = builder.with_pair_code(PairCodeOptions {
+            phone_number: number.into(),
+            ..Default::default()
+        });
+    }
+    let bot = builder.build().await?;
+    let _ = events.client.set(bot.client());
+    bot.client().subscribe_handler(events).detach();
+    Ok(bot.spawn())
+}
+
+async fn run(c: &Value, bot: &mut Option<BotHandle>) -> Result<(), Failure> {
+    let command = text(c, "cmd")?;
+    if command == "start" {
+        *bot = Some(start(c).await?);
+        return Ok(());
+    }
+    let client = bot.as_ref().ok_or("not started")?.client();
+    match command {
+        "send" => {
+            let to: Jid = text(c, "to")?.parse()?;
+            let sent = client.send_text(to, text(c, "text")?).await?;
+            emit("sent", json!({"ref": c["ref"], "id": sent.message_id}));
+        }
+        "read" => {
+            let chat: Jid = text(c, "chat")?.parse()?;
+            let ids: Vec<&str> = c["ids"]
+                .as_array()
+                .ok_or("no ids")?
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            client.mark_as_read(&chat, None, &ids).await?;
+        }
+        "logout" => {
+            client.logout().await;
+            emit("logged_out", json!({}));
+        }
+        _ => return Err("unknown command".into()),
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let debug = std::env::var_os("DRIVER_DEBUG").is_some();
+    log::set_boxed_logger(Box::new(Log { debug }))?;
+    log::set_max_level(if debug {
+        log::LevelFilter::Debug
+    } else {
+        log::LevelFilter::Error
+    });
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut bot = None;
+    // One command at a time: texts leave in the order in which they were asked for.
+    while let Some(line) = lines.next_line().await? {
+        let c: Value = serde_json::from_str(&line).unwrap_or_default();
+        if c["cmd"] == "stop" {
+            break;
+        }
+        if let Err(e) = run(&c, &mut bot).await {
+            emit(
+                "error",
+                json!({"what": c["cmd"], "ref": c["ref"], "text": e.to_string()}),
+            );
+        }
+    }
+    if let Some(bot) = bot {
+        bot.shutdown().await;
+    }
+    Ok(())
+}
