@@ -108,7 +108,7 @@ rekey_unlocked(struct keyd *k)
 struct keep {
 	int left;
 	size_t at, len; /* of k->headers */
-	void (*then)(struct keyd *k, const struct reply *r);
+	channel_reply_fn *then;
 };
 static struct keep keep;
 
@@ -119,7 +119,7 @@ on_kept(const struct reply *r, void *arg)
 	Stored__Keyring put = STORED__KEYRING__INIT;
 
 	if ((r != NULL && !r->ok) || keep.left-- == 0) {
-		keep.then(k, r);
+		keep.then(r, k);
 		return;
 	}
 	put.header = pb_bytes(k->headers + keep.at, keep.len);
@@ -128,18 +128,26 @@ on_kept(const struct reply *r, void *arg)
 }
 
 static void
-keep_headers(
-    struct keyd *k, size_t at, size_t len, void (*then)(struct keyd *k, const struct reply *r))
+keep_headers(struct keyd *k, size_t at, size_t len, channel_reply_fn *then)
 {
 	keep = (struct keep){2, at, len, then};
 	on_kept(NULL, k);
 }
 
+void
+rekey_keep(struct keyd *k, channel_reply_fn *then)
+{
+	keep_headers(
+	    k, 0, k->rekey == REKEY_RUNNING ? sizeof(k->headers) : KEYRING_HEADER_LEN, then);
+}
+
 /* ---------------------------------------------------------------- the end */
 
 static void
-on_ended(struct keyd *k, const struct reply *r)
+on_ended(const struct reply *r, void *arg)
 {
+	struct keyd *k = arg;
+
 	if (!r->ok) { /* at the next RESEAL or REKEY_BEGIN again */
 		log_errx("the new keyring header cannot be kept: %s (%s)", r->code, r->text);
 		k->rekey = REKEY_RUNNING;
@@ -251,8 +259,10 @@ ask_stored(struct keyd *k, int check)
 }
 
 static void
-on_begun(struct keyd *k, const struct reply *r)
+on_begun(const struct reply *r, void *arg)
 {
+	struct keyd *k = arg;
+
 	if (!r->ok) {
 		/* it may be there all the same: the next start takes it as it finds it */
 		k->rekey = REKEY_READY;

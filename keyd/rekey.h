@@ -13,6 +13,9 @@
 const char *rekey_open(struct keyd *k, const uint8_t *headers, size_t len);
 /* A header for the next master key, if one was given: it can begin. 0, or -1: no memory. */
 int rekey_prepare(struct keyd *k);
+/* RUNNING or DONE at a start: the keyring as it was found, into both files once more. It may be in
+ * one of them alone, or in memory but not on the disk, if the run before ended in between. */
+void rekey_keep(struct keyd *k, channel_reply_fn *then);
 /* The database keys are on their way, the vault keys derived: go on where it stands. */
 void rekey_unlocked(struct keyd *k);
 /* A database has its next key. "" = the service's. */

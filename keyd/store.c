@@ -146,7 +146,9 @@ on_keyring(const struct reply *r, void *arg)
 		log_errx("the master key from the %s does not open this data folder: %s",
 		    k->key_source, why);
 		core_lock(k, why);
-	} else
+	} else if (k->rekey == REKEY_RUNNING || k->rekey == REKEY_DONE)
+		rekey_keep(k, on_keyring_kept);
+	else
 		send_keys(k);
 	sodium_memzero(&k->secrets->source, sizeof(k->secrets->source));
 	sodium_memzero(&k->secrets->next_source, sizeof(k->secrets->next_source));

@@ -544,10 +544,12 @@ bench_restart(struct bench *b, const char *key, const char *next)
 {
 	struct bench_record *records = b->records;
 	struct buf header = b->header;
+	const char *fail_put = b->fail_put;
 	uint64_t unit = b->unit;
 
 	bench_halt(b);
 	memset(b, 0, sizeof(*b));
+	b->fail_put = fail_put;
 	b->records = records;
 	b->header = header;
 	b->unit = unit;

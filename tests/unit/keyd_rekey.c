@@ -248,6 +248,45 @@ test_goes_on_after_a_restart(void **s)
 	assert_string_equal(state(), "done");
 }
 
+/* The run before may have ended between the two files: nothing is sealed with a new key, and no key
+ * goes to stored, before what was found is in both. */
+static void
+test_found_keyring_is_kept_again(void **s)
+{
+	static const struct {
+		size_t len;
+		const char *state;
+	} rows[] = {{2 * KEYRING_HEADER_LEN, "running"}, {KEYRING_HEADER_LEN, "done"}};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct buf found = BUF_INIT;
+
+		assert_int_equal(b.header.len, rows[i].len);
+		buf_put(&found, b.header.data, b.header.len);
+		bench_restart(&b, OLD, NEXT);
+		assert_string_equal(state(), rows[i].state);
+		assert_int_equal(b.puts, 2);
+		assert_int_equal(b.header.len, found.len);
+		assert_memory_equal(b.header.data, found.data, found.len);
+		b.fail_put = "io";
+		bench_restart(&b, OLD, NEXT);
+		assert_string_equal(state(), "store");
+		assert_true(sodium_is_zero((const uint8_t *)b.k->secrets, sizeof(*b.k->secrets)));
+		b.fail_put = NULL;
+		bench_restart(&b, OLD, NEXT);
+		buf_clear(&found);
+		if (i == 0) {
+			reseal_all(ALICE);
+			reseal_all(BOB);
+			databases_done();
+		}
+	}
+	/* when ward.conf has only the new key, nothing is written any more */
+	bench_restart(&b, NEXT, NULL);
+	assert_string_equal(state(), "none");
+	assert_int_equal(b.puts, 0);
+}
+
 static void
 test_other_secrets_in_the_middle(void **s)
 {
@@ -450,6 +489,7 @@ main(void)
 	    WITH(NULL, test_nothing_to_begin),
 	    WITH(start_ready, test_all_of_it),
 	    WITH(start_begun, test_goes_on_after_a_restart),
+	    WITH(start_begun, test_found_keyring_is_kept_again),
 	    WITH(start_begun, test_other_secrets_in_the_middle),
 	    WITH(start_begun, test_forged_keyring),
 	    WITH(start_ready, test_waits_for_old_units),
