@@ -196,7 +196,7 @@ static const char head[] =
     "Requests without an id are refused where nothing else is said, and so are batches: requests "
     "may be\n"
     "sent without waiting, and answers may come in another order.\n"
-    "Duplicate keys, invalid UTF-8, NUL and nesting beyond 16 levels are errors.\n"
+    "Duplicate keys, invalid UTF-8, NUL and nesting beyond 48 levels are errors.\n"
     "A client ignores fields and words in answers that it does not know.\n"
     ".Pp\n"
     "Who may do what is decided once, from the credentials that the kernel gives for the "

@@ -12,7 +12,7 @@
 #include "apid/rpc/api_table.h"
 #include "apid/rpc/rpc.h"
 
-#define RPC_DEPTH_MAX   16            /* nesting of a request */
+#define RPC_DEPTH_MAX   48 /* nesting of a request: a message may quote one that quotes … */
 #define RPC_EVENT_HIGH  (256u * 1024) /* unread event bytes, above which the log is not read on */
 #define RPC_OUT_SLACK   (16u * 1024 * 1024) /* answers to what was in flight when reading stopped */
 #define RPC_STORE_MS    30000               /* deadline of a request to stored */

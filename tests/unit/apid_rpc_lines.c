@@ -268,6 +268,11 @@ with_roles(void **state)
 
 /* ------------------------------------------------------------------ malformed lines */
 
+/* with the request and its params 48 deep, which is the limit */
+#define OPEN23   "[[[[[[[[[[[[[[[[[[[[[[["
+#define CLOSE23  "]]]]]]]]]]]]]]]]]]]]]]]"
+#define OPEN46   OPEN23 OPEN23
+#define CLOSE46  CLOSE23 CLOSE23
 #define RQ(rest) "{\"jsonrpc\":\"2.0\",\"id\":1" rest "}"
 static const struct {
 	const char *line;
@@ -297,10 +302,10 @@ static const struct {
     {RQ(",\"method\":\"server.schema\",\"params\":{\"type\":\"a\\u0000b\"}"), 0, -32602, "params",
 	NULL, 1},
     {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\0b\"}", 40, -32602, "params", NULL, 1},
-    {RQ(",\"method\":\"server.version\",\"params\":{\"a\":[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}"), 0,
-	-32602, "params", NULL, 1},
-    {RQ(",\"method\":\"server.version\",\"params\":{\"a\":[[[[[[[[[[[[[[]]]]]]]]]]]]]]}"), 0,
-	-32602, "params", "a", 0}, /* depth 16 is fine, the parameter is not */
+    {RQ(",\"method\":\"server.version\",\"params\":{\"a\":" OPEN46 "[]" CLOSE46 "}"), 0, -32602,
+	"params", NULL, 1},
+    {RQ(",\"method\":\"server.version\",\"params\":{\"a\":" OPEN46 CLOSE46 "}"), 0, -32602,
+	"params", "a", 0}, /* depth 48 is fine, the parameter is not */
     {"{\"jsonrpc\":\"2.0\",\"method\":\"message.send\"}", 0, -32600, "request", "id", 1},
     {"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"server.version\"}", 0, -32600, "request", "id",
 	1},
