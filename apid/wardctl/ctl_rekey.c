@@ -45,6 +45,17 @@ draw(struct ctl *c, const json_t *result)
 	json_decref(n);
 }
 
+static int
+in_trouble(const json_t *result)
+{
+	const json_t *parts = json_object_get(result, "parts");
+	int any = word(result, "trouble")[0] != '\0';
+
+	for (size_t i = 0; i < json_array_size(parts); i++)
+		any |= word(json_array_get(parts, i), "trouble")[0] != '\0';
+	return any;
+}
+
 /* The trouble of any part, by its account. */
 static void
 say_troubles(struct ctl *c, const json_t *result)
@@ -71,8 +82,7 @@ put(struct ctl *c, const struct api_method *m, const json_t *result)
 		return;
 	}
 	ctl_put_result(c, m->result, result);
-	if (json_array_size(json_object_get(result, "parts")) > 0)
-		say_troubles(c, result);
+	say_troubles(c, result);
 }
 
 int
@@ -80,7 +90,7 @@ ctl_store_rekey(struct ctl *c, int argc, char **argv)
 {
 	const struct api_method *m = api_method_find("store.rekey");
 	json_t *params, *result = NULL;
-	int wait = 0, r = ctl_params(c, m, argc, argv, own_option, &wait, &params);
+	int wait = 0, told = 0, r = ctl_params(c, m, argc, argv, own_option, &wait, &params);
 
 	if (r != 0)
 		return r;
@@ -93,6 +103,11 @@ ctl_store_rekey(struct ctl *c, int argc, char **argv)
 	while (r == 0 && wait && strcmp(word(result, "state"), "running") == 0) {
 		json_t *ignored = NULL;
 
+		if (in_trouble(result) && !told) { /* else it would only look slow */
+			ctl_progress_clear(c);
+			say_troubles(c, result);
+		}
+		told = in_trouble(result);
 		draw(c, result);
 		if ((r = ctl_next(c, LOOK_MS, &ignored)) != 0) /* nothing comes: it is the pause */
 			break;

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from harness import ROLES, Failure, SmallDisk, World, check, command, equal, main, test, wait_until
+from harness import ROLES, SLOW, Failure, SmallDisk, World, check, command, equal, main, test, wait_until
 from test_chain import follow, wait_texts
 from test_crash import Archiver, Sender, Supervisor
 
@@ -232,10 +232,20 @@ def no_room_for_a_copy():
                 s = c.call("store.rekey", look=True)
                 return all(p["records_done"] and p.get("trouble") == "disk_full" for p in s["parts"])
             wait_until(waits, 30, "both databases wait for room")
+            waiter = subprocess.Popen(command("wardctl") + ["-s", ward.socket, "store", "rekey", "--wait"],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            late = threading.Timer(30 * SLOW, waiter.kill)
+            late.start()
+            equal([waiter.stderr.readline() for _ in range(2)],
+                  [b"wardctl: service waits: disk_full\n", b"wardctl: alice waits: disk_full\n"], "what --wait tells")
+            late.cancel()
             w.sim.cmd("phone.send", account="bob", to="alice", text="meanwhile")
             wait_texts(c, 1)
             disk.make_room()
             wait_done(ward)
+            out, err = waiter.communicate(timeout=30 * SLOW)
+            equal((waiter.returncode, err), (0, b""), "the end of --wait, which told its trouble once")
+            check(b'"state":"done"' in out, "it says that all is done: %r" % out)
 
 
 @test
