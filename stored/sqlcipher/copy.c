@@ -367,10 +367,15 @@ copy_step(struct store_db *db, struct store_progress *p)
 	if (c->name[0] == '\0' && p->total > 0 && left <= STEP_PAGES && hold_stands(db))
 		return STORE_OK;
 	/* What the end has to do must be little: it holds everything up. */
-	if (p->total > 0 && left <= STEP_PAGES && db->wal_pages > LAST_PAGES)
-		return db_write_back_some(db);
-	if ((st = db_heal(db)) != STORE_OK)
+	if (p->total > 0 && left <= STEP_PAGES && db->wal_pages > LAST_PAGES) {
+		if ((st = db_write_back_some(db)) != STORE_OK)
+			copy_stop(db);
 		return st;
+	}
+	if ((st = db_heal(db)) != STORE_OK) {
+		copy_stop(db);
+		return st;
+	}
 	rc = sqlite3_backup_step(c->backup, STEP_PAGES);
 	c->unsynced += STEP_PAGES;
 	if (rc == SQLITE_DONE)

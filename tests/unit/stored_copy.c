@@ -192,6 +192,50 @@ test_rekey(void **state)
 	be->close(db);
 }
 
+/* Until the end of a copy the log cannot be written back: the step throws the copy away, so that
+ * another can begin when the disk is well again. */
+static int
+file_fails(void *arg, enum vfs_op op, const char *name, int64_t offset, const void *data, int len)
+{
+	(void)offset;
+	(void)data;
+	(void)len;
+	if (op != VFS_WRITE || strcmp(name, "account-a.db") != 0)
+		return SQLITE_OK;
+	errno = EIO;
+	++*(int *)arg;
+	return SQLITE_IOERR_WRITE;
+}
+
+static void
+test_log_not_written_back(void **state)
+{
+	struct store_db *db = filled(40, 20000);
+	struct store_progress p = {0};
+	int met = 0, rekeyed;
+	const struct vfs_hook hook = {file_fails, &met};
+	enum store_status st;
+
+	assert_int_equal(be->rekey_begin(db, new_key), STORE_OK);
+	vfs_set_hook(&hook);
+	while ((st = be->rekey_step(db, &p)) == STORE_OK)
+		assert_false(p.ended);
+	vfs_set_hook(NULL);
+	assert_int_equal(st, STORE_IO);
+	assert_int_not_equal(met, 0);
+	assert_false(exists("account-a.db-copy"));
+	assert_int_equal(add(db, 41, 20000), STORE_OK);
+
+	assert_int_equal(be->rekey_begin(db, new_key), STORE_OK);
+	while (!p.ended)
+		assert_int_equal(be->rekey_step(db, &p), STORE_OK);
+	be->close(db);
+	db = open_with(old_key, new_key, &rekeyed, STORE_OK);
+	assert_true(rekeyed);
+	assert_int_equal(count(db, 20000), 41);
+	be->close(db);
+}
+
 /* What was written and taken back must not be in the copy, also if it went to the log before. */
 static void
 test_rollback_while_copied(void **state)
@@ -385,6 +429,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_snapshot, setup, rig_teardown),
 	    cmocka_unit_test_setup_teardown(test_snapshot_thrown_away, setup, rig_teardown),
 	    cmocka_unit_test_setup_teardown(test_rekey, setup, rig_teardown),
+	    cmocka_unit_test_setup_teardown(test_log_not_written_back, setup, rig_teardown),
 	    cmocka_unit_test_setup_teardown(test_rollback_while_copied, setup, rig_teardown),
 	    cmocka_unit_test_setup_teardown(test_killed, setup, rig_teardown),
 	    cmocka_unit_test_setup_teardown(test_failed, setup, rig_teardown),
