@@ -247,15 +247,18 @@ apply_each(struct store *s, struct store_db *db, struct group *g, size_t *kept)
 	return st;
 }
 
+/* *failed: whose database it was, if it fails; NULL is the service's. */
 static enum store_status
-transact(struct store *s, struct store_account *a, struct group *g)
+transact(struct store *s, struct store_account *a, struct group *g, struct store_account **failed)
 {
 	const struct store_backend *b = s->backend;
 	enum store_status st;
 	size_t kept;
 
+	*failed = NULL;
 	if ((st = eventlog_reserve(s, g->events)) != STORE_OK)
 		return st;
+	*failed = a;
 	if ((st = b->begin(a->db)) != STORE_OK)
 		return st;
 	st = apply_each(s, a->db, g, &kept);
@@ -287,7 +290,8 @@ note_restored_done(struct store *s, struct store_account *a, const struct unit *
 static void
 apply_group(struct store *s, struct store_account *a, struct group *g)
 {
-	enum store_status st = transact(s, a, g);
+	struct store_account *failed;
+	enum store_status st = transact(s, a, g, &failed);
 	size_t i;
 
 	for (i = 0; i < g->n; i++) {
@@ -303,7 +307,7 @@ apply_group(struct store *s, struct store_account *a, struct group *g)
 		unit_finish(s, a, u, u->st == STORE_OK ? NULL : store_status_word(u->st));
 	}
 	if (st != STORE_OK)
-		store_trouble(s, a, st);
+		store_trouble(s, failed, st);
 }
 
 int

@@ -337,6 +337,8 @@ backup_step(struct store *s, struct task *t)
 	b->task = t;
 	if (b->held)
 		return stream(s, b);
+	if (s->service == NULL) /* closed since it was asked for: nothing to restore from */
+		return task_fail(t, "account_failed", "%s", s->service_opened.text);
 	return made_small(s, b) ? begin(s, b) : TASK_ON;
 }
 

@@ -244,7 +244,8 @@ consumers_apply(struct store *s)
 
 	if (TAILQ_EMPTY(&s->consumer_ops))
 		return;
-	st = s->backend->begin(s->service);
+	/* a unit of this turn may have met its damage */
+	st = s->service != NULL ? s->backend->begin(s->service) : STORE_CORRUPT;
 	if (st == STORE_OK) {
 		for (op = TAILQ_FIRST(&s->consumer_ops); st == STORE_OK && op != NULL;
 		     op = TAILQ_NEXT(op, link))

@@ -257,10 +257,9 @@ want(struct store *s, size_t i, const uint8_t *key)
 	struct rekey_one *o = &s->rekey->one[i];
 
 	if (o->state != REKEY_NOT && sodium_memcmp(o->next_key, key, STORE_KEY_LEN) == 0)
-		return; /* it goes on, or has it */
-	if (o->state == REKEY_RUNNING) {
+		return;                                       /* it goes on, or has it */
+	if (o->state == REKEY_RUNNING && db_of(s, i) != NULL) /* it may have failed since */
 		s->backend->rekey_stop(db_of(s, i));
-	}
 	memcpy(o->next_key, key, STORE_KEY_LEN);
 	o->state = REKEY_WANTED;
 	o->retry_ms = 0;
