@@ -141,51 +141,7 @@ rekey_keep(struct keyd *k, channel_reply_fn *then)
 	    k, 0, k->rekey == REKEY_RUNNING ? sizeof(k->headers) : KEYRING_HEADER_LEN, then);
 }
 
-/* ---------------------------------------------------------------- the end */
-
-static void
-on_ended(const struct reply *r, void *arg)
-{
-	struct keyd *k = arg;
-
-	if (!r->ok) { /* at the next RESEAL or REKEY_BEGIN again */
-		log_errx("the new keyring header cannot be kept: %s (%s)", r->code, r->text);
-		k->rekey = REKEY_RUNNING;
-		return;
-	}
-	k->rekey = REKEY_DONE;
-	core_forget_old_keys(k);
-	log_notice("the keys are changed: put what next_master_key says in the place of "
-		   "master_key and remove next_master_key");
-}
-
-static void
-end_if_all_done(struct keyd *k)
-{
-	unsigned i;
-
-	if (k->rekey != REKEY_RUNNING || k->state != KEYD_UNLOCKED || !k->service_rekeyed)
-		return;
-	for (i = 0; i < k->naccounts; i++)
-		if (!k->accounts[i].reseal.sealed || !k->accounts[i].reseal.rekeyed)
-			return;
-	k->rekey = REKEY_ENDING;
-	keep_headers(k, KEYRING_HEADER_LEN, KEYRING_HEADER_LEN, on_ended);
-}
-
-void
-rekey_database(struct keyd *k, const char *account)
-{
-	struct account *a = core_account(k, account);
-
-	if (account[0] == '\0')
-		k->service_rekeyed = 1;
-	else if (a != NULL)
-		a->reseal.rekeyed = 1;
-	end_if_all_done(k);
-}
-
-/* ---------------------------------------------------------------- REKEY_BEGIN */
+/* ---------------------------------------------------------------- how far it is */
 
 static struct message *asked; /* the REKEY_BEGIN that is being carried out */
 
@@ -226,17 +182,70 @@ answer(struct keyd *k, const struct reply *r)
 	struct message *m = asked;
 
 	asked = NULL;
-	if (r == NULL || r->ok)
+	if (r->ok)
 		reply_state(k, m);
 	else
 		(void)channel_reply_error(m->channel, m->id, "store", "%s: %s", r->code, r->text);
 	message_release(m);
 }
 
+/* ---------------------------------------------------------------- the end */
+
+static void
+on_ended(const struct reply *r, void *arg)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT;
+	struct keyd *k = arg;
+
+	if (r->ok) {
+		k->rekey = REKEY_DONE;
+		core_forget_old_keys(k);
+		log_notice("the keys are changed: put what next_master_key says in the place of "
+			   "master_key and remove next_master_key");
+	} else { /* at the next RESEAL or REKEY_BEGIN again */
+		k->rekey = REKEY_RUNNING;
+		if (log_allowed(&limit))
+			log_errx(
+			    "the new keyring header cannot be kept: %s (%s)", r->code, r->text);
+	}
+	if (asked != NULL)
+		answer(k, r);
+}
+
+static void
+end_if_all_done(struct keyd *k)
+{
+	unsigned i;
+
+	if (k->rekey != REKEY_RUNNING || k->state != KEYD_UNLOCKED || !k->service_rekeyed ||
+	    asked != NULL)
+		return;
+	for (i = 0; i < k->naccounts; i++)
+		if (!k->accounts[i].reseal.sealed || !k->accounts[i].reseal.rekeyed)
+			return;
+	k->rekey = REKEY_ENDING;
+	keep_headers(k, KEYRING_HEADER_LEN, KEYRING_HEADER_LEN, on_ended);
+}
+
+void
+rekey_database(struct keyd *k, const char *account)
+{
+	struct account *a = core_account(k, account);
+
+	if (account[0] == '\0')
+		k->service_rekeyed = 1;
+	else if (a != NULL)
+		a->reseal.rekeyed = 1;
+	end_if_all_done(k);
+}
+
+/* ---------------------------------------------------------------- REKEY_BEGIN */
+
 static void
 on_stored_begun(const struct reply *r, void *arg)
 {
 	answer(arg, r);
+	end_if_all_done(arg);
 }
 
 static void on_checked(const struct reply *r, void *arg);
@@ -304,17 +313,13 @@ rekey_begin(struct keyd *k, struct message *m)
 		reply_state(k, m);
 	} else {
 		end_if_all_done(k);
-		if (k->rekey == REKEY_ENDING) {
-			reply_state(k, m);
-			return;
-		}
 		asked = message_hold(m);
 		if (k->rekey == REKEY_READY) {
 			k->rekey = REKEY_WRITING;
 			ask_stored(k, 1);
-		} else {
+		} else if (k->rekey == REKEY_RUNNING) {
 			ask_stored(k, 0); /* it may have failed, or not have come to stored */
-		}
+		}                         /* else the end answers it */
 	}
 }
 

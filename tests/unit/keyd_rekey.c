@@ -441,13 +441,15 @@ test_stored_fails(void **s)
 	b.fail_records = NULL;
 	reseal_all(ALICE);
 	reseal_all(BOB);
-	/* the last header cannot be kept: again when asked */
+	/* the last header cannot be kept: again when asked, and who asks hears of it */
 	b.fail_put = "io";
 	databases_done();
 	assert_string_equal(state(), "running");
+	assert_null(begin());
+	assert_string_equal(b.code, "store");
+	assert_string_equal(state(), "running");
 	b.fail_put = NULL;
-	assert_non_null(begin());
-	bench_settle(&b);
+	assert_string_equal(begin()->state, "done");
 	assert_string_equal(state(), "done");
 }
 
@@ -462,6 +464,16 @@ test_begin_again(void **s)
 	b.fail_rekey = "bad_request";
 	assert_null(begin());
 	assert_string_equal(b.code, "store");
+	/* the last database is done while stored is being asked */
+	b.fail_rekey = NULL;
+	reseal_all(ALICE);
+	reseal_all(BOB);
+	bench_rekeyed(&b, "");
+	bench_rekeyed(&b, "alice");
+	bench_rekeyed(&b, "bob");
+	assert_non_null(begin());
+	bench_settle(&b);
+	assert_string_equal(state(), "done");
 }
 
 /* The first start of all, with both secrets. */
