@@ -49,10 +49,8 @@ struct keyd;
 struct reseal {
 	unsigned domain;                 /* of the listing, by its place in the contract's enum */
 	char cursor[VAULT_NAME_MAX + 1]; /* the last name that was listed of it */
-	int listing;
 	/* of the domain: those that are not known to be committed under the new key */
 	char names[RESEAL_MAX][VAULT_NAME_MAX + 1];
-	int names_domain;
 	size_t n;
 	uint64_t resealed;
 	int sealed;  /* none is left */

@@ -325,6 +325,12 @@ rekey_begin(struct keyd *k, struct message *m)
 
 /* ---------------------------------------------------------------- RESEAL */
 
+static int
+domain_of(const struct reseal *b)
+{
+	return (int)stored__domain__descriptor.values[b->domain].value;
+}
+
 static void
 load_reseal(struct request *r)
 {
@@ -332,14 +338,14 @@ load_reseal(struct request *r)
 	size_t i;
 
 	for (i = 0; i < b->n; i++)
-		(void)work_need(&r->work, b->names_domain, b->names[i]);
+		(void)work_need(&r->work, domain_of(b), b->names[i]);
 }
 
 /* One record of the batch. 1: it is committed under the new key, or gone, or no key opens it. */
 static int
 reseal(struct request *r, const char *name, Keyd__ResealReply *a, size_t *bytes)
 {
-	const int domain = r->account->reseal.names_domain;
+	const int domain = domain_of(&r->account->reseal);
 	struct vault *v = r->keyd->vault;
 	struct entry *e = vault_pin(v, r->account->number, domain, name);
 	int old = vault_is_old(v, e), settled = !old && e->pending == 0;
@@ -386,7 +392,7 @@ reply_reseal(struct message *m, int done, int waits)
 
 static void list(struct account *a, struct message *m);
 
-/* A RESEAL that waits for names: of one account, while its `listing` is set. */
+/* A RESEAL that waits for names, of each account. */
 static struct message *waiting[ACCOUNTS_MAX];
 
 static void
@@ -396,7 +402,6 @@ take_names(struct reseal *b, const Stored__RecordNames *names)
 	size_t i;
 
 	b->n = 0;
-	b->names_domain = (int)stored__domain__descriptor.values[b->domain].value;
 	for (i = 0; i < names->n_records && b->n < RESEAL_MAX; i++) {
 		name = names->records[i]->name;
 		if (strcmp(name, b->cursor) != 0 && strlen(name) <= VAULT_NAME_MAX)
@@ -417,7 +422,6 @@ on_names(const struct reply *r, void *arg)
 	struct message *m = waiting[a->number];
 	struct reseal *b = &a->reseal;
 
-	b->listing = 0;
 	waiting[a->number] = NULL;
 	if (!r->ok)
 		(void)channel_reply_error(
@@ -445,10 +449,9 @@ list(struct account *a, struct message *m)
 		end_if_all_done(a->keyd);
 		return;
 	}
-	b->listing = 1;
 	waiting[a->number] = message_hold(m);
 	q.account = a->name;
-	q.domain = (Stored__Domain)stored__domain__descriptor.values[b->domain].value;
+	q.domain = (Stored__Domain)domain_of(b);
 	q.from = b->cursor[0] != '\0' ? b->cursor : NULL;
 	q.limit = RESEAL_MAX + 1; /* the first may be the last of before */
 	channel_request(a->keyd->stored, STORED__TYPE__RECORDS_LIST, &q.base,
@@ -463,10 +466,9 @@ rekey_reseal(struct keyd *k, struct message *m)
 	const char *code = NULL;
 
 	if (a != NULL && k->state == KEYD_UNLOCKED)
-		code = strcmp(words[k->rekey], "running") != 0 || k->rekey == REKEY_WRITING
-			   ? "state"
-		       : a->reseal.listing ? "busy"
-					   : NULL;
+		code = k->rekey != REKEY_RUNNING && k->rekey != REKEY_ENDING ? "state"
+		       : waiting[a->number] != NULL                          ? "busy"
+									     : NULL;
 	if (code != NULL) {
 		counters[COUNT_REFUSED]++;
 		(void)channel_reply_error(m->channel, m->id, code, "%s",
