@@ -192,6 +192,10 @@ $(DUMMIES): $(call obj,tests/probes/dummy.c) $(ARCHIVES)
 probes: $(BUILD)/probes
 	@$(BUILD)/probes
 
+E2E := $(sort $(wildcard tests/e2e/test_*.py))
+# Before the rules below, which take up its programs and suites.
+include tests/tests.mk
+
 # ---------------------------------------------------------------- what people call
 .PHONY: deps demo run test interop bench lint format install
 deps:
@@ -203,8 +207,6 @@ demo: deps
 	@WARD_BUILD=$(abspath $(BUILD)) $(PYTHON) -B tests/e2e/demo.py
 
 TEST_ENV = WARD_BUILD=$(abspath $(BUILD)) $(if $(filter 1,$(SAN)),WARD_UNCONFINED=1 WARD_SLOW=4 WARD_KILLS=200)
-E2E := $(sort $(wildcard tests/e2e/test_*.py))
-
 .PHONY: test-programs
 test-programs: all $(UNIT_BIN) $(TEST_PROGRAMS) $(DUMMIES) $(BUILD)/vault_peek
 test: deps
@@ -290,5 +292,3 @@ install: all
 	@set -e; for p in $(PAGES) $(BUILD)/ward-api.7; do \
 		case $$p in *sim.1) continue ;; esac; s=$${p##*.}; \
 		install -D -m 644 $$p $(DESTDIR)$(PREFIX)/share/man/man$$s/$${p##*/}; done
-
-include tests/tests.mk
