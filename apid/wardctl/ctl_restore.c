@@ -246,7 +246,8 @@ put_next(const struct restore *r)
 		return;
 	fprintf(r->c->err,
 	    "restored into %s. Before ward is started on it:\n"
-	    " - the master key must be the one that was in use when the backup was made;\n"
+	    " - the master key must be the one that was in use when the backup was made, or both\n"
+	    "   if keys were being changed then;\n"
 	    " - two copies of one account must never both go on: whatever still runs with the\n"
 	    "   same accounts has to be stopped for good.\n"
 	    "Then each account stays stopped until \"wardctl -a ACCOUNT account resume\", and "
