@@ -129,25 +129,13 @@ restored_others(struct store *s, char *file, size_t len)
 	return found;
 }
 
-static int
-all_open(const struct store *s)
-{
-	size_t i;
-
-	for (i = 0; i < s->naccounts; i++) {
-		if (!s->accounts[i].opened.ok)
-			return 0;
-	}
-	return s->service_opened.ok;
-}
-
 void
 restored_end(struct store *s)
 {
 	char file[64];
 	int fd;
 
-	if (s->restored_id[0] == '\0' || !all_open(s))
+	if (s->restored_id[0] == '\0' || !store_all_open(s))
 		return;
 	/* if such an account comes later, it must be known where its database is from */
 	if (restored_others(s, file, sizeof(file))) {

@@ -4,7 +4,8 @@
  * of the log, then the events below it are deleted; readers go by the former, so a crash in between
  * shows nothing twice and nothing half. An event goes when all consumers have acked it and
  * keep_acked has passed, or by force when max_age has passed or max_bytes is exceeded. Nothing goes
- * by its age while the wall clock is not to be believed. */
+ * by its age while the wall clock is not to be believed. While an account is not open, nothing goes
+ * for being acked: readers went on past the events of that account without having had them. */
 #include "stored/retention.h"
 
 #include <stdlib.h>
@@ -150,7 +151,7 @@ cut_where_due(struct store *s)
 	struct mark marks[STEP_ROWS + ACCOUNTS_MAX];
 	int64_t now = s->wall();
 	uint64_t acked, bytes, upto = 0;
-	int counted = tally_done(s, &bytes), aged = !s->clock.held;
+	int counted = tally_done(s, &bytes), aged = !s->clock.held, whole = store_all_open(s);
 	enum store_status st;
 	size_t i, n, gone;
 
@@ -160,7 +161,7 @@ cut_where_due(struct store *s)
 		const struct store_event_head *h = &marks[gone].head;
 		int64_t age = now - h->added_ms;
 
-		if (!(aged && h->seq <= acked && age > s->options.keep_acked_ms) &&
+		if (!(aged && whole && h->seq <= acked && age > s->options.keep_acked_ms) &&
 		    !(aged && s->options.max_age_ms > 0 && age > s->options.max_age_ms) &&
 		    !(counted && s->options.max_bytes > 0 &&
 			bytes > (uint64_t)s->options.max_bytes))

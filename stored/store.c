@@ -231,6 +231,18 @@ store_account(struct store *s, const char *name)
 	return NULL;
 }
 
+int
+store_all_open(const struct store *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->naccounts; i++) {
+		if (!s->accounts[i].opened.ok)
+			return 0;
+	}
+	return s->service_opened.ok;
+}
+
 /* ---------------------------------------------------------------- opening */
 
 /* One service a folder: two would give the same seqs and ratchets away. Held until the end. */

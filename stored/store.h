@@ -123,6 +123,8 @@ void store_tell_state(struct store *s);
 
 /* NULL: no such account is configured. */
 struct store_account *store_account(struct store *s, const char *name);
+/* The service's database and those of all accounts. */
+int store_all_open(const struct store *s);
 /* An operation on an account's database failed for good: remember what must be remembered. */
 void store_trouble(struct store *s, struct store_account *a, enum store_status st);
 

@@ -120,6 +120,76 @@ test_keys_again(void **state)
 	rig_free(g);
 }
 
+/* Readers go on past the events of an account that cannot be opened: with it they are there again,
+ * and go by force alone until then. */
+static void
+test_events_stay(void **state)
+{
+	struct store_options o = rig_options;
+	const Stored__Events *e;
+	struct rig_reply r;
+	struct rig *g = rig_open(2);
+	int i;
+
+	o.keep_acked_ms = 1000;
+	o.max_age_ms = 3600000;
+	rig_event(g, "a", "{}", NULL); /* with no consumer, all is acked */
+	rig_event(g, "b", "{}", NULL);
+	rig_free(g);
+	assert_int_equal(rename("account-b.db", "away"), 0);
+	assert_int_equal(mkdir("account-b.db", 0700), 0);
+	g = rig_new_with(rig_names, 2, &o);
+	rig_unlock_salt(g, 0, NULL, &r);
+	rig_reply_clear(&r);
+	assert_false(g->s->accounts[1].opened.ok);
+	for (i = 0; i < 5; i++)
+		rig_later(g, 2000);
+	assert_int_equal(rig_events(g, 0, 10, NULL, &r)->n_events, 1);
+	rig_reply_clear(&r);
+	rig_free(g);
+
+	assert_int_equal(rmdir("account-b.db"), 0);
+	assert_int_equal(rename("away", "account-b.db"), 0);
+	g = rig_new_with(rig_names, 2, &o);
+	rig_unlock(g);
+	e = rig_events(g, 0, 10, "b", &r);
+	assert_int_equal(e->n_events, 1);
+	assert_int_equal(e->events[0]->seq, 2);
+	rig_reply_clear(&r);
+	for (i = 0; i < 3; i++)
+		rig_later(g, 2000);
+	assert_int_equal(rig_events(g, 0, 10, NULL, &r)->n_events, 0);
+	rig_reply_clear(&r);
+	rig_free(g);
+}
+
+/* By force they go all the same: the log keeps its bound. */
+static void
+test_events_go_by_force(void **state)
+{
+	struct store_options o = rig_options;
+	struct rig_reply r;
+	struct rig *g;
+	int i;
+
+	o.keep_acked_ms = 1000;
+	o.max_age_ms = 60000;
+	g = rig_new_with(rig_names, 2, &o);
+	rig_unlock(g);
+	rig_event(g, "a", "{}", NULL);
+	store_trouble(g->s, &g->s->accounts[1], STORE_CORRUPT);
+	for (i = 0; i < 5; i++)
+		rig_later(g, 2000);
+	assert_int_equal(rig_events(g, 0, 10, NULL, &r)->n_events, 1);
+	rig_reply_clear(&r);
+	rig_later(g, 60000);
+	for (i = 0; i < 3; i++)
+		rig_later(g, 2000);
+	assert_int_equal(rig_events(g, 0, 10, NULL, &r)->n_events, 0);
+	rig_reply_clear(&r);
+	rig_free(g);
+}
+
 int
 main(void)
 {
@@ -127,6 +197,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_unit_and_consumer, rig_setup, rig_teardown),
 	    cmocka_unit_test_setup_teardown(test_backup_begins, rig_setup, rig_teardown),
 	    cmocka_unit_test_setup_teardown(test_keys_again, rig_setup, rig_teardown),
+	    cmocka_unit_test_setup_teardown(test_events_stay, rig_setup, rig_teardown),
+	    cmocka_unit_test_setup_teardown(test_events_go_by_force, rig_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
