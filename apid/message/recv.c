@@ -130,6 +130,18 @@ recv_nack(struct recv *r, const char *reason, unsigned code)
 	recv_commit(r);
 }
 
+/* Why it cannot be read. That there is no session by number tells nothing of the one that there was
+ * in the first try. */
+static const struct failure *
+failure_at(const struct recv *r, const Keyd__DecryptReply *m, size_t i)
+{
+	int outcome = (int)m->results[i]->outcome;
+
+	if (r->by_number && outcome == KEYD__DECRYPT_RESULT__OUTCOME__NO_SESSION)
+		outcome = r->first[i];
+	return failure_of(outcome);
+}
+
 /* What became of the encs together decides the answer; the readable ones are events in any case. */
 static void
 recv_results(struct recv *r, const Keyd__DecryptReply *m)
@@ -144,7 +156,7 @@ recv_results(struct recv *r, const Keyd__DecryptReply *m)
 			dup++;
 		} else if (d->outcome != KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
 			if (bad == NULL)
-				bad = failure_of((int)d->outcome);
+				bad = failure_at(r, m, i);
 		} else if (d->has_plaintext && recv_plaintext(r, &d->plaintext) == 0) {
 			done++;
 			if (d->has_identity_changed && d->identity_changed)
@@ -216,6 +228,8 @@ recv_decrypted(const struct reply *rp, void *arg)
 	if (!r->by_number && all_no_session(m) &&
 	    contacts_address_pn(&r->sender, &r->e.sender, name) == 0) {
 		r->by_number = 1;
+		for (size_t i = 0; i < m->n_results; i++)
+			r->first[i] = (int)m->results[i]->outcome;
 		recv_ask(r);
 		return;
 	}

@@ -45,9 +45,10 @@ struct recv {
 	/* what there is to decrypt */
 	const struct node *encs[RECV_ENCS_MAX];
 	size_t nencs;
-	int others, unknown; /* enc nodes of other kinds; of kinds that nobody knows */
-	unsigned enc_count;  /* highest `count` */
-	int by_number;       /* the second try, under the address by number */
+	int others, unknown;      /* enc nodes of other kinds; of kinds that nobody knows */
+	unsigned enc_count;       /* highest `count` */
+	int by_number;            /* the second try, under the address by number */
+	int first[RECV_ENCS_MAX]; /* outcomes of the first one then */
 	/* how it ends */
 	enum recv_answer answer;
 	unsigned nack;

@@ -87,6 +87,7 @@ struct rig {
 
 	/* keyd */
 	Keyd__DecryptResult__Outcome outcome;
+	int unknown_by_number; /* under an address by number there is no session */
 	size_t decrypts, encrypts, bundles, prekeys_made, retry_keys, moves;
 	int no_sessions, no_device;
 	int linked;
@@ -588,7 +589,9 @@ rig_on_decrypt(struct message *msg, void *owner)
 	for (size_t i = 0; i < m->n_items; i++) {
 		keyd__decrypt_result__init(&res[i]);
 		res[i].outcome = rig.outcome;
-		if (rig.outcome == KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
+		if (rig.unknown_by_number && strstr(m->items[i]->address->name, "_1") == NULL)
+			res[i].outcome = KEYD__DECRYPT_RESULT__OUTCOME__NO_SESSION;
+		if (res[i].outcome == KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
 			res[i].has_plaintext = 1;
 			res[i].plaintext = m->items[i]->ciphertext;
 		}
@@ -1006,6 +1009,7 @@ static int __attribute__((unused)) rig_setup(void **state)
 	rig.linked_ms = 1;
 	snprintf(rig.fail_code, sizeof(rig.fail_code), "io");
 	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__DONE;
+	rig.unknown_by_number = 0;
 	snprintf(rig.bob_devices, sizeof(rig.bob_devices), "0");
 	rig.config = config_parse("test", text, sizeof(text) - 1, err, sizeof(err));
 	if (rig.config == NULL)

@@ -238,6 +238,22 @@ outcomes(void **state)
 	}
 }
 
+/* The reason is that of the session under the LID, where there is none under the number. */
+static void
+reason_of_the_first_try(void **state)
+{
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC;
+	rig.unknown_by_number = 1;
+	rig_in(rig_message(ID, "x"));
+	rig_until(rig_sent("ack", ID, NULL) == 1);
+	assert_int_equal(rig.decrypts, 2);
+	assert_string_equal(
+	    json_string_value(json_object_get(rig_event("message.undecryptable")->body, "reason")),
+	    "bad_mac");
+	assert_string_equal(node_get(node_child(rig_last("receipt"), "retry"), "error"), "7");
+}
+
 /* Asked four times at most, with keys from the second on; then a plain ack. */
 static void
 retries_end(void **state)
@@ -371,6 +387,7 @@ main(void)
 	    T(disconnect_before_ack),
 	    T(order_of_many),
 	    T(outcomes),
+	    T(reason_of_the_first_try),
 	    T(retries_end),
 	    T(bad_plaintext),
 	    T(own_and_peer_messages),
