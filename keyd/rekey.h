@@ -13,8 +13,9 @@
 const char *rekey_open(struct keyd *k, const uint8_t *headers, size_t len);
 /* A header for the next master key, if one was given: it can begin. 0, or -1: no memory. */
 int rekey_prepare(struct keyd *k);
-/* RUNNING or DONE at a start: the keyring as it was found, into both files once more. It may be in
- * one of them alone, or in memory but not on the disk, if the run before ended in between. */
+/* At a start: the keyring that was made or found, into both of stored's files. One that was found
+ * while keys are changed may be in one of them alone, or in memory but not on the disk, if the run
+ * before ended in between. */
 void rekey_keep(struct keyd *k, channel_reply_fn *then);
 /* The database keys are on their way, the vault keys derived: go on where it stands. */
 void rekey_unlocked(struct keyd *k);

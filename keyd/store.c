@@ -114,7 +114,6 @@ on_keyring_kept(const struct reply *r, void *arg)
 static void
 make_keyring(struct keyd *k)
 {
-	Stored__Keyring put = STORED__KEYRING__INIT;
 	struct buf header = BUF_INIT;
 
 	if (keyring_new(&k->secrets->source, k->secrets->master, &header) == -1 ||
@@ -124,9 +123,7 @@ make_keyring(struct keyd *k)
 	} else {
 		log_notice("made a new keyring header");
 		memcpy(k->headers, header.data, KEYRING_HEADER_LEN);
-		put.header = pb_bytes(header.data, header.len);
-		channel_request(k->stored, STORED__TYPE__KEYRING_PUT, &put.base, STORED__TYPE__DONE,
-		    &stored__done__descriptor, 16, DEADLINE_MS, on_keyring_kept, k);
+		rekey_keep(k, on_keyring_kept);
 	}
 	buf_clear(&header);
 }

@@ -483,6 +483,8 @@ test_first_start(void **s)
 	memset(&b, 0, sizeof(b));
 	bench_boot(&b, OLD, NEXT, 1);
 	assert_string_equal(state(), "ready");
+	assert_int_equal(b.header.len, KEYRING_HEADER_LEN);
+	assert_int_equal(b.puts, 2); /* both files: without its salt no key opens anything */
 	make_device(ALICE, 3);
 	assert_non_null(begin());
 	reseal_all(ALICE);
