@@ -23,24 +23,11 @@ appsync_put(struct store_db *db, const Stored__CollectionPut *c)
 	return db_run(db, s);
 }
 
-/* Run a statement about one collection. */
-static enum store_status
-run_named(struct store_db *db, struct sql *q, const char *name)
-{
-	enum store_status st;
-	sqlite3_stmt *s = db_stmt(db, q, &st);
-
-	if (s == NULL)
-		return st;
-	db_bind_text(s, 1, name);
-	return db_run(db, s);
-}
-
 enum store_status
 appsync_delete(struct store_db *db, const char *name)
 {
 	static struct sql q = SQL("DELETE FROM collection WHERE name = ?1");
-	enum store_status st = run_named(db, &q, name);
+	enum store_status st = db_run_text(db, &q, name);
 
 	return st == STORE_OK ? appsync_macs_clear(db, name) : st;
 }
@@ -125,7 +112,7 @@ appsync_macs_clear(struct store_db *db, const char *collection)
 {
 	static struct sql q = SQL("DELETE FROM mac WHERE collection = ?1");
 
-	return run_named(db, &q, collection);
+	return db_run_text(db, &q, collection);
 }
 
 enum store_status

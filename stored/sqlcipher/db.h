@@ -62,6 +62,8 @@ enum store_status db_run_packed(
 void db_done(sqlite3_stmt *s);
 /* Prepare, run, done, for statements without parameters. */
 enum store_status db_exec(struct store_db *db, struct sql *q);
+/* The same with one text, ?1. */
+enum store_status db_run_text(struct store_db *db, struct sql *q, const char *text);
 int db_changes(const struct store_db *db);
 /* Run an expiry: ?1 = before, ?2 = at most so many rows; *n = those that went. */
 enum store_status db_expire(

@@ -24,13 +24,8 @@ enum store_status
 devices_drop(struct store_db *db, const char *user)
 {
 	static struct sql q = SQL("DELETE FROM device_list WHERE user = ?1");
-	enum store_status st;
-	sqlite3_stmt *s = db_stmt(db, &q, &st);
 
-	if (s == NULL)
-		return st;
-	db_bind_text(s, 1, user);
-	return db_run(db, s);
+	return db_run_text(db, &q, user);
 }
 
 enum store_status

@@ -3,19 +3,6 @@
 
 #include "stored/sqlcipher/db.h"
 
-/* Run a statement about one group or one device. */
-static enum store_status
-run_named(struct store_db *db, struct sql *q, const char *name)
-{
-	enum store_status st;
-	sqlite3_stmt *s = db_stmt(db, q, &st);
-
-	if (s == NULL)
-		return st;
-	db_bind_text(s, 1, name);
-	return db_run(db, s);
-}
-
 /* ---------------------------------------------------------------- metadata */
 
 enum store_status
@@ -37,7 +24,7 @@ enum store_status
 groups_delete(struct store_db *db, const char *group)
 {
 	static struct sql q = SQL("DELETE FROM group_info WHERE jid = ?1");
-	enum store_status st = run_named(db, &q, group);
+	enum store_status st = db_run_text(db, &q, group);
 
 	return st == STORE_OK ? groups_clear(db, group) : st;
 }
@@ -155,7 +142,7 @@ groups_clear(struct store_db *db, const char *group)
 {
 	static struct sql q = SQL("DELETE FROM sender_key_device WHERE jid = ?1");
 
-	return run_named(db, &q, group);
+	return db_run_text(db, &q, group);
 }
 
 enum store_status
@@ -163,7 +150,7 @@ groups_drop(struct store_db *db, const char *device)
 {
 	static struct sql q = SQL("DELETE FROM sender_key_device WHERE device = ?1");
 
-	return run_named(db, &q, device);
+	return db_run_text(db, &q, device);
 }
 
 enum store_status

@@ -180,6 +180,18 @@ db_exec(struct store_db *db, struct sql *q)
 	return s == NULL ? st : db_run(db, s);
 }
 
+enum store_status
+db_run_text(struct store_db *db, struct sql *q, const char *text)
+{
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, q, &st);
+
+	if (s == NULL)
+		return st;
+	db_bind_text(s, 1, text);
+	return db_run(db, s);
+}
+
 int
 db_changes(const struct store_db *db)
 {

@@ -26,13 +26,8 @@ enum store_status
 tokens_delete(struct store_db *db, const char *user)
 {
 	static struct sql q = SQL("DELETE FROM token WHERE user = ?1");
-	enum store_status st;
-	sqlite3_stmt *s = db_stmt(db, &q, &st);
 
-	if (s == NULL)
-		return st;
-	db_bind_text(s, 1, user);
-	return db_run(db, s);
+	return db_run_text(db, &q, user);
 }
 
 enum store_status
