@@ -230,8 +230,8 @@ lie(int files, int folder, const char *what)
 	cuts.quiet = cuts.lies = 0;
 	cuts.every = every;
 	print_message(
-	    "result: a disk that lies of %s: found out at %u of %u points, %u lost units\n", what,
-	    cuts.found->bad, cuts.found->points, cuts.found->lost);
+	    "result: a disk that lies of %s: found out in %u of %u tries, %u lost units\n", what,
+	    cuts.found->bad, cuts.found->tries, cuts.found->lost);
 	assert_true(cuts.found->lost > 0);
 	assert_true(cuts.found->bad > cuts.found->points / 4);
 }
