@@ -3,6 +3,7 @@
  * tests/unit/data/schemaN-*.db were made by a version of ward with schema N, under the keys of
  * stored_rig.h, with rows in every table. A new step of the schema brings the files of the one
  * before it, and a row in `versions`. */
+#include "tests/unit/crash.h"
 #include "tests/unit/stored_rig.h"
 #include "tests/unit/slow.h"
 
@@ -406,7 +407,7 @@ before_op(void *arg, enum vfs_op op, const char *name, int64_t offset, const voi
 	if (s->seen != s->at && !(s->stays && s->seen > s->at))
 		return 0;
 	if (s->crash)
-		(void)raise(SIGKILL);
+		crash_now();
 	errno = EIO;
 	return SQLITE_IOERR_WRITE;
 }

@@ -1,5 +1,6 @@
 /* Checkpoints in portions: each is short, together they write everything, and what they leave out
  * stands in the file. */
+#include "tests/unit/crash.h"
 #include "tests/unit/stored_rig.h"
 #include "tests/unit/slow.h"
 
@@ -303,7 +304,7 @@ work(uint32_t with_seed, int transactions, int finish, struct seen *seen)
 			(void)db_write_back_some(db);
 		if (seen->writes < seen->fail_write || seen->syncs < seen->fail_sync)
 			_exit(8); /* the fault was not met */
-		(void)raise(SIGKILL);
+		crash_now();
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);

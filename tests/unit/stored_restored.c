@@ -1,5 +1,6 @@
 /* After a restore: old ratchets are dropped before anybody reads, once, wherever it is cut short.
  */
+#include "tests/unit/crash.h"
 #include "tests/unit/stored_tasks.h"
 
 #include <errno.h>
@@ -345,7 +346,7 @@ cut_before(void *arg, enum vfs_op op, const char *name, int64_t offset, const vo
 	if (++c->count != c->at)
 		return SQLITE_OK;
 	if (c->rc == 0)
-		(void)raise(SIGKILL); /* not an exit: no tool looks for its leaks */
+		crash_now();
 	errno = c->error;
 	return c->rc;
 }
