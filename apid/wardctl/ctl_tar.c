@@ -126,7 +126,8 @@ read_about(struct ctl_tar *t)
 	char *at = t->text, *format, *when, *log, *backend, *left_out = NULL;
 
 	for (size_t i = 0; i < t->text_len; i++)
-		if ((t->text[i] < ' ' && t->text[i] != '\n') || t->text[i] == 127)
+		if (t->text[i] != '\n' &&
+		    ((unsigned char)t->text[i] < ' ' || (unsigned char)t->text[i] >= 127))
 			return bad(t, "ward-backup: not the text that belongs there");
 	if ((format = take_line(&at, "format ")) == NULL)
 		return bad(t, "ward-backup: not the text that belongs there");
