@@ -126,8 +126,11 @@ core_free(struct keyd *k)
 
 	if (k == NULL)
 		return;
-	for (i = 0; i < k->naccounts; i++)
+	for (i = 0; i < k->naccounts; i++) {
 		queue_drop(&k->accounts[i], NULL, NULL);
+		if (k->accounts[i].passkey_end != NULL)
+			event_free(k->accounts[i].passkey_end);
+	}
 	vault_free(k->vault);
 	sodium_free(k->secrets); /* wipes, unlocks */
 	free(k);

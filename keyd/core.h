@@ -13,6 +13,7 @@
 #include "keyd/keyring.h"
 #include "keyd/noise.h"
 #include "keyd/paircode.h"
+#include "keyd/passkey.h"
 #include "keyd/vault.h"
 
 #define NOISE_SLOTS 64
@@ -36,6 +37,7 @@ struct secrets {
 	uint8_t vault_key[ACCOUNTS_MAX][32]; /* seals */
 	uint8_t old_key[ACCOUNTS_MAX][32];   /* while keys are changed: also opens */
 	struct paircode code[ACCOUNTS_MAX];
+	struct passkey passkey[ACCOUNTS_MAX];
 	struct noise_slot noise[NOISE_SLOTS];
 	uint64_t noise_order;
 	struct device device; /* of the request that runs, opened for it and wiped after it */
@@ -75,6 +77,7 @@ struct account {
 	unsigned queued;
 	int running; /* its queue is being run: no second time below */
 	struct reseal reseal;
+	struct event *passkey_end; /* wipes what a passkey exchange left; NULL: none was begun */
 };
 
 enum keyd_state {

@@ -14,6 +14,8 @@
 	X(PAIR_REFRESH, "pair_refresh") \
 	X(PAIR_CODE, "pair_code") \
 	X(PAIR_CODE_FINISH, "pair_code_finish") \
+	X(PASSKEY_BEGUN, "passkey_begun") \
+	X(PASSKEY_SEALED, "passkey_sealed") \
 	X(PAIR_LINKED, "pair_linked") \
 	X(PAIR_REFUSED, "pair_refused") \
 	X(PREKEYS_MADE, "prekeys_made") \

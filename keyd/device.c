@@ -64,6 +64,8 @@ text(struct walk *w, char *field)
 static void
 walk(struct walk *w, struct device *d)
 {
+	uint32_t kind = d->linked ? 1 : d->has_pending ? 2 : 0;
+
 	if (number(w, DEVICE_VERSION, 1) != DEVICE_VERSION)
 		w->bad = 1;
 	d->generation = number(w, d->generation, 4);
@@ -76,9 +78,13 @@ walk(struct walk *w, struct device *d)
 	bytes(w, d->skey_pub, 32);
 	bytes(w, d->skey_sig, 64);
 	bytes(w, d->adv_secret, 32);
-	d->linked = (int)number(w, (uint32_t)d->linked, 1);
-	w->bad |= d->linked > 1 || d->generation == 0;
-	if (d->linked == 0)
+	kind = number(w, kind, 1);
+	d->linked = kind == 1;
+	d->has_pending = kind == 2;
+	w->bad |= kind > 2 || d->generation == 0;
+	if (d->has_pending)
+		bytes(w, d->adv_pending, 32);
+	if (!d->linked)
 		return;
 	text(w, d->jid);
 	text(w, d->lid);

@@ -19,6 +19,8 @@ struct device {
 	uint32_t skey_id; /* signed prekey: its private half is a record of its own */
 	uint8_t skey_pub[32], skey_sig[64];
 	uint8_t adv_secret[32];
+	int has_pending; /* not once linked: linking with a passkey waits for pair-success */
+	uint8_t adv_pending[32];
 	/* once linked */
 	int linked;
 	char jid[JID_TEXT_MAX], lid[JID_TEXT_MAX]; /* with device; lid may be "" */
@@ -30,9 +32,12 @@ struct device {
 
 /* A fixed layout, version 1, integers big-endian:
  *	u8 version | u32 generation | u32 registration id | noise priv, pub | identity priv, pub |
- *	u32 signed prekey id | its pub, signature | ADV secret | u8 linked
+ *	u32 signed prekey id | its pub, signature | ADV secret |
+ *	u8: 0 new, 1 linked, 2 new and with a pending ADV secret
  * and, if linked:
  *	u8 length, jid | u8 length, lid | account key | u32 key index | u16 length, device identity
+ * or, if pending:
+ *	the pending ADV secret
  */
 int device_encode(struct device *d, struct buf *out); /* 0 or -1 */
 int device_decode(

@@ -16,9 +16,9 @@ keyd_of(void *owner)
 
 const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_finish,
     &verb_noise_drop, &verb_account_open, &verb_device_create, &verb_pair_qr, &verb_pair_refresh,
-    &verb_pair_code, &verb_pair_code_finish, &verb_pair_success, &verb_prekeys_make,
-    &verb_prekeys_uploaded, &verb_restored, &verb_sessions, &verb_encrypt, &verb_decrypt,
-    &verb_reseal};
+    &verb_pair_code, &verb_pair_code_finish, &verb_pair_success, &verb_passkey_begin,
+    &verb_passkey_continue, &verb_passkey_seal, &verb_prekeys_make, &verb_prekeys_uploaded,
+    &verb_restored, &verb_sessions, &verb_encrypt, &verb_decrypt, &verb_reseal};
 const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
 
 static int
@@ -104,6 +104,9 @@ const struct channel_row dispatch_apid[] = {
     ROW(PAIR_CODE, 3, 128, ROW_REQUEST, pair_code),
     ROW(PAIR_CODE_FINISH, 9, 1 * KIB, ROW_REQUEST, pair_code_finish),
     ROW(PAIR_SUCCESS, 9, 8 * KIB, ROW_REQUEST, pair_success),
+    ROW(PASSKEY_BEGIN, 9, 1 * KIB, ROW_REQUEST, passkey_begin),
+    ROW(PASSKEY_CONTINUE, 7, 256, ROW_REQUEST, passkey_continue),
+    ROW(PASSKEY_SEAL, 5, 45, ROW_REQUEST, passkey_seal),
     ROW(PREKEYS_MAKE, 7, 53, ROW_REQUEST, prekeys_make),
     ROW(PREKEYS_UPLOADED, 5, 8 * KIB, ROW_REQUEST, prekeys_uploaded),
     ROW(RESTORED, 5, 45, ROW_REQUEST, restored),

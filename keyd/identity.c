@@ -18,8 +18,8 @@
 #define QR_PREFIX "https://wa.me/settings/linked_devices#"
 #define REF_MAX   512
 
-static void
-put_device(struct request *r, struct device *d)
+void
+identity_put(struct request *r, struct device *d)
 {
 	struct buf plain = BUF_INIT;
 
@@ -83,6 +83,14 @@ run_account_open(struct request *r)
 
 const struct verb verb_account_open = {
     KEYD__TYPE__ACCOUNT_OPEN, VERB_ANY, NULL, NULL, run_account_open};
+
+/* What linking keeps in memory is of no use any more. */
+static void
+forget_codes(struct request *r)
+{
+	sodium_memzero(&r->keyd->secrets->code[r->account->number], sizeof(struct paircode));
+	passkey_forget(r->account);
+}
 
 /* ---------------------------------------------------------------- a new device */
 
@@ -149,8 +157,8 @@ run_device_create(struct request *r)
 	curve_pair(d->identity_priv, d->identity_pub);
 	randombytes_buf(d->adv_secret, sizeof(d->adv_secret));
 	make_signed_prekey(r, d);
-	put_device(r, d);
-	sodium_memzero(&r->keyd->secrets->code[r->account->number], sizeof(struct paircode));
+	identity_put(r, d);
+	forget_codes(r);
 	describe(&s, d);
 	s.state.has_stages = 1;
 	if (request_stage(r, q->unit, &s.state.stages) == -1)
@@ -226,7 +234,9 @@ run_pair_refresh(struct request *r)
 	Keyd__Staged a = KEYD__STAGED__INIT;
 
 	randombytes_buf(r->device->adv_secret, sizeof(r->device->adv_secret));
-	put_device(r, r->device);
+	r->device->has_pending = 0;
+	passkey_forget(r->account);
+	identity_put(r, r->device);
 	if (request_stage(r, q->unit, &a.stages) == -1)
 		return;
 	counters[COUNT_PAIR_REFRESH]++;
@@ -330,7 +340,7 @@ run_pair_code_finish(struct request *r)
 		request_error(r, "bad_key", "a shared secret is zero");
 		goto done;
 	}
-	put_device(r, r->device);
+	identity_put(r, r->device);
 	if (request_stage(r, q->unit, &a.stages) == -1)
 		goto done;
 	a.wrapped_bundle = pb_bytes(bundle, sizeof(bundle));
@@ -391,6 +401,7 @@ put_link(struct request *r, const Keyd__PairSuccess *q, const struct adv_link *l
 	struct jid j;
 
 	d->linked = 1;
+	d->has_pending = 0;
 	(void)jid_parse(q->jid, &j);
 	jid_format(&j, d->jid);
 	d->lid[0] = '\0';
@@ -406,7 +417,7 @@ put_link(struct request *r, const Keyd__PairSuccess *q, const struct adv_link *l
 	d->key_index = l->key_index;
 	memcpy(d->device_identity, l->complete.data, l->complete.len);
 	d->device_identity_len = l->complete.len;
-	put_device(r, d);
+	identity_put(r, d);
 }
 
 static const Keyd__PairSuccessReply__Outcome outcomes[] = {
@@ -415,6 +426,24 @@ static const Keyd__PairSuccessReply__Outcome outcomes[] = {
     [ADV_BAD_HMAC] = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_HMAC,
     [ADV_BAD_SIGNATURE] = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_SIGNATURE};
 
+/* By the pending ADV secret, which then takes the place of the current one, or by that. */
+static enum adv_outcome
+open_success(struct device *d, const ProtobufCBinaryData *box, struct adv_link *link)
+{
+	struct adv_self self = {d->adv_pending, d->identity_priv, d->identity_pub};
+	enum adv_outcome o = ADV_BAD_HMAC;
+
+	if (d->has_pending)
+		o = adv_open_container(&self, box->data, box->len, link);
+	if (o == ADV_OK) {
+		memcpy(d->adv_secret, d->adv_pending, sizeof(d->adv_secret));
+	} else if (o == ADV_BAD_HMAC) {
+		self.adv_secret = d->adv_secret;
+		o = adv_open_container(&self, box->data, box->len, link);
+	}
+	return o;
+}
+
 static void
 run_pair_success(struct request *r)
 {
@@ -422,11 +451,8 @@ run_pair_success(struct request *r)
 	Keyd__PairSuccessReply a = KEYD__PAIR_SUCCESS_REPLY__INIT;
 	struct adv_link link = {.complete = BUF_INIT, .answer = BUF_INIT};
 	struct state_reply s;
-	struct adv_self self;
 
-	self = (struct adv_self){
-	    r->device->adv_secret, r->device->identity_priv, r->device->identity_pub};
-	a.outcome = outcomes[adv_open_container(&self, q->container.data, q->container.len, &link)];
+	a.outcome = outcomes[open_success(r->device, &q->container, &link)];
 	if (link.complete.len > DEVICE_IDENTITY_MAX)
 		a.outcome = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT;
 	if (a.outcome != KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED) {
@@ -442,7 +468,7 @@ run_pair_success(struct request *r)
 	a.has_key_index = a.has_answer = 1;
 	a.key_index = link.key_index;
 	a.answer = pb_bytes(link.answer.data, link.answer.len);
-	sodium_memzero(&r->keyd->secrets->code[r->account->number], sizeof(struct paircode));
+	forget_codes(r);
 	counters[COUNT_PAIR_LINKED]++;
 	request_reply(r, KEYD__TYPE__PAIR_SUCCESS_REPLY, &a.base);
 done:

@@ -10,7 +10,11 @@ extern const struct verb verb_noise_hello, verb_noise_finish, verb_noise_drop;
 /* identity.c: the device and its pairing */
 extern const struct verb verb_account_open, verb_device_create, verb_pair_qr, verb_pair_refresh,
     verb_pair_code, verb_pair_code_finish, verb_pair_success;
+void identity_put(struct request *r, struct device *d);                     /* write the record */
 void identity_signed_prekey(Keyd__SignedPrekey *s, const struct device *d); /* points into d */
+/* verb_passkey.c */
+extern const struct verb verb_passkey_begin, verb_passkey_continue, verb_passkey_seal;
+void passkey_forget(struct account *a); /* wipe the exchange that is under way */
 /* prekeys.c */
 extern const struct verb verb_prekeys_make, verb_prekeys_uploaded, verb_restored;
 /* rekey.c */
