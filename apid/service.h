@@ -126,6 +126,15 @@ void message_state(struct account *a, const void *client, uint32_t uid, const ch
 void chat_mark_read(struct account *a, const void *client, const char *chat,
     const char *const *message_ids, size_t n, engine_done_fn *fn, void *arg);
 
+/* Give our trusted-contact token to people (at most 8: stable ids, JIDs or +E.164). result:
+ * {tokens: [{party, time_ms}]}. What is kept, from after on (NULL: the beginning): {parties:
+ * [{party, has_token, token_ms, expired, issued_ms}], next}. What is expired goes: {count}. */
+void privacy_tokens_issue(struct account *a, const void *client, const char *const *parties,
+    size_t n, engine_done_fn *fn, void *arg);
+void privacy_tokens_list(struct account *a, const void *client, const char *after, unsigned limit,
+    engine_done_fn *fn, void *arg);
+void privacy_tokens_prune(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+
 /* Go over to the next master key (service.next_master_key), or with look only say how far that is.
  * result: that of store.rekey. */
 void engine_rekey(struct service *s, const void *client, int look, engine_done_fn *fn, void *arg);

@@ -95,6 +95,9 @@ drop_asks(struct send *s)
 	devices_cancel(s->devices);
 	bundle_cancel(s->bundles);
 	ask_cancel(s->ask);
+	tctoken_cancel(s->token_search);
+	s->token_search = NULL;
+	s->asked_token = s->wants_token = 0;
 	s->lookup = NULL;
 	s->devices = NULL;
 	s->bundles = NULL;

@@ -31,6 +31,26 @@ send_build_done(struct send *s)
 	}
 }
 
+static void
+token_found(const struct tctoken *t, void *arg)
+{
+	struct send *s = arg;
+
+	s->token_search = NULL;
+	s->token = *t;
+	if (s->wants_token)
+		send_encrypt(s);
+}
+
+void
+send_find_token(struct send *s)
+{
+	if (s->asked_token || !tctoken_is_for(s->a, &s->chat))
+		return;
+	s->asked_token = 1;
+	s->token_search = tctoken_find(s->a, &s->peer, token_found, s);
+}
+
 static struct node *
 enc_node(const Keyd__EncryptResult *r, const struct stanza_kind *kind)
 {
@@ -82,6 +102,7 @@ make_stanza(struct send *s, const Keyd__EncryptReply *m)
 		    n, "device-identity", s->a->dev.signed_identity, s->a->dev.signed_identity_len);
 	if (kind.meta != NULL)
 		node_set(node_child_new(n, "meta"), kind.meta, kind.meta_value);
+	tctoken_add_to_message(s->a, &s->chat, &s->peer, &s->token, n);
 	if (all > 0 && (theirs > 0 || to_self) && node_encode(n, &b) == 0 &&
 	    (s->stanza = malloc(b.len)) != NULL) {
 		memcpy(s->stanza, b.data, b.len);
@@ -123,6 +144,8 @@ committed(const struct unit_result *r, void *arg)
 		outbox_queued(s->a);
 	else
 		outbox_ready(s->a, s->id, chat, s->stanza, s->stanza_len, s->phash);
+	if (!s->queueing)
+		tctoken_sent(s->a, &s->peer, &s->token);
 	flow_end(&s->f, NULL, NULL);
 }
 
@@ -293,8 +316,8 @@ encrypted(const struct reply *rp, void *arg)
 	send_commit(s);
 }
 
-void
-send_encrypt(struct send *s)
+static void
+encrypt(struct send *s)
 {
 	Keyd__Encrypt m = KEYD__ENCRYPT__INIT;
 	Keyd__EncryptItem *items = calloc(s->ndev + 1, sizeof(*items));
@@ -307,7 +330,6 @@ send_encrypt(struct send *s)
 	uint8_t *copy;
 	size_t copy_len = 0, n = 0;
 
-	flow_step(&s->f, "send_encrypt");
 	if (items == NULL || ptr == NULL || addr == NULL || bundles == NULL)
 		fatal("send_encrypt");
 	for (size_t i = 0; i < s->ndev; i++) {
@@ -359,4 +381,13 @@ send_encrypt(struct send *s)
 	free(ptr);
 	free(addr);
 	free(bundles);
+}
+
+void
+send_encrypt(struct send *s)
+{
+	flow_step(&s->f, "send_encrypt");
+	s->wants_token = s->token_search != NULL;
+	if (!s->wants_token)
+		encrypt(s);
 }

@@ -195,6 +195,7 @@ send_sessions(struct send *s)
 	if (addr == NULL || ptr == NULL)
 		fatal("send_sessions");
 	flow_step(&s->f, "send_sessions");
+	send_find_token(s);
 	for (size_t i = 0; i < s->ndev; i++) {
 		char *names[2] = {s->dev[i].address, s->dev[i].by_number};
 

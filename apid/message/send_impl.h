@@ -9,6 +9,7 @@
 #include "apid/message/ids.h"
 #include "apid/message/intent.h"
 #include "apid/message/send.h"
+#include "apid/message/tctoken.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
 #include "apid/session/devices.h"
@@ -57,6 +58,9 @@ struct send {
 	struct send_device *dev;
 	size_t ndev, dev_max;
 	char phash[12];
+	struct tctoken_search *token_search; /* his token is being looked for */
+	struct tctoken token;
+	int asked_token, wants_token; /* wants_token: all else is ready */
 
 	/* where it stands */
 	enum send_phase {
@@ -111,6 +115,8 @@ void send_hand_over(struct send *s, const char *id, const char *to, const char *
 void send_lane_next(struct send *s);
 
 /* message/send_commit.c */
+/* Beside what else is asked for: send_encrypt waits for it. */
+void send_find_token(struct send *s);
 void send_encrypt(struct send *s);
 /* The intent alone: it is encrypted when its turn comes. */
 void send_queue(struct send *s);

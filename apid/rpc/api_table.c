@@ -215,6 +215,31 @@ static const struct api_field mark_read_params[] = {ACCOUNT,
     STR("chat", API_REQUIRED | API_ARG, 1, 128, "stable id or JID of the chat"),
     STRS("message_ids", API_REQUIRED | API_TEXT, 1, 256, "the messages to mark"), END};
 
+static const struct api_field tokens_issue_params[] = {ACCOUNT,
+    STRS("parties", API_REQUIRED | API_TEXT, 1, API_PARTIES_MAX,
+	"to whom: stable ids, JIDs or +E.164"),
+    END};
+static const struct api_field token_party[] = {STR("id", 0, 0, 0, "stable id"),
+    STR("pn", 0, 0, 0, "JID by number"), STR("lid", 0, 0, 0, "JID by LID"),
+    STR("phone", 0, 0, 0, "number as +E.164"), STR("push_name", 0, 0, 0, "name that he chose"),
+    END};
+static const struct api_field issued_fields[] = {OBJ("party", token_party, "who got it"),
+    INT("time_ms", 0, 0, BIG, "the time that it bears"), END};
+static const struct api_field result_tokens_issue[] = {
+    LIST("tokens", issued_fields, "those that the service took"), END};
+static const struct api_field tokens_list_params[] = {ACCOUNT,
+    STR("after", 0, 1, 256, "what next of the last answer was"),
+    INT("limit", 0, 1, 1000, "at most so many; default 1000"), END};
+static const struct api_field token_fields[] = {OBJ("party", token_party, "who"),
+    FLAG("has_token", "he gave this account his"), INT("token_ms", 0, 0, BIG, "the time of his"),
+    FLAG("expired", "his is no good any more"),
+    INT("issued_ms", 0, 0, BIG, "when he was given this account's last"), END};
+static const struct api_field result_tokens_list[] = {
+    LIST("parties", token_fields, "people with a token on either side"),
+    STR("next", 0, 0, 0, "there is more: go on after it"), END};
+static const struct api_field result_tokens_prune[] = {
+    INT("count", 0, 0, BIG, "how many expired ones went"), END};
+
 static const struct api_field filter_fields[] = {
     STRS("types", 0, 1, 64, "event types; a trailing * stands for any rest"),
     STRS("accounts", 0, 1, 64, "names of accounts"), END};
@@ -371,6 +396,12 @@ const struct api_method api_methods[] = {
 	"How far an own message is, by its idempotency key."),
     M("chat.mark_read", API_SEND, mark_read_params, result_ok, API_ACTS,
 	"Tell the senders that messages were read."),
+    M("privacy.tokens_issue", API_MANAGE, tokens_issue_params, result_tokens_issue, API_ACTS,
+	"Give people this account's trusted-contact token, so that they may write to it."),
+    M("privacy.tokens_list", API_ADMIN, tokens_list_params, result_tokens_list, 0,
+	"Who gave this account a trusted-contact token, and who was given one."),
+    M("privacy.tokens_prune", API_ADMIN, account_only, result_tokens_prune, API_ACTS,
+	"Throw away expired trusted-contact tokens; done daily anyway."),
     M("events.subscribe", API_READ | API_LINK, subscribe_params, result_subscribe, 0,
 	"Have events delivered on this connection as they are committed."),
     M("events.unsubscribe", API_READ | API_LINK, unsubscribe_params, result_ok, 0,

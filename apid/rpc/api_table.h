@@ -65,6 +65,7 @@ struct api_method {
 };
 #define API_FDS_MAX      8  /* descriptors with one request */
 #define API_MENTIONS_MAX 6  /* people mentioned in one message */
+#define API_PARTIES_MAX  8  /* people of one privacy.tokens_issue */
 #define API_NOTIFY       1u /* may be called without an id */
 #define API_ACTS         2u /* changes something: not offered by `wardctl` without being asked */
 

@@ -24,6 +24,7 @@ method_fn method_account_list, method_account_get, method_account_state, method_
     method_account_reconnect;
 method_fn method_message_send, method_message_edit, method_message_delete, method_message_react,
     method_message_state, method_chat_mark_read;
+method_fn method_privacy_tokens_issue, method_privacy_tokens_list, method_privacy_tokens_prune;
 method_fn method_events_subscribe, method_events_unsubscribe, method_events_fetch,
     method_events_ack, method_events_consumers, method_events_consumer_delete;
 method_fn method_store_stats, method_store_backup, method_store_check, method_store_snapshot,

@@ -12,6 +12,7 @@
 #include "apid/message/receipts.h"
 #include "apid/message/recv.h"
 #include "apid/message/send.h"
+#include "apid/message/tctoken.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
@@ -52,6 +53,7 @@ account_new(struct service *s, const char *name, size_t index)
 	a->receipts = receipts_new(a);
 	a->outbox = outbox_new(a);
 	a->sender = sender_new(a);
+	a->tokens = tctokens_new(a);
 	a->waits = waits_new(a);
 	return a;
 }
@@ -64,6 +66,7 @@ account_free(struct account *a)
 	unlink_free(a);
 	restored_free(a);
 	sender_free(a->sender);
+	tctokens_free(a->tokens);
 	waits_free(a->waits);
 	outbox_free(a->outbox);
 	receipts_free(a->receipts);
@@ -79,6 +82,7 @@ account_free(struct account *a)
 	if (a->kick_timer != NULL)
 		event_free(a->kick_timer);
 	free(a->dev.signed_identity);
+	sodium_memzero(&a->rec, sizeof(a->rec));
 	free(a);
 }
 
@@ -203,6 +207,11 @@ account_take_record(struct account *a, const Stored__DeviceRecord *r)
 		if (r->routing_info.len > 0)
 			memcpy(v->routing_info, r->routing_info.data, r->routing_info.len);
 		v->routing_info_len = r->routing_info.len;
+	}
+	if (r->has_nct_salt && r->nct_salt.len <= sizeof(v->nct_salt)) {
+		if (r->nct_salt.len > 0)
+			memcpy(v->nct_salt, r->nct_salt.data, r->nct_salt.len);
+		v->nct_salt_len = r->nct_salt.len;
 	}
 }
 

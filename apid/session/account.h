@@ -39,6 +39,7 @@ struct recv_lane;
 struct restoring;
 struct sender;
 struct state_log;
+struct tctokens;
 struct waits;
 
 /* Public facts of the device, as keyd told them. */
@@ -55,6 +56,7 @@ struct account_device {
 };
 
 /* What stored keeps for apid, as far as it is needed in memory. */
+#define ACCOUNT_SALT_MAX 128
 struct account_record {
 	char push_name[128];
 	char business_name[128];
@@ -65,6 +67,8 @@ struct account_record {
 	int64_t linked_ms;
 	uint8_t routing_info[1024];
 	size_t routing_info_len;
+	uint8_t nct_salt[ACCOUNT_SALT_MAX]; /* by which a cstoken is made */
+	size_t nct_salt_len;                /* 0 = none is known */
 };
 
 struct account {
@@ -116,6 +120,7 @@ struct account {
 	struct receipts *receipts;
 	struct outbox *outbox;
 	struct sender *sender;
+	struct tctokens *tokens;
 	struct waits *waits;
 
 	struct account_counters {

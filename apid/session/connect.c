@@ -8,6 +8,7 @@
 
 #include "apid/message/outbox.h"
 #include "apid/message/receipts.h"
+#include "apid/message/tctoken.h"
 #include "apid/session/iq.h"
 #include "apid/session/login.h"
 #include "apid/session/pair.h"
@@ -92,6 +93,7 @@ disconnected(struct account *a)
 	receipts_disconnected(a);
 	outbox_disconnected(a);
 	pair_disconnected(a);
+	tctokens_disconnected(a);
 }
 
 void

@@ -12,6 +12,7 @@
 #include "apid/message/outbox.h"
 #include "apid/message/receipts.h"
 #include "apid/message/recv.h"
+#include "apid/message/tctoken.h"
 #include "apid/session/connect.h"
 #include "apid/session/devices.h"
 #include "apid/session/iq.h"
@@ -342,6 +343,7 @@ login_online(struct login *l, const char *how)
 	prekeys_online(a);
 	devices_refresh_own(a);
 	outbox_online(a);
+	tctokens_online(a);
 }
 
 /* ------------------------------------------------------------------ <ib> */

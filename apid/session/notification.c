@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apid/message/contacts.h"
+#include "apid/message/tctoken.h"
 #include "apid/session/devices.h"
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
@@ -89,6 +90,8 @@ notification_in(struct account *a, const struct node *n)
 		devices(a, n);
 	else if (strcmp(type, "account_sync") == 0 && node_child(n, "devices") != NULL)
 		devices(a, n);
+	else if (strcmp(type, "privacy_token") == 0)
+		tctoken_notification(a, n);
 	else
 		stanza_notice(a, n, type[0] != '\0' ? type : "notification", 1);
 }

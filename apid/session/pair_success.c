@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "apid/message/outbox.h"
+#include "apid/message/tctoken.h"
 #include "apid/session/connect.h"
 #include "apid/session/pair_impl.h"
 #include "apid/session/stanza.h"
@@ -82,6 +83,7 @@ pair_stored(const struct unit_result *r, void *arg)
 	(void)snprintf(a->rec.business_name, sizeof(a->rec.business_name), "%s", l->biz);
 	(void)snprintf(a->rec.account_user, sizeof(a->rec.account_user), "%s", a->dev.jid.user);
 	outbox_reset(a);
+	tctokens_reset(a);
 	send_sign(p);
 	p->running = 0;
 	pair_drop_refs(p);

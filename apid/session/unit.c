@@ -254,6 +254,8 @@ unit_device(struct unit *u, const Stored__DeviceRecord *r)
 	w->device->state_reason = take_text(u, r->state_reason);
 	if (r->has_routing_info)
 		take_bytes(u, &w->device->routing_info);
+	if (r->has_nct_salt)
+		take_bytes(u, &w->device->nct_salt);
 }
 
 void
@@ -319,6 +321,40 @@ unit_restored_done(struct unit *u)
 		w->has_restored_done = w->restored_done = 1;
 }
 
+void
+unit_token_received(
+    struct unit *u, const char *user, const uint8_t *token, size_t len, int64_t token_s)
+{
+	Stored__TokenReceived t = STORED__TOKEN_RECEIVED__INIT;
+
+	t.token.data = (uint8_t *)(uintptr_t)token;
+	t.token.len = len;
+	t.token_s = token_s;
+	WRITE(u, w, token_received, &t);
+	w->token_received->user = take_text(u, user);
+	take_bytes(u, &w->token_received->token);
+}
+
+void
+unit_token_touch(struct unit *u, const char *user, int64_t sender_s)
+{
+	Stored__TokenTouch t = STORED__TOKEN_TOUCH__INIT;
+
+	t.sender_s = sender_s;
+	WRITE(u, w, token_touch, &t);
+	w->token_touch->user = take_text(u, user);
+}
+
+void
+unit_token_expire(struct unit *u, int64_t token_cutoff_s, int64_t sender_cutoff_s)
+{
+	Stored__TokenExpire t = STORED__TOKEN_EXPIRE__INIT;
+
+	t.token_cutoff_s = token_cutoff_s;
+	t.sender_cutoff_s = sender_cutoff_s;
+	WRITE(u, w, token_expire, &t);
+}
+
 /* Tell whoever asked, and the subscribers if events came. */
 static void
 unit_end(struct unit *u, const struct unit_result *r)
@@ -355,6 +391,7 @@ unit_replied(const struct reply *rp, void *arg)
 		r.duplicate = !m->committed && m->has_duplicate && m->duplicate;
 		r.nseqs = m->n_seqs;
 		r.seqs = m->seqs;
+		r.expired = m->has_expired ? m->expired : 0;
 		if (m->committed && m->n_seqs != u->nevents)
 			log_warnx("account %s: stored answered for %zu events of %zu", u->a->name,
 			    m->n_seqs, u->nevents);

@@ -15,6 +15,7 @@ struct unit_result {
 	int duplicate;      /* not ok: an outbox row with that idempotency key exists */
 	size_t nseqs;
 	const uint64_t *seqs; /* one for each event, in order; 0 = it was there already */
+	uint64_t expired;     /* tokens that unit_token_expire took away */
 };
 typedef void unit_done_fn(const struct unit_result *r, void *arg);
 
@@ -44,6 +45,12 @@ void unit_device_list(struct unit *u, const Stored__DeviceList *l);
 void unit_device_list_drop(struct unit *u, const char *user);
 void unit_receipt(
     struct unit *u, const char *id, const char *party, const char *status, int64_t time_ms);
+/* A token of somebody came; ours was given to him; what is older than the cutoffs goes. user: bare
+ * JID text. */
+void unit_token_received(
+    struct unit *u, const char *user, const uint8_t *token, size_t len, int64_t token_s);
+void unit_token_touch(struct unit *u, const char *user, int64_t sender_s);
+void unit_token_expire(struct unit *u, int64_t token_cutoff_s, int64_t sender_cutoff_s);
 /* The account came from a backup, and what had to be done first is in this unit. */
 void unit_restored_done(struct unit *u);
 size_t unit_writes(const struct unit *u);

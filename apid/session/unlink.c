@@ -10,6 +10,7 @@
 #include "apid/message/contacts.h"
 #include "apid/message/outbox.h"
 #include "apid/message/send.h"
+#include "apid/message/tctoken.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
@@ -81,6 +82,7 @@ erase_stored(const struct unit_result *r, void *arg)
 	a->erasing = NULL;
 	outbox_reset(a);
 	contacts_reset(a->contacts);
+	tctokens_reset(a);
 	state_set(a, e->state, e->reason, e->code, e->user_action, 0, 0);
 	outbox_state_changed(a);
 	call_ok(e->call, json_pack("{s:b}", "unlinked", 1));

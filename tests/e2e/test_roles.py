@@ -76,6 +76,8 @@ PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "ac
                             "idempotency_key": "4"},
           "message.state": {"account": "alice", "idempotency_key": "none"},
           "chat.mark_read": {"account": "bob", "chat": "15550001111@s.whatsapp.net", "message_ids": ["A"]},
+          "privacy.tokens_issue": {"account": "bob", "parties": ["+15550001111"]},
+          "privacy.tokens_list": {"account": "bob"}, "privacy.tokens_prune": {"account": "bob"},
           "events.subscribe": {}, "events.unsubscribe": {"subscription": "s9"}, "events.fetch": {"consumer": "x"},
           "events.ack": {"consumer": "none", "cursor": "1.x.1"}, "events.consumer_delete": {"consumer": "none"},
           "store.backup": {"fd": 0}, "store.snapshot": {"name": "of-each-role"}}

@@ -237,6 +237,26 @@ engine_rekey(struct service *s, const void *client, int look, engine_done_fn *fn
 }
 
 void
+privacy_tokens_issue(struct account *a, const void *client, const char *const *parties, size_t n,
+    engine_done_fn *fn, void *arg)
+{
+	fake_finish(fake_called(a, client, "tokens_issue", fn, arg));
+}
+
+void
+privacy_tokens_list(struct account *a, const void *client, const char *after, unsigned limit,
+    engine_done_fn *fn, void *arg)
+{
+	fake_finish(fake_called(a, client, "tokens_list", fn, arg));
+}
+
+void
+privacy_tokens_prune(struct account *a, const void *client, engine_done_fn *fn, void *arg)
+{
+	fake_finish(fake_called(a, client, "tokens_prune", fn, arg));
+}
+
+void
 engine_cancel_client(struct service *s, const void *client)
 {
 	for (size_t i = 0; i < fake.ncalls; i++)

@@ -1,0 +1,166 @@
+/* Trusted-contact tokens: finding a person's, which goes with a stanza, and when it expires. */
+#include "apid/message/tctoken.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "apid/session/ask.h"
+#include "common/log.h"
+
+#define LOOKUP_REPLY_MAX (16u * 1024)
+
+struct tctoken_search {
+	struct account *a;
+	struct ask *ask;
+	tctoken_fn *fn;
+	void *arg;
+};
+
+/* ------------------------------------------------------------------ names */
+
+int
+tctoken_user(const struct person *p, char out[JID_TEXT_MAX])
+{
+	if (p->lid[0] != '\0')
+		(void)snprintf(out, JID_TEXT_MAX, "%s@" JID_LID, p->lid);
+	else if (p->pn[0] != '\0')
+		(void)snprintf(out, JID_TEXT_MAX, "%s@" JID_PN, p->pn);
+	else
+		return -1;
+	return 0;
+}
+
+/* Protocol page 02, 8: 1313555dddd, 131655500dd. */
+static int
+is_bot(const struct jid *j)
+{
+	size_t n = strlen(j->user);
+
+	return jid_is_pn(j) && j->device == 0 && n == 11 && strspn(j->user, "0123456789") == n &&
+	       (strncmp(j->user, "1313555", 7) == 0 || strncmp(j->user, "131655500", 9) == 0);
+}
+
+int
+tctoken_is_for(const struct account *a, const struct jid *j)
+{
+	return (jid_is_pn(j) || jid_is_lid(j)) && !account_is_own(a, j) && !is_bot(j) &&
+	       strcmp(j->user, "0") != 0;
+}
+
+/* ------------------------------------------------------------------ finding */
+
+/* He may be known by number and by LID, from different times. */
+static void
+merge(struct tctoken *t, const Stored__Token *s)
+{
+	if (s->token.len > 0 && s->token.len <= TCTOKEN_MAX &&
+	    (t->len == 0 || s->token_s > t->token_s)) {
+		memcpy(t->bytes, s->token.data, s->token.len);
+		t->len = s->token.len;
+		t->token_s = s->token_s;
+	}
+	if (s->has_sender_s && (!t->has_sender || s->sender_s > t->sender_s)) {
+		t->has_sender = 1;
+		t->sender_s = s->sender_s;
+	}
+}
+
+static void
+found(const struct reply *rp, void *arg)
+{
+	struct tctoken_search *s = arg;
+	const Stored__LookupReply *m = (const Stored__LookupReply *)rp->pb;
+	struct tctoken t = {0};
+	tctoken_fn *fn = s->fn;
+	void *fn_arg = s->arg;
+
+	for (size_t i = 0; rp->ok && i < m->n_tokens; i++)
+		merge(&t, m->tokens[i]);
+	free(s);
+	fn(&t, fn_arg);
+	sodium_memzero(&t, sizeof(t));
+}
+
+struct tctoken_search *
+tctoken_find(struct account *a, const struct person *p, tctoken_fn *fn, void *arg)
+{
+	struct tctoken_search *s = calloc(1, sizeof(*s));
+	Stored__Lookup m = STORED__LOOKUP__INIT;
+	char lid[JID_TEXT_MAX], pn[JID_TEXT_MAX], *users[2];
+
+	if (s == NULL)
+		fatal("tctoken_find");
+	s->a = a;
+	s->fn = fn;
+	s->arg = arg;
+	if (p->lid[0] != '\0') {
+		(void)snprintf(lid, sizeof(lid), "%s@" JID_LID, p->lid);
+		users[m.n_tokens++] = lid;
+	}
+	if (p->pn[0] != '\0') {
+		(void)snprintf(pn, sizeof(pn), "%s@" JID_PN, p->pn);
+		users[m.n_tokens++] = pn;
+	}
+	m.account = a->name;
+	m.tokens = users;
+	s->ask = ask_stored(a, STORED__TYPE__LOOKUP, &m.base, STORED__TYPE__LOOKUP_REPLY,
+	    &stored__lookup_reply__descriptor, LOOKUP_REPLY_MAX, ASK_DEADLINE_MS, found, s);
+	return s;
+}
+
+void
+tctoken_cancel(struct tctoken_search *s)
+{
+	if (s == NULL)
+		return;
+	ask_cancel(s->ask);
+	free(s);
+}
+
+/* ------------------------------------------------------------------ with a stanza */
+
+int64_t
+tctoken_cutoff_s(int64_t now_s)
+{
+	return (now_s / TCTOKEN_BUCKET_S - (TCTOKEN_BUCKETS - 1)) * TCTOKEN_BUCKET_S;
+}
+
+int
+tctoken_add(const struct account *a, const struct tctoken *t, struct node *n)
+{
+	if (t->len == 0 || t->token_s < tctoken_cutoff_s(account_server_time(a)))
+		return 0;
+	node_add_bytes(n, "tctoken", t->bytes, t->len);
+	return 1;
+}
+
+void
+tctoken_cstoken(const uint8_t *salt, size_t len, const char *lid_user, uint8_t out[32])
+{
+	crypto_auth_hmacsha256_state st;
+	char text[JID_TEXT_MAX];
+	int n = snprintf(text, sizeof(text), "%s@" JID_LID, lid_user);
+
+	crypto_auth_hmacsha256_init(&st, salt, len);
+	crypto_auth_hmacsha256_update(&st, (const uint8_t *)text, (size_t)n);
+	crypto_auth_hmacsha256_final(&st, out);
+	sodium_memzero(&st, sizeof(st));
+}
+
+void
+tctoken_add_to_message(const struct account *a, const struct jid *chat, const struct person *p,
+    const struct tctoken *t, struct node *n)
+{
+	uint8_t cs[32];
+
+	if (!tctoken_is_for(a, chat) || tctoken_add(a, t, n))
+		return;
+	if (a->rec.nct_salt_len == 0 || p->lid[0] == '\0')
+		return;
+	tctoken_cstoken(a->rec.nct_salt, a->rec.nct_salt_len, p->lid, cs);
+	node_add_bytes(n, "cstoken", cs, sizeof(cs));
+}
