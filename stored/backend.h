@@ -307,7 +307,7 @@ struct store_backend {
 	 * max_bytes. */
 	enum store_status (*outbox_load)(struct store_db *db, uint64_t after_row, uint32_t limit,
 	    size_t max_bytes, struct region *r, Stored__OutboxRow ***rows, size_t *n);
-	/* By (uid, key), or by message_id if that is not NULL. Absent: *out NULL. */
+	/* By (uid, key), or by message_id if that is not NULL, with `ahead`. Absent: *out NULL. */
 	enum store_status (*outbox_find)(struct store_db *db, uint32_t uid, const char *key,
 	    const char *message_id, struct region *r, Stored__OutboxRow **out);
 	/* In steps of max rows: keys of rows added before keys_before_ms are freed; rows added
@@ -319,6 +319,10 @@ struct store_backend {
 	/* The content of a message that is there and was not taken; it is forgotten. Else
 	 * STORE_ABSENT. The row stays for receipts. */
 	enum store_status (*outbox_take)(struct store_db *db, const char *message_id);
+	/* How many rows are QUEUED or READY, when the first of them was made, and first_out_ms of
+	 * the contacts where it is above since_ms. */
+	enum store_status (*outbox_count)(
+	    struct store_db *db, int64_t since_ms, struct region *r, Stored__OutboxCounts *out);
 
 	/* --- account: after a restore
 	 * ------------------------------------------------------------- */

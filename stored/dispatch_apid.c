@@ -118,6 +118,24 @@ outbox_find(struct message *m, void *owner)
 	return dispatch_answer(s, a, m, st, STORED__TYPE__OUTBOX_ROWS, &out.base, r);
 }
 
+static int
+outbox_count(struct message *m, void *owner)
+{
+	struct store *s = owner;
+	const Stored__OutboxCount *rq = (const Stored__OutboxCount *)m->pb;
+	Stored__OutboxCounts out = STORED__OUTBOX_COUNTS__INIT;
+	enum store_status st = STORE_NO_MEMORY;
+	struct store_account *a;
+	struct region *r;
+	int ret;
+
+	if ((a = dispatch_account(s, rq->account, m, &ret)) == NULL)
+		return ret;
+	if ((r = region_new(16 * MIB)) != NULL)
+		st = s->backend->outbox_count(a->db, rq->since_ms, r, &out);
+	return dispatch_answer(s, a, m, st, STORED__TYPE__OUTBOX_COUNTS, &out.base, r);
+}
+
 /* ---------------------------------------------------------------- the event log */
 
 /* The accounts that a read asks for. 0, or -1: it was answered with *ret. */
@@ -208,6 +226,8 @@ static const struct channel_row rows[] = {
 	&stored__outbox_load__descriptor, outbox_load},
     {STORED__TYPE__OUTBOX_FIND, "OUTBOX_FIND", 3, 512, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__outbox_find__descriptor, outbox_find},
+    {STORED__TYPE__OUTBOX_COUNT, "OUTBOX_COUNT", 5, 64, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__outbox_count__descriptor, outbox_count},
     {STORED__TYPE__EVENTS_READ, "EVENTS_READ", 6, 4 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__events_read__descriptor, events_read},
     {STORED__TYPE__CONSUMER_OPEN, "CONSUMER_OPEN", 6, 256, CHANNEL_ALL_STATES, ROW_REQUEST,

@@ -75,6 +75,7 @@ const struct store_backend store_memory = {
     .outbox_find = mem_outbox_find,
     .outbox_expire = mem_outbox_expire,
     .outbox_take = mem_outbox_take,
+    .outbox_count = mem_outbox_count,
     .restored = mem_restored,
     .restored_done = mem_restored_done,
     .log_load = mem_log_load,

@@ -119,6 +119,18 @@ alias(struct store_db *db, const char *id, const char *target)
 	return st == STORE_OK ? map_put(db->map, &k, NULL, 0, NULL, 0) : st;
 }
 
+static void
+take_earliest(Stored__Contact *to, const Stored__Contact *from)
+{
+	if (from->has_first_out_ms &&
+	    (!to->has_first_out_ms || from->first_out_ms < to->first_out_ms))
+		to->first_out_ms = from->first_out_ms;
+	to->has_first_out_ms |= from->has_first_out_ms;
+	if (from->has_met_ms && (!to->has_met_ms || from->met_ms < to->met_ms))
+		to->met_ms = from->met_ms;
+	to->has_met_ms |= from->has_met_ms;
+}
+
 /* `from` turned out to be the same person as `to`, and its ids find that one from now on. */
 static enum store_status
 merge(struct store_db *db, const Stored__Contact *from, Stored__Contact *to)
@@ -134,6 +146,7 @@ merge(struct store_db *db, const Stored__Contact *from, Stored__Contact *to)
 		to->push_name = from->push_name;
 	if (from->created_ms < to->created_ms)
 		to->created_ms = from->created_ms;
+	take_earliest(to, from);
 	key_of(&k, T_CONTACT, from->id);
 	if (st == STORE_OK)
 		st = map_delete(db->map, &k, NULL);
@@ -182,6 +195,7 @@ set_fields(struct store_db *db, Stored__Contact *target, const Stored__Contact *
 		target->push_name = c->push_name;
 	if (c->lid_source != NULL)
 		target->lid_source = c->lid_source;
+	take_earliest(target, c);
 	target->has_changed_ms = 1;
 	target->changed_ms = now_ms;
 	return st == STORE_OK ? save(db, target) : st;

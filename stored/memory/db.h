@@ -184,6 +184,8 @@ enum store_status mem_outbox_find(struct store_db *db, uint32_t uid, const char 
 enum store_status mem_outbox_expire(
     struct store_db *db, int64_t keys_before_ms, int64_t rows_before_ms, size_t max, size_t *n);
 enum store_status mem_outbox_take(struct store_db *db, const char *message_id);
+enum store_status mem_outbox_count(
+    struct store_db *db, int64_t since_ms, struct region *r, Stored__OutboxCounts *out);
 enum store_status mem_restored(struct store_db *db, const char *id);
 enum store_status mem_restored_done(struct store_db *db);
 

@@ -1,9 +1,11 @@
 /* The outbox: what is to be sent and what was, with the receipts that came for it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "stored/memory/db.h"
 
-#define ROW_BYTES ((size_t)16 * 1024 * 1024) /* more than one row takes, unpacked */
+#define ROW_BYTES          ((size_t)16 * 1024 * 1024) /* more than one row takes, unpacked */
+#define FIRST_CONTACTS_MAX 4096
 
 struct head {
 	int64_t added_ms;
@@ -174,6 +176,10 @@ set_fields(Stored__OutboxRow *row, const Stored__OutboxUpdate *u)
 		row->has_server_ms = 1;
 		row->server_ms = u->server_ms;
 	}
+	if (u->has_until_ms) {
+		row->has_until_ms = 1;
+		row->until_ms = u->until_ms;
+	}
 	if (u->n_devices > 0) {
 		p->n_devices = u->n_devices;
 		p->devices = u->devices;
@@ -302,6 +308,25 @@ mem_outbox_load(struct store_db *db, uint64_t after_row, uint32_t limit, size_t 
 	return STORE_OK;
 }
 
+/* How many rows with a smaller number wait; *first: the first of them. */
+static uint64_t
+waiting_before(struct store_db *db, uint64_t number, const struct map_row **first)
+{
+	const struct map_row *at;
+	struct key table;
+	uint64_t n = 0;
+
+	key_start(&table, T_OUTBOX);
+	for (at = map_from(db->map, &table); map_within(at, &table) && number_of(at) < number;
+	     at = map_next(at)) {
+		if (!head_of(at).waits)
+			continue;
+		if (n++ == 0 && first != NULL)
+			*first = at;
+	}
+	return n;
+}
+
 enum store_status
 mem_outbox_find(struct store_db *db, uint32_t uid, const char *key, const char *message_id,
     struct region *r, Stored__OutboxRow **out)
@@ -316,8 +341,71 @@ mem_outbox_find(struct store_db *db, uint32_t uid, const char *key, const char *
 		idempotency_key(&k, uid, key);
 	if ((at = indexed(db, &k)) == NULL)
 		return STORE_OK;
-	*out = read_row(db, at, r);
-	return *out == NULL ? STORE_NO_MEMORY : STORE_OK;
+	if ((*out = read_row(db, at, r)) == NULL)
+		return STORE_NO_MEMORY;
+	if (head_of(at).waits) {
+		(*out)->has_ahead = 1;
+		(*out)->ahead = waiting_before(db, (*out)->row, NULL);
+	}
+	return STORE_OK;
+}
+
+/* Rises with its first number, as qsort's rule. */
+static int
+by_time(const void *a, const void *b)
+{
+	int64_t x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x < y ? -1 : x > y;
+}
+
+static enum store_status
+first_contacts(struct store_db *db, int64_t since_ms, struct region *r, Stored__OutboxCounts *out)
+{
+	const struct map_row *at;
+	struct key table;
+	size_t n = 0;
+
+	key_start(&table, T_CONTACT);
+	for (at = map_from(db->map, &table); map_within(at, &table); at = map_next(at))
+		n++;
+	if ((out->first_out_ms = region_alloc(r, (n + 1) * sizeof(int64_t))) == NULL)
+		return STORE_NO_MEMORY;
+	for (at = map_from(db->map, &table); map_within(at, &table); at = map_next(at)) {
+		struct region *one = region_new(ROW_BYTES);
+		Stored__Contact *c =
+		    one == NULL ? NULL : mem_unpack(&stored__contact__descriptor, at, 0, one);
+
+		if (c != NULL && c->has_first_out_ms && c->first_out_ms > since_ms)
+			out->first_out_ms[out->n_first_out_ms++] = c->first_out_ms;
+		region_free(one);
+		if (c == NULL)
+			return STORE_NO_MEMORY;
+	}
+	qsort(out->first_out_ms, out->n_first_out_ms, sizeof(int64_t), by_time);
+	if (out->n_first_out_ms > FIRST_CONTACTS_MAX) {
+		out->first_out_ms += out->n_first_out_ms - FIRST_CONTACTS_MAX;
+		out->n_first_out_ms = FIRST_CONTACTS_MAX;
+	}
+	return STORE_OK;
+}
+
+enum store_status
+mem_outbox_count(struct store_db *db, int64_t since_ms, struct region *r, Stored__OutboxCounts *out)
+{
+	const struct map_row *first = NULL;
+	const Stored__OutboxRow *row;
+
+	out->waiting = waiting_before(db, UINT64_MAX, &first);
+	if (first != NULL) {
+		if ((row = unpack(first, r)) == NULL)
+			return STORE_NO_MEMORY;
+		out->has_oldest_ms = 1;
+		out->oldest_ms = row->put->created_ms;
+	}
+	return first_contacts(db, since_ms, r, out);
 }
 
 /* ---------------------------------------------------------------- expiry */

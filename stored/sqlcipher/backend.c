@@ -76,6 +76,7 @@ const struct store_backend store_sqlcipher = {
     .outbox_find = outbox_find,
     .outbox_expire = outbox_expire,
     .outbox_take = outbox_take,
+    .outbox_count = outbox_count,
     .log_load = service_log_load,
     .log_save = service_log_save,
     .consumer_get = consumers_get,

@@ -95,7 +95,10 @@ merge(struct store_db *db, int64_t from, int64_t to)
 	static struct sql fill =
 	    SQL("UPDATE contact SET pn = ifnull(contact.pn, ?3),"
 		" push_name = ifnull(contact.push_name, old.push_name),"
-		" created_ms = min(contact.created_ms, old.created_ms)"
+		" created_ms = min(contact.created_ms, old.created_ms),"
+		" first_out_ms = coalesce(min(contact.first_out_ms, old.first_out_ms),"
+		"  contact.first_out_ms, old.first_out_ms),"
+		" met_ms = coalesce(min(contact.met_ms, old.met_ms), contact.met_ms, old.met_ms)"
 		" FROM contact AS old WHERE old.row = ?1 AND contact.row = ?2");
 	static struct sql pn = SQL("SELECT pn FROM contact WHERE row = ?1");
 	static struct sql move = SQL("UPDATE contact_alias SET contact = ?2 WHERE contact = ?1");
@@ -159,7 +162,9 @@ set_fields(struct store_db *db, int64_t row, const Stored__Contact *c, int64_t n
 	static struct sql q =
 	    SQL("UPDATE contact SET pn = ifnull(?2, pn), lid = ifnull(?3, lid),"
 		" push_name = ifnull(?4, push_name), lid_source = ifnull(?5, lid_source),"
-		" changed_ms = ?6 WHERE row = ?1");
+		" changed_ms = ?6,"
+		" first_out_ms = coalesce(min(first_out_ms, ?7), first_out_ms, ?7),"
+		" met_ms = coalesce(min(met_ms, ?8), met_ms, ?8) WHERE row = ?1");
 	enum store_status st;
 	sqlite3_stmt *s = db_stmt(db, &q, &st);
 
@@ -171,6 +176,10 @@ set_fields(struct store_db *db, int64_t row, const Stored__Contact *c, int64_t n
 	db_bind_text(s, 4, c->push_name);
 	db_bind_text(s, 5, c->lid_source);
 	sqlite3_bind_int64(s, 6, now_ms);
+	if (c->has_first_out_ms)
+		sqlite3_bind_int64(s, 7, c->first_out_ms);
+	if (c->has_met_ms)
+		sqlite3_bind_int64(s, 8, c->met_ms);
 	return db_run(db, s);
 }
 
@@ -246,6 +255,10 @@ contacts_of_row(sqlite3_stmt *s, int col, struct region *r, Stored__Contact *out
 	out->has_created_ms = out->has_changed_ms = 1;
 	out->created_ms = sqlite3_column_int64(s, col + 5);
 	out->changed_ms = sqlite3_column_int64(s, col + 6);
+	out->has_first_out_ms = sqlite3_column_type(s, col + 7) != SQLITE_NULL;
+	out->first_out_ms = sqlite3_column_int64(s, col + 7);
+	out->has_met_ms = sqlite3_column_type(s, col + 8) != SQLITE_NULL;
+	out->met_ms = sqlite3_column_int64(s, col + 8);
 }
 
 static enum store_status

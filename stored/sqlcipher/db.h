@@ -155,7 +155,8 @@ enum store_status contacts_put(struct store_db *, const Stored__Contact *, int64
 enum store_status contacts_lookup(
     struct store_db *, const char *jid, struct region *, Stored__Peer *);
 /* A row of these columns, from one on; the region remembers a failure. */
-#define CONTACT_COLUMNS "id, pn, lid, push_name, lid_source, created_ms, changed_ms"
+#define CONTACT_COLUMNS                                                                            \
+	"id, pn, lid, push_name, lid_source, created_ms, changed_ms, first_out_ms, met_ms"
 void contacts_of_row(sqlite3_stmt *, int col, struct region *, Stored__Contact *);
 
 enum store_status devices_put(struct store_db *, const Stored__DeviceList *, int64_t now_ms);
@@ -225,6 +226,8 @@ enum store_status outbox_find(struct store_db *, uint32_t uid, const char *key,
 enum store_status outbox_expire(
     struct store_db *, int64_t keys_before_ms, int64_t rows_before_ms, size_t max, size_t *n);
 enum store_status outbox_take(struct store_db *, const char *message_id);
+enum store_status outbox_count(
+    struct store_db *, int64_t since_ms, struct region *, Stored__OutboxCounts *);
 
 enum store_status service_log_load(struct store_db *, struct store_log_state *);
 enum store_status service_log_save(struct store_db *, const struct store_log_state *);

@@ -77,6 +77,14 @@ static const char *const account_steps[] = {
     "  id TEXT NOT NULL, stanza BLOB NOT NULL, attempts INTEGER, added_ms INTEGER NOT NULL,"
     "  UNIQUE(chat, sender, id));"
     "CREATE INDEX pending_age ON pending(added_ms);",
+    /* 3
+     *
+     * Whom an older ward knew, it had met. */
+    "ALTER TABLE outbox ADD COLUMN until_ms INTEGER;"
+    "ALTER TABLE contact ADD COLUMN first_out_ms INTEGER;"
+    "ALTER TABLE contact ADD COLUMN met_ms INTEGER;"
+    "UPDATE contact SET met_ms = created_ms;"
+    "CREATE INDEX contact_first_out ON contact(first_out_ms) WHERE first_out_ms IS NOT NULL;",
 };
 
 static const char *const service_steps[] = {

@@ -10,9 +10,12 @@
 	" code, reason, server_ms,"                                                                \
 	" (SELECT count(*) FROM receipt WHERE outbox = row),"                                      \
 	" (SELECT count(*) FROM receipt WHERE outbox = row AND status >= 2),"                      \
-	" not_after_ms, taken, (SELECT devices FROM outbox_devices WHERE outbox = row)"
+	" not_after_ms, taken, (SELECT devices FROM outbox_devices WHERE outbox = row),"           \
+	" until_ms"
 
 #define DEVICES_ARENA ((size_t)2 * 1024 * 1024) /* 4096 JIDs of any length */
+
+#define FIRST_CONTACTS_MAX 4096
 
 enum receipt_status {
 	DELIVERED = 1,
@@ -104,7 +107,8 @@ outbox_update(struct store_db *db, const Stored__OutboxUpdate *u)
 	static struct sql q =
 	    SQL("UPDATE outbox SET state = ifnull(?2, state), stanza = ifnull(?3, stanza),"
 		" code = ifnull(?4, code), reason = ifnull(?5, reason),"
-		" server_ms = ifnull(?6, server_ms) WHERE message_id = ?1");
+		" server_ms = ifnull(?6, server_ms), until_ms = ifnull(?7, until_ms)"
+		" WHERE message_id = ?1");
 	enum store_status st;
 	sqlite3_stmt *s = db_stmt(db, &q, &st);
 
@@ -120,6 +124,8 @@ outbox_update(struct store_db *db, const Stored__OutboxUpdate *u)
 	db_bind_text(s, 5, u->reason);
 	if (u->has_server_ms)
 		sqlite3_bind_int64(s, 6, u->server_ms);
+	if (u->has_until_ms)
+		sqlite3_bind_int64(s, 7, u->until_ms);
 	st = db_run(db, s);
 	return st == STORE_OK ? put_devices(db, u->message_id, u->devices, u->n_devices) : st;
 }
@@ -237,6 +243,8 @@ row_of(sqlite3_stmt *s, struct region *r, Stored__OutboxRow **out)
 	row->delivered = (uint32_t)sqlite3_column_int64(s, 14);
 	row->read = (uint32_t)sqlite3_column_int64(s, 15);
 	row->has_taken = row->taken = sqlite3_column_int(s, 17) != 0;
+	row->has_until_ms = sqlite3_column_type(s, 19) != SQLITE_NULL;
+	row->until_ms = sqlite3_column_int64(s, 19);
 	if ((st = unpack_devices(s, 18, r, p)) != STORE_OK)
 		return st;
 	*out = row;
@@ -275,6 +283,29 @@ outbox_load(struct store_db *db, uint64_t after_row, uint32_t limit, size_t max_
 	return st;
 }
 
+/* Of a row that waits: how many wait before it. */
+static enum store_status
+tell_ahead(struct store_db *db, Stored__OutboxRow *row)
+{
+	static struct sql q = SQL("SELECT count(*) FROM outbox WHERE row < ?1 AND state IN (1, 2)");
+	enum store_status st;
+	sqlite3_stmt *s;
+	int got = 0;
+
+	if (row->put->state != STORED__OUTBOX_STATE__QUEUED &&
+	    row->put->state != STORED__OUTBOX_STATE__READY)
+		return STORE_OK;
+	if ((s = db_stmt(db, &q, &st)) == NULL)
+		return st;
+	db_bind_u64(s, 1, row->row);
+	if ((st = db_step(db, s, &got)) == STORE_OK && got) {
+		row->has_ahead = 1;
+		row->ahead = db_u64(s, 0);
+	}
+	db_done(s);
+	return st;
+}
+
 enum store_status
 outbox_find(struct store_db *db, uint32_t uid, const char *key, const char *message_id,
     struct region *r, Stored__OutboxRow **out)
@@ -299,7 +330,56 @@ outbox_find(struct store_db *db, uint32_t uid, const char *key, const char *mess
 	if (st == STORE_OK && row)
 		st = row_of(s, r, out);
 	db_done(s);
+	return st == STORE_OK && *out != NULL ? tell_ahead(db, *out) : st;
+}
+
+/* When new people were turned to, the newest so many, oldest first. */
+static enum store_status
+first_contacts(struct store_db *db, int64_t since_ms, struct region *r, Stored__OutboxCounts *out)
+{
+	static struct sql q = SQL("SELECT first_out_ms FROM contact WHERE first_out_ms > ?1"
+				  " ORDER BY first_out_ms DESC LIMIT ?2");
+	int64_t *list = region_alloc(r, FIRST_CONTACTS_MAX * sizeof(*list));
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+	size_t n = 0;
+	int row;
+
+	if (s == NULL || list == NULL)
+		return s == NULL ? st : STORE_NO_MEMORY;
+	sqlite3_bind_int64(s, 1, since_ms);
+	sqlite3_bind_int64(s, 2, FIRST_CONTACTS_MAX);
+	while ((st = db_step(db, s, &row)) == STORE_OK && row && n < FIRST_CONTACTS_MAX)
+		list[FIRST_CONTACTS_MAX - ++n] = sqlite3_column_int64(s, 0);
+	db_done(s);
+	out->first_out_ms = list + (FIRST_CONTACTS_MAX - n);
+	out->n_first_out_ms = n;
 	return st;
+}
+
+enum store_status
+outbox_count(struct store_db *db, int64_t since_ms, struct region *r, Stored__OutboxCounts *out)
+{
+	static struct sql q = SQL("SELECT count(*) FROM outbox WHERE state IN (1, 2)");
+	static struct sql first = SQL("SELECT created_ms FROM outbox WHERE state IN (1, 2)"
+				      " ORDER BY row LIMIT 1");
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+	int row = 0;
+
+	if (s == NULL)
+		return st;
+	if ((st = db_step(db, s, &row)) == STORE_OK && row)
+		out->waiting = db_u64(s, 0);
+	db_done(s);
+	if (st != STORE_OK || (s = db_stmt(db, &first, &st)) == NULL)
+		return st;
+	if ((st = db_step(db, s, &row)) == STORE_OK && row) {
+		out->has_oldest_ms = 1;
+		out->oldest_ms = sqlite3_column_int64(s, 0);
+	}
+	db_done(s);
+	return st == STORE_OK ? first_contacts(db, since_ms, r, out) : st;
 }
 
 /* ---------------------------------------------------------------- expiry */

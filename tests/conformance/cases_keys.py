@@ -46,6 +46,7 @@ REQUESTS = [
     ("apid", pb.DEVICE_LOAD, pb.DeviceLoad()),
     ("apid", pb.LOOKUP, pb.Lookup()),
     ("apid", pb.OUTBOX_LOAD, pb.OutboxLoad(after_row=0, limit=1)),
+    ("apid", pb.OUTBOX_COUNT, pb.OutboxCount(since_ms=0)),
     ("apid", pb.OUTBOX_FIND, pb.OutboxFind(message_id="m")),
     ("apid", pb.SCAN, pb.Scan(table=pb.CONTACTS, limit=1)),
 ]

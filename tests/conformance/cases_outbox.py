@@ -62,7 +62,9 @@ def duplicates(c):
 def updates(c):
     c.ok("alice", put("m", devices=["a", "b"]), update("none", state=pb.ACKED))
     want = c.row("alice", message_id="m")
+    equal((want.HasField("until_ms"), want.ahead), (False, 0), "what nobody said")
     for fields in ({"state": pb.READY, "stanza": b"s"}, {"code": 479}, {"reason": "r\u00e9"}, {"server_ms": 1 << 41}, {},
+                   {"until_ms": 1 << 42}, {"until_ms": 0},
                    {"state": pb.FAILED, "code": 0, "reason": ""}, {"devices": ["c"]}, {"state": pb.ACKED, "stanza": b"t"}):
         c.ok("alice", update("m", **fields))
         for k, v in fields.items():
@@ -70,6 +72,8 @@ def updates(c):
                 want.put.devices[:] = v
             else:
                 setattr(want.put if k in ("state", "stanza") else want, k, v)
+        if want.put.state in (pb.ACKED, pb.FAILED):
+            want.ClearField("ahead")
         equal(c.row("alice", message_id="m"), want, "after %s" % fields)
     most = ["d%d" % i for i in range(4096)]
     c.ok("alice", update("m", devices=most))
@@ -102,6 +106,51 @@ def load(c):
     c.ok("bob", *[put("big%d" % i, content=b"x" * (1 << 20)) for i in range(3)])
     page = c.apid.ask(pb.OUTBOX_LOAD, pb.OutboxLoad(account="bob", after_row=0, limit=1000)).rows
     equal([r.put.message_id for r in page], ["big0"], "one is always given")
+
+
+def counts(c, account="alice", since=0):
+    m = c.apid.ask(pb.OUTBOX_COUNT, pb.OutboxCount(account=account, since_ms=since))
+    return m.waiting, m.oldest_ms if m.HasField("oldest_ms") else None, list(m.first_out_ms)
+
+
+@case("OUTBOX_COUNT says how much waits and since when; a row that waits says how many are before it", durable=True)
+def waiting(c):
+    equal(counts(c), (0, None, []), "of nothing")
+    c.ok("alice", *[put("m%d" % i, state=s, created_ms=50 - i) for i, s in enumerate(
+        [pb.ACKED, pb.QUEUED, pb.READY, pb.FAILED, pb.QUEUED])])
+    c.ok("bob", put("m4"))
+    for kill in (None, False, True):
+        if kill is not None:
+            c.again(kill)
+        equal((counts(c), counts(c, "bob")), ((3, 49, []), (1, 5, [])), "all that wait, by account")
+        rows = [c.row("alice", message_id="m%d" % i) for i in range(5)]
+        equal([r.ahead if r.HasField("ahead") else None for r in rows], [None, 0, 1, None, 2], "how many are before each")
+        equal(c.row("alice", uid=1, idempotency_key="key-m4").ahead, 2, "by its key")
+    c.ok("alice", update("m1", state=pb.FAILED, until_ms=7), update("m3", state=pb.READY))
+    equal((counts(c), c.row("alice", message_id="m4").ahead), ((3, 48, []), 2), "after updates")
+    c.ok("alice", *[update("m%d" % i, state=pb.ACKED) for i in range(5)])
+    equal(counts(c), (0, None, []), "when all is done")
+
+
+@case("the first time with a person is the earliest that was put, also of two that become one, and is counted", durable=True)
+def first_contacts(c):
+    def person(letter, **more):
+        return W(contact=pb.Contact(id="u_" + letter * 26, **more))
+
+    def times(letter):
+        m = c.apid.ask(pb.LOOKUP, pb.Lookup(account="alice", jids=["u_" + letter * 26])).peers[0].contact
+        return [getattr(m, f) if m.HasField(f) else None for f in ("first_out_ms", "met_ms")]
+    c.ok("alice", person("a", pn="1", first_out_ms=30), person("b", lid="2", first_out_ms=20), person("c", pn="3", met_ms=9))
+    equal([times(x) for x in "abc"], [[30, None], [20, None], [None, 9]], "as put")
+    c.ok("alice", person("a", pn="1", first_out_ms=40, met_ms=50), person("b", lid="2"), person("c", pn="3", first_out_ms=8))
+    equal([times(x) for x in "abc"], [[30, 50], [20, None], [8, 9]], "later ones change nothing")
+    equal([counts(c, since=n)[2] for n in (0, 8, 29, 30)], [[8, 20, 30], [20, 30], [30], []], "counted above a time")
+    c.ok("alice", person("b", pn="1", lid="2"))
+    for kill in (None, False, True):
+        if kill is not None:
+            c.again(kill)
+        equal((times("a"), times("b"), counts(c)[2]), ([20, 50], [20, 50], [8, 20]), "a and b are one")
+    equal(counts(c, "bob")[2], [], "in another account")
 
 
 @case("receipts count parties once each, by the highest status that they sent; of a stranger's message nothing is kept")

@@ -234,7 +234,8 @@ def scans(c):
         equal(scan(c, "bob", table), pb.ScanReply(), "another account")
     s = samples[4]
     got = [list(getattr(scan(c, "alice", t), f)) for t, (f, _) in rows.items()]
-    for want, table in zip([pb.Contact(id=s.contact, pn=s.pn, lid=s.lid, push_name="push-S04", lid_source="usync"),
+    for want, table in zip([pb.Contact(id=s.contact, pn=s.pn, lid=s.lid, push_name="push-S04", lid_source="usync",
+                                       first_out_ms=16, met_ms=17),
                             s.writes()[7].device_list, pb.Group(group=s.group, metadata=s.writes()[12].group_put.metadata),
                             pb.Collection(name=s.collection, version=4, hash=s.writes()[9].collection_put.hash),
                             s.writes()[14].token_put, s.writes()[15].pending_put], got):

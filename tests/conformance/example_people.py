@@ -28,12 +28,19 @@ def save_contact(rows, c):
     rows.put("contact", (c.id,), c.SerializeToString())
 
 
+def take_earliest(into, c):
+    for field in ("first_out_ms", "met_ms"):
+        if c.HasField(field) and (not into.HasField(field) or getattr(c, field) < getattr(into, field)):
+            setattr(into, field, getattr(c, field))
+
+
 def merge(rows, c, into):
     """The same person all along: what only it knows goes over, and its ids find the other one."""
     for field in ("pn", "push_name"):
         if c.HasField(field) and not into.HasField(field):
             setattr(into, field, getattr(c, field))
     into.created_ms = min(into.created_ms, c.created_ms)
+    take_earliest(into, c)
     rows.delete("contact", c.id)
     rows.delete("pn", c.pn)
     for key, _, value in list(rows.scan("alias")):
@@ -61,6 +68,7 @@ def put_contact(rows, c):
     for field in ("pn", "lid", "push_name", "lid_source"):
         if c.HasField(field):
             setattr(target, field, getattr(c, field))
+    take_earliest(target, c)
     target.changed_ms = int(time.time() * 1000)
     save_contact(rows, target)
     if c.id != target.id and rows.get("contact", c.id) is None:

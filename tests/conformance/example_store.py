@@ -68,6 +68,7 @@ class Store:
             pb.DEVICE_LOAD: K(pb.DeviceLoad, self.read(pb.DEVICE_RECORD, writes.load_device)),
             pb.LOOKUP: K(pb.Lookup, self.read(pb.LOOKUP_REPLY, writes.lookup)),
             pb.OUTBOX_LOAD: K(pb.OutboxLoad, self.read(pb.OUTBOX_ROWS, writes.load_outbox)),
+            pb.OUTBOX_COUNT: K(pb.OutboxCount, self.read(pb.OUTBOX_COUNTS, writes.count_outbox)),
             pb.OUTBOX_FIND: K(pb.OutboxFind, self.read(pb.OUTBOX_ROWS, writes.find_outbox)),
             pb.SCAN: K(pb.Scan, self.read(pb.SCAN_REPLY, writes.scan)),
             pb.EVENTS_READ: K(pb.EventsRead, self.events_read),

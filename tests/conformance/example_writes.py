@@ -144,7 +144,7 @@ def update_outbox(rows, u):
     row = outbox_row(rows, "outbox_id", u.message_id)
     if row is None:
         return
-    for message, fields in (row.put, ("state", "stanza")), (row, ("code", "reason", "server_ms")):
+    for message, fields in (row.put, ("state", "stanza")), (row, ("code", "reason", "server_ms", "until_ms")):
         for field in fields:
             if u.HasField(field):
                 setattr(message, field, getattr(u, field))
@@ -192,7 +192,21 @@ def find_outbox(rows, q):
         row = outbox_row(rows, "outbox_key", q.uid, q.idempotency_key)
     else:
         raise Error("bad_request", "neither a message id nor uid and key")
+    if row and row.put.state in (pb.QUEUED, pb.READY):
+        row.ahead = sum(1 for key, _, _ in rows.scan("outbox_waits") if int.from_bytes(key, "big") < row.row)
     return pb.OutboxRows(rows=[told(rows, row)] if row else [])
+
+
+def count_outbox(rows, q):
+    out = pb.OutboxCounts(waiting=0)
+    for key, _, _ in rows.scan("outbox_waits"):
+        if not out.waiting:
+            out.oldest_ms = pb.OutboxRow.FromString(rows.get("outbox", int.from_bytes(key, "big"))).put.created_ms
+        out.waiting += 1
+    firsts = [pb.Contact.FromString(value) for _, _, value in rows.scan("contact")]
+    out.first_out_ms.extend(sorted(c.first_out_ms for c in firsts if c.HasField("first_out_ms")
+                                   and c.first_out_ms > q.since_ms)[-4096:])
+    return out
 
 
 # ---------------------------------------------------------------- one write of each kind

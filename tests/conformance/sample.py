@@ -59,15 +59,16 @@ class Sample:
         t, W = self.tag, pb.Write
         return [
             self.event(), W(mark="mark-" + t), self.outbox(),
-            W(outbox_update=pb.OutboxUpdate(message_id=self.message, code=200, reason="reason-" + t, server_ms=8,
+            W(outbox_update=pb.OutboxUpdate(message_id=self.message, code=200, reason="reason-" + t, server_ms=8, until_ms=15,
                                              stanza=filled("again-" + t, 210), devices=[self.device])),
             W(receipt=pb.ReceiptMark(message_id=self.message, party="party" + t, status="read", time_ms=9)),
             W(device=pb.DeviceRecord(
                 jid="jid" + t, lid="lid" + t, push_name="push-" + t, business_name="business-" + t, platform="android",
                 routing_info=filled("routing-" + t, 60), state="state-" + t, state_reason="why-" + t, app_version="2.3000." + t,
-                props_hash="props-" + t, nct_salt=filled("salt-" + t, 32), client_expires_version="ver" + t, paused=True,
+                props_hash="props-" + t, nct_salt=filled("salt-" + t, 32), client_expires_version="ver" + t, restrictions="lock-" + t, paused=True,
                 login_counter=3, linked_ms=4)),
-            W(contact=pb.Contact(id=self.contact, pn=self.pn, lid=self.lid, push_name="push-" + t, lid_source="usync")),
+            W(contact=pb.Contact(id=self.contact, pn=self.pn, lid=self.lid, push_name="push-" + t, lid_source="usync",
+                                 first_out_ms=16, met_ms=17)),
             W(device_list=pb.DeviceList(user=self.user, timestamp=11, raw_id=12, phash="phash-" + t,
                                         devices=[pb.Device(id=0), pb.Device(id=3, key_index=2, hosted=True)])),
             W(device_list=pb.DeviceList(user=self.lid_user, devices=[pb.Device(id=0)])),
@@ -136,6 +137,7 @@ def dump_account(store, account, samples=()):
     out.append(("device", store.apid.ask(pb.DEVICE_LOAD, pb.DeviceLoad(account=account))))
     for t in TABLES:
         out.append(("table %d" % t, scan(store, account, t)))
+    out.append(("counts", store.apid.ask(pb.OUTBOX_COUNT, pb.OutboxCount(account=account, since_ms=0))))
     out.append(("pending rows", pb.OutboxRows(rows=outbox_load(store, account))))
     for s in samples:
         out.append(("lookup " + s.tag, store.apid.ask(pb.LOOKUP, s.lookup(account))))

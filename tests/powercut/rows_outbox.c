@@ -65,6 +65,30 @@ sent_have(struct store_db *db, struct region *r, unsigned u)
 	return row->server_ms == writes_time(u) ? rows_same(&row->put->stanza, u, 202, 500) : WRONG;
 }
 
+/* Or refused until a time, and the first contact that it was is known. */
+static enum store_status
+refused_put(struct store_db *db, unsigned u)
+{
+	Stored__OutboxUpdate up = STORED__OUTBOX_UPDATE__INIT;
+
+	up.message_id = rows_name("T", u - 1);
+	up.has_until_ms = 1;
+	up.until_ms = writes_time(u);
+	return b->outbox_update(db, &up);
+}
+
+static enum presence
+refused_have(struct store_db *db, struct region *r, unsigned u)
+{
+	Stored__OutboxRow *row = NULL;
+
+	if (b->outbox_find(db, 0, NULL, rows_name("T", u - 1), r, &row) != STORE_OK)
+		return WRONG;
+	if (row == NULL || !row->has_until_ms)
+		return ABSENT;
+	return row->until_ms == writes_time(u) ? THERE : WRONG;
+}
+
 /* And two later it is known to have come. */
 static enum store_status
 receipt_put(struct store_db *db, unsigned u)
@@ -136,6 +160,7 @@ const struct row rows_outbox[] = {
     {"message", 7, 1, 0, AGING, 0, 0, message_put, NULL, message_have},
     {"message sent", 7, 3, 0, AGING, 2, 0, sent_put, NULL, sent_have},
     {"receipt", 7, 5, 0, AGING, 4, 0, receipt_put, NULL, receipt_have},
+    {"message refused", 14, 7, 0, AGING, 1, 0, refused_put, NULL, refused_have},
     {"message taken", 14, 6, 14, AGING, 0, 0, taken_put, taken_drop, taken_have},
     {0},
 };

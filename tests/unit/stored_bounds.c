@@ -192,6 +192,7 @@ test_texts(void **state)
 	    {WRITE_DEVICE, &u.device.app_version, 0, 64},
 	    {WRITE_DEVICE, &u.device.props_hash, 0, 128},
 	    {WRITE_DEVICE, &u.device.client_expires_version, 0, 64},
+	    {WRITE_DEVICE, &u.device.restrictions, 0, 4096},
 	    {WRITE_COLLECTION_PUT, &u.collection.name, 1, 64},
 	    {WRITE_MACS_PUT, &u.macs_put.collection, 1, 64},
 	    {WRITE_MACS_DELETE, &u.macs_delete.collection, 1, 64},
@@ -208,7 +209,7 @@ test_texts(void **state)
 	    {WRITE_PENDING_DELETE, &message.id, 1, ID_MAX},
 	    {WRITE_GROUP_PUT, &u.group.group, 1, JID_MAX},
 	};
-	char text[2048];
+	char text[8192];
 	Stored__Write w;
 	size_t i;
 

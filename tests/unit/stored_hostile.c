@@ -32,6 +32,7 @@ static const struct {
     {APID, STORED__TYPE__SCAN, 7, 1024, 1, 0},
     {APID, STORED__TYPE__OUTBOX_LOAD, 7, 64, 1, 0},
     {APID, STORED__TYPE__OUTBOX_FIND, 3, 512, 1, 0},
+    {APID, STORED__TYPE__OUTBOX_COUNT, 5, 64, 1, 0},
     {APID, STORED__TYPE__EVENTS_READ, 6, 4096, 1, 0},
     {APID, STORED__TYPE__CONSUMER_OPEN, 6, 256, 1, 0},
     {APID, STORED__TYPE__CONSUMER_ACK, 6, 256, 1, 0},
@@ -382,7 +383,7 @@ test_before_the_key(void **state)
 		struct frame f;
 
 		/* a smallest message: fields 1 = "a", numbers 1, as the row wants */
-		static const uint8_t smallest[STORED__TYPE__TASK_STATE + 1][20] = {
+		static const uint8_t smallest[STORED__TYPE__OUTBOX_COUNT + 1][20] = {
 		    [STORED__TYPE__RECORDS_GET] = {3, 0x0a, 1, 'a'},
 		    [STORED__TYPE__RECORDS_LIST] = {7, 0x0a, 1, 'a', 0x10, 1, 0x38, 1},
 		    [STORED__TYPE__DEVICE_LOAD] = {3, 0x0a, 1, 'a'},
@@ -390,6 +391,7 @@ test_before_the_key(void **state)
 		    [STORED__TYPE__SCAN] = {7, 0x0a, 1, 'a', 0x10, 1, 0x20, 1},
 		    [STORED__TYPE__OUTBOX_LOAD] = {7, 0x0a, 1, 'a', 0x10, 0, 0x18, 1},
 		    [STORED__TYPE__OUTBOX_FIND] = {6, 0x0a, 1, 'a', 0x22, 1, 'm'},
+		    [STORED__TYPE__OUTBOX_COUNT] = {5, 0x0a, 1, 'a', 0x10, 0},
 		    [STORED__TYPE__EVENTS_READ] = {6, 0x08, 0, 0x10, 1, 0x18, 1},
 		    [STORED__TYPE__UNIT_COMMIT] = {7, 0x0a, 1, 'a', 0x10, 1, 0x18, 0},
 		    [STORED__TYPE__CONSUMER_OPEN] = {7, 0x0a, 1, 'c', 0x10, 1, 0x18, 1},

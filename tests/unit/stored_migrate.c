@@ -14,10 +14,10 @@
 #include "stored/sqlcipher/db.h"
 #include "stored/sqlcipher/vfs.h"
 
-#define NEWEST 2
+#define NEWEST 3
 #define ID(c)  "u_" c c c c c c c c c c c c c c c c c c c c c c c c c c
 
-static const int versions[] = {1};
+static const int versions[] = {1, 2};
 #define NVERSIONS (sizeof(versions) / sizeof(versions[0]))
 
 static int top; /* where the tests were started */
@@ -110,6 +110,12 @@ whole_version(void)
 	assert_int_equal(
 	    number("SELECT count(*) FROM pragma_table_info('outbox') WHERE name = 'taken'"),
 	    v >= 2);
+	assert_int_equal(number("SELECT count(*) FROM pragma_table_info('outbox') WHERE name ="
+				" 'until_ms'"),
+	    v >= 3);
+	assert_int_equal(number("SELECT count(*) FROM pragma_table_info('contact') WHERE name IN"
+				" ('first_out_ms', 'met_ms')"),
+	    v < 3 ? 0 : 2);
 	/* what was there from the first version on */
 	assert_int_equal(number("SELECT count(*) FROM record"), 5);
 	assert_int_equal(number("SELECT count(*) FROM event"), 2);
@@ -193,6 +199,9 @@ people_are_there(struct rig *g)
 		assert_int_equal(p->contact->lid == NULL, rows[i].lid == NULL);
 		assert_int_equal(p->contact->changed_ms, 1790000000000);
 		assert_int_equal(p->contact->created_ms, 1790000000000);
+		assert_false(p->contact->has_first_out_ms);
+		assert_true(p->contact->has_met_ms); /* whom an older ward knew, it had met */
+		assert_int_equal(p->contact->met_ms, 1790000000000);
 		if (i == 0) {
 			assert_int_equal(p->by_pn->n_devices, 2);
 			assert_int_equal(p->by_pn->devices[1]->id, 17);
@@ -211,7 +220,7 @@ people_are_there(struct rig *g)
 }
 
 static void
-outbox_is_there(struct rig *g)
+outbox_is_there(struct rig *g, int version)
 {
 	static const struct {
 		const char *id, *key;
@@ -240,7 +249,10 @@ outbox_is_there(struct rig *g)
 		assert_int_equal(row->put->has_stanza, rows[i].state != 1);
 		assert_true(row->put->was_online);
 		assert_int_equal(row->put->created_ms, 1789999999000);
-		assert_int_equal(row->put->n_devices, 0);
+		assert_int_equal(row->put->n_devices, version >= 2 && rows[i].state == 3 ? 2 : 0);
+		assert_false(row->has_until_ms);
+		assert_int_equal(row->has_ahead, rows[i].state < 3);
+		assert_int_equal(row->ahead, rows[i].state == 2);
 		assert_false(row->taken);
 		assert_int_equal(row->read, rows[i].state == 3);
 		rig_reply_clear(&r);
@@ -282,6 +294,45 @@ log_is_there(struct rig *g)
 	assert_true(rig_event(g, "a", "{\"n\":3}", NULL) > seq);
 }
 
+/* What schema 2 brought. */
+static void
+other_domains_are_there(struct rig *g)
+{
+	Stored__Lookup m = STORED__LOOKUP__INIT;
+	Stored__BaseKeyName name = STORED__BASE_KEY_NAME__INIT;
+	Stored__BaseKey base = STORED__BASE_KEY__INIT, *bases[1] = {&base};
+	Stored__MessageName waits = STORED__MESSAGE_NAME__INIT, *pendings[1] = {&waits};
+	char *groups[1] = {rig_str("1-2@g.us")}, *collections[1] = {rig_str("regular")};
+	char *tokens[1] = {rig_str("900@lid")};
+	const Stored__LookupReply *l;
+	struct rig_reply r;
+	uint8_t key[33];
+
+	memset(key, 'x', sizeof(key));
+	name.address = rig_str("100_1.0");
+	name.message_id = rig_str("ACKED");
+	base.name = &name;
+	base.key.data = key;
+	base.key.len = sizeof(key);
+	waits.chat = waits.sender = rig_str("900@lid");
+	waits.id = rig_str("P");
+	m.groups = groups;
+	m.collections = collections;
+	m.tokens = tokens;
+	m.base_keys = bases;
+	m.pending = pendings;
+	m.n_groups = m.n_collections = m.n_tokens = m.n_base_keys = m.n_pending = 1;
+	assert_non_null(l = rig_lookup(g, &m, &r));
+	assert_memory_equal(l->groups[0]->metadata.data, "metadata", 8);
+	assert_int_equal(l->groups[0]->n_devices, 1);
+	assert_int_equal(l->collections[0]->version, 5);
+	assert_true(l->same_base_key[0]);
+	assert_memory_equal(l->tokens[0]->token.data, "token", 5);
+	assert_memory_equal(l->pending[0]->stanza.data, "stanza", 6);
+	rig_reply_clear(&r);
+	assert_int_equal(g->accounts_ok, 1);
+}
+
 static void
 test_every_row(void **state)
 {
@@ -296,12 +347,16 @@ test_every_row(void **state)
 		g = rig_open(1);
 		records_are_there(g);
 		people_are_there(g);
-		outbox_is_there(g);
+		outbox_is_there(g, versions[i]);
+		if (versions[i] >= 2)
+			other_domains_are_there(g);
 		log_is_there(g);
 		rig_free(g);
 		assert_int_equal(number("PRAGMA user_version"), NEWEST);
 		/* a list whose age is not known is as old as the step */
-		assert_in_range(number("SELECT put_ms FROM device_list"), before, clock_wall_ms());
+		if (versions[i] < 2)
+			assert_in_range(
+			    number("SELECT put_ms FROM device_list"), before, clock_wall_ms());
 		rig_free(rig_open(1)); /* and once more, with nothing to do */
 		assert_int_equal(number("PRAGMA user_version"), NEWEST);
 	}
@@ -340,6 +395,51 @@ test_old_rows_in_new_operations(void **state)
 	assert_int_equal(number("SELECT count(*) FROM outbox WHERE key IS NOT NULL"), 0);
 	assert_int_equal(number("SELECT count(*) FROM receipt"), 0);
 	assert_int_equal(number("SELECT count(*) FROM outbox_devices"), 0);
+}
+
+/* What schema 3 brought, the same. */
+static void
+test_old_rows_refused_and_counted(void **state)
+{
+	Stored__OutboxUpdate u = STORED__OUTBOX_UPDATE__INIT;
+	Stored__OutboxCount q = STORED__OUTBOX_COUNT__INIT;
+	Stored__Contact who = STORED__CONTACT__INIT;
+	Stored__Write w = STORED__WRITE__INIT;
+	const Stored__OutboxCounts *n;
+	struct rig_reply r;
+	struct rig *g;
+
+	for (size_t i = 0; i < NVERSIONS; i++) {
+		fixture(versions[i]);
+		g = rig_open(1);
+		u.message_id = rig_str("READY");
+		u.has_state = u.has_until_ms = 1;
+		u.state = STORED__OUTBOX_STATE__FAILED;
+		u.until_ms = 1790000009000;
+		stored__write__init(&w);
+		w.outbox_update = &u;
+		rig_write(g, "a", &w, NULL);
+		who.id = rig_str(ID("c"));
+		who.has_first_out_ms = 1;
+		who.first_out_ms = 1790000000007;
+		w.outbox_update = NULL;
+		w.contact = &who;
+		rig_write(g, "a", &w, NULL);
+		q.account = rig_str("a");
+		q.since_ms = 1790000000006;
+		rig_ask(g, g->apid, STORED__TYPE__OUTBOX_COUNT, &q.base,
+		    STORED__TYPE__OUTBOX_COUNTS, &stored__outbox_counts__descriptor, &r);
+		assert_true(r.ok);
+		n = (const Stored__OutboxCounts *)r.pb;
+		assert_int_equal(n->waiting, 1);
+		assert_int_equal(n->oldest_ms, 1789999999000);
+		assert_int_equal(n->n_first_out_ms, 1);
+		assert_int_equal(n->first_out_ms[0], 1790000000007);
+		rig_reply_clear(&r);
+		rig_free(g);
+		assert_int_equal(number("SELECT until_ms FROM outbox WHERE message_id = 'READY'"),
+		    1790000009000);
+	}
 }
 
 static void
@@ -450,7 +550,7 @@ open_stopped(struct stop *s)
 /* At each operation in turn: the old version is whole, or at the end the new one; and the next
  * start makes it today's. The account beside it is as it was. */
 static void
-interrupt(int crash, int stays, const char *what)
+interrupt(int version, int crash, int stays, const char *what)
 {
 	size_t len, len2;
 	char *before, *after;
@@ -459,14 +559,14 @@ interrupt(int crash, int stays, const char *what)
 	for (at = 1;; at++) {
 		struct stop s = {.at = at, .crash = crash, .stays = stays};
 
-		fixture(1);
+		fixture(version);
 		before = slurp(AT_FDCWD, "account-b.db", &len);
 		got = open_stopped(&s);
 		if (got == 2) {
 			free(before);
 			break;
 		}
-		if (whole_version() == 1)
+		if (whole_version() == version)
 			old++;
 		else
 			new ++;
@@ -480,8 +580,8 @@ interrupt(int crash, int stays, const char *what)
 		free(before);
 		free(after);
 	}
-	print_message("%s: %d points, the old version at %d of them, the new one at %d\n", what,
-	    at - 1, old, new);
+	print_message("%s of %d: %d points, the old version at %d of them, the new one at %d\n",
+	    what, version, at - 1, old, new);
 	assert_true(old > 3);
 	assert_true(at - 1 > 10);
 }
@@ -493,9 +593,11 @@ test_interrupted(void **state)
 
 	rig_event(g, "b", "{}", NULL);
 	rig_free(g);
-	interrupt(1, 0, "crash");
-	interrupt(0, 0, "I/O error once");
-	interrupt(0, 1, "I/O error from then on");
+	for (size_t i = 0; i < NVERSIONS; i++) {
+		interrupt(versions[i], 1, 0, "crash");
+		interrupt(versions[i], 0, 0, "I/O error once");
+		interrupt(versions[i], 0, 1, "I/O error from then on");
+	}
 }
 
 int
@@ -505,6 +607,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(test_every_row),
 	    T(test_old_rows_in_new_operations),
+	    T(test_old_rows_refused_and_counted),
 	    T(test_newer_is_refused),
 	    T(test_interrupted),
 	};

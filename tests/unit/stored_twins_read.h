@@ -244,6 +244,7 @@ static void
 read_outbox(const struct store_backend *b, struct store_db *db, struct told *out)
 {
 	Stored__OutboxRow *row, **rows;
+	Stored__OutboxCounts counts = STORED__OUTBOX_COUNTS__INIT;
 	uint64_t after = 0;
 	unsigned i, uid;
 	size_t k, n;
@@ -257,6 +258,8 @@ read_outbox(const struct store_backend *b, struct store_db *db, struct told *out
 			tell(out, "waits", &rows[k]->base);
 		}
 	} while (n > 0);
+	assert_int_equal(b->outbox_count(db, 20, out->r, &counts), STORE_OK);
+	tell(out, "counts", &counts.base);
 	for (i = 0; i < FEW * 4; i++) {
 		for (uid = 0; uid < 3; uid++) {
 			assert_int_equal(b->outbox_find(db, uid, uid < 2 ? word("k", "", i) : NULL,

@@ -226,6 +226,8 @@ write_device(void)
 		d.nct_salt = bytes(draw(4));
 	d.has_login_counter = draw(2) != 0;
 	d.login_counter = d.has_login_counter ? (int32_t)draw(9) - 4 : 0;
+	if (draw(3) == 0)
+		d.restrictions = word("{}", "", draw(FEW));
 	BOTH(device_merge, &d);
 }
 
@@ -245,6 +247,10 @@ write_contact(void)
 		c.push_name = word("name ", "", draw(FEW));
 	if (draw(3) == 0)
 		c.lid_source = word("usync", "", 0);
+	c.has_first_out_ms = draw(3) == 0;
+	c.first_out_ms = c.has_first_out_ms ? (int64_t)draw(99) : 0;
+	c.has_met_ms = draw(3) == 0;
+	c.met_ms = c.has_met_ms ? (int64_t)draw(99) : 0;
 	BOTH(contact_put, &c, now_ms);
 }
 
@@ -551,6 +557,8 @@ update_outbox(void)
 		u.reason = word("reason ", "", draw(FEW));
 	u.has_server_ms = draw(2) != 0;
 	u.server_ms = u.has_server_ms ? (int64_t)draw(99) : 0;
+	u.has_until_ms = draw(2) != 0;
+	u.until_ms = u.has_until_ms ? (int64_t)draw(99) : 0;
 	u.devices = devices;
 	u.n_devices = draw(3);
 	BOTH(outbox_update, &u);
