@@ -76,6 +76,11 @@ struct account {
 	queue; /* in order of arrival; the first one runs or waits for records */
 	unsigned queued;
 	int running; /* its queue is being run: no second time below */
+	/* the chain that the newest full handshake verified, while it is not kept: verb_noise.c */
+	struct noise_chain chain;
+	uint64_t chain_conn;
+	unsigned ik_failures; /* since an IK handshake was good */
+	int ik_off;           /* the kept chain is not used, until another one is kept */
 	struct reseal reseal;
 	struct event *passkey_end; /* wipes what a passkey exchange left; NULL: none was begun */
 };

@@ -9,6 +9,10 @@
 	X(NOISE_HELLO, "noise_hello") \
 	X(NOISE_FINISH, "noise_finish") \
 	X(NOISE_REFUSED, "noise_refused") /* bad server hello or certificate */ \
+	X(NOISE_IK, "noise_ik") /* begun with a kept chain … */ \
+	X(NOISE_IK_TAKEN, "noise_ik_taken") \
+	X(NOISE_IK_FALLBACK, "noise_ik_fallback") /* … the server went over to XX */ \
+	X(NOISE_IK_FAILED, "noise_ik_failed") /* … no answer, or one that does not authenticate */ \
 	X(DEVICE_CREATE, "device_create") \
 	X(PAIR_QR, "pair_qr") \
 	X(PAIR_REFRESH, "pair_refresh") \

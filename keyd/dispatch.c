@@ -15,10 +15,11 @@ keyd_of(void *owner)
 }
 
 const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_finish,
-    &verb_noise_drop, &verb_account_open, &verb_device_create, &verb_pair_qr, &verb_pair_refresh,
-    &verb_pair_code, &verb_pair_code_finish, &verb_pair_success, &verb_passkey_begin,
-    &verb_passkey_continue, &verb_passkey_seal, &verb_prekeys_make, &verb_prekeys_uploaded,
-    &verb_restored, &verb_sessions, &verb_encrypt, &verb_decrypt, &verb_reseal};
+    &verb_noise_drop, &verb_noise_keep, &verb_account_open, &verb_device_create, &verb_pair_qr,
+    &verb_pair_refresh, &verb_pair_code, &verb_pair_code_finish, &verb_pair_success,
+    &verb_passkey_begin, &verb_passkey_continue, &verb_passkey_seal, &verb_prekeys_make,
+    &verb_prekeys_uploaded, &verb_restored, &verb_sessions, &verb_encrypt, &verb_decrypt,
+    &verb_reseal};
 const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
 
 static int
@@ -90,7 +91,7 @@ on_reseal(struct message *m, void *owner)
 	}
 
 const struct channel_row dispatch_netd[] = {
-    ROW(NOISE_HELLO, 5, 45, ROW_REQUEST, noise_hello),
+    ROW(NOISE_HELLO, 5, 45 + 16 * KIB + 4, ROW_REQUEST, noise_hello),
     ROW(NOISE_FINISH, 9, 45 + 64 * KIB + 4 + 16 * KIB + 4, ROW_REQUEST, noise_finish),
     ROW(NOISE_DROP, 5, 45, 0, noise_drop),
 };
@@ -99,6 +100,7 @@ const size_t dispatch_nnetd = sizeof(dispatch_netd) / sizeof(dispatch_netd[0]);
 const struct channel_row dispatch_apid[] = {
     ROW(ACCOUNT_OPEN, 3, 34, ROW_REQUEST, account_open),
     ROW(DEVICE_CREATE, 5, 45, ROW_REQUEST, device_create),
+    ROW(NOISE_KEEP, 7, 56, ROW_REQUEST, noise_keep),
     ROW(PAIR_QR, 7, 1 * KIB, ROW_REQUEST, pair_qr),
     ROW(PAIR_REFRESH, 5, 45, ROW_REQUEST, pair_refresh),
     ROW(PAIR_CODE, 3, 128, ROW_REQUEST, pair_code),

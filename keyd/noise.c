@@ -1,5 +1,5 @@
-/* The Noise XX handshake as the initiator, with the server's certificate chain (protocol page 01, 3
- * and 4). */
+/* The Noise handshakes as the initiator: XX with the server's certificate chain, and IK with a
+ * chain that was verified before (protocol page 01, 3 and 4). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,24 +17,36 @@ const uint8_t noise_root_key[32] = {0x14, 0x23, 0x75, 0x57, 0x4d, 0x0a, 0x58, 0x
     0xe7, 0x1e, 0xbe, 0x51, 0x64, 0x37, 0xc4, 0xa2, 0x8b, 0x73, 0xe3, 0x69, 0x5c, 0x6c, 0xe1, 0xf7,
     0xf9, 0x54, 0x5d, 0xa8, 0xee, 0x6b};
 
-static const uint8_t protocol_name[32] = "Noise_XX_25519_AESGCM_SHA256"; /* and four NUL bytes */
+static const char name_xx[32] = "Noise_XX_25519_AESGCM_SHA256"; /* and four NUL bytes, as IK */
+static const char name_ik[32] = "Noise_IK_25519_AESGCM_SHA256";
+static const char name_fallback[] = "Noise_XXfallback_25519_AESGCM_SHA256";
 static const uint8_t prologue[4] = {'W', 'A', 6, 3};
 
-struct noise {
-	uint8_t h[32], ck[32], k[32];
-	uint32_t n;
-};
-
 static void
-mix_hash(struct noise *s, const void *data, size_t len)
+mix_hash(struct noise_state *s, const void *data, size_t len)
 {
 	const struct crypto_part parts[2] = {{s->h, 32}, {data, len}};
 
 	crypto_sha256(parts, 2, s->h);
 }
 
+/* A name of 32 bytes is used as it is, a longer one is hashed. */
 static void
-mix_key(struct noise *s, const uint8_t ikm[32])
+start(struct noise_state *s, const char *name, size_t len)
+{
+	const struct crypto_part part = {name, len};
+
+	if (len == 32)
+		memcpy(s->h, name, 32);
+	else
+		crypto_sha256(&part, 1, s->h);
+	memcpy(s->ck, s->h, 32);
+	s->n = 0;
+	mix_hash(s, prologue, sizeof(prologue));
+}
+
+static void
+mix_key(struct noise_state *s, const uint8_t ikm[32])
 {
 	uint8_t o[64];
 
@@ -46,7 +58,7 @@ mix_key(struct noise *s, const uint8_t ikm[32])
 }
 
 static int
-mix_shared(struct noise *s, const uint8_t priv[32], const uint8_t pub[32])
+mix_shared(struct noise_state *s, const uint8_t priv[32], const uint8_t pub[32])
 {
 	uint8_t shared[32];
 	int ok = curve_shared(priv, pub, shared);
@@ -58,7 +70,7 @@ mix_shared(struct noise *s, const uint8_t priv[32], const uint8_t pub[32])
 }
 
 static void
-next_iv(struct noise *s, uint8_t iv[12])
+next_iv(struct noise_state *s, uint8_t iv[12])
 {
 	memset(iv, 0, 12);
 	iv[10] = (uint8_t)(s->n >> 8); /* a handshake uses 0 and 1 */
@@ -66,7 +78,7 @@ next_iv(struct noise *s, uint8_t iv[12])
 }
 
 static void
-seal(struct noise *s, const void *in, size_t len, uint8_t *out)
+seal(struct noise_state *s, const void *in, size_t len, uint8_t *out)
 {
 	uint8_t iv[12];
 
@@ -76,7 +88,7 @@ seal(struct noise *s, const void *in, size_t len, uint8_t *out)
 }
 
 static int
-open_sealed(struct noise *s, const ProtobufCBinaryData *in, uint8_t *out)
+open_sealed(struct noise_state *s, const ProtobufCBinaryData *in, uint8_t *out)
 {
 	uint8_t iv[12];
 
@@ -87,11 +99,32 @@ open_sealed(struct noise *s, const ProtobufCBinaryData *in, uint8_t *out)
 	return 0;
 }
 
+/* The two ciphertexts of an IK hello or of a finish: our static key, and, when the secret of priv and
+ * pub is mixed in, the payload. */
+static int
+seal_both(struct noise_state *s, const uint8_t s_pub[32], const uint8_t priv[32],
+    const uint8_t pub[32], const uint8_t *payload, size_t len, uint8_t sealed_static[48],
+    struct buf *sealed)
+{
+	uint8_t *room;
+
+	seal(s, s_pub, 32, sealed_static);
+	if (mix_shared(s, priv, pub) == -1 ||
+	    (room = buf_reserve(sealed, len + CRYPTO_TAG)) == NULL)
+		return -1;
+	seal(s, payload, len, room);
+	return 0;
+}
+
 int
-noise_begin(struct noise_hello *n, const uint8_t e_priv[32], struct buf *out)
+noise_begin(
+    struct noise_hello *n, const uint8_t e_priv[32], const struct noise_ik *ik, struct buf *out)
 {
 	Wa6__HandshakeMessage m = WA6__HANDSHAKE_MESSAGE__INIT;
 	Wa6__HandshakeMessage__ClientHello hello = WA6__HANDSHAKE_MESSAGE__CLIENT_HELLO__INIT;
+	uint8_t sealed_static[32 + CRYPTO_TAG];
+	struct buf sealed = BUF_INIT;
+	int ok = -1;
 
 	if (e_priv != NULL) {
 		memcpy(n->e_priv, e_priv, 32);
@@ -102,7 +135,23 @@ noise_begin(struct noise_hello *n, const uint8_t e_priv[32], struct buf *out)
 	hello.has_ephemeral = 1;
 	hello.ephemeral = pb_bytes(n->e_pub, 32);
 	m.client_hello = &hello;
-	return pb_put(&m.base, out);
+	n->ik = ik != NULL;
+	if (ik != NULL) {
+		start(&n->at, name_ik, sizeof(name_ik));
+		mix_hash(&n->at, ik->rs, 32);
+		mix_hash(&n->at, n->e_pub, 32);
+		if (mix_shared(&n->at, n->e_priv, ik->rs) == -1 ||
+		    seal_both(&n->at, ik->s_pub, ik->s_priv, ik->rs, ik->payload, ik->payload_len,
+			sealed_static, &sealed) == -1)
+			goto done;
+		hello.has_static_ = hello.has_payload = 1;
+		hello.static_ = pb_bytes(sealed_static, sizeof(sealed_static));
+		hello.payload = pb_bytes(sealed.data, sealed.len);
+	}
+	ok = pb_put(&m.base, out);
+done:
+	buf_clear(&sealed);
+	return ok;
 }
 
 /* ---------------------------------------------------------------- certificates */
@@ -130,9 +179,21 @@ certificate_dates(const Details *d, int64_t now)
 	return NULL;
 }
 
+static void
+chain_set(struct noise_chain *c, const uint8_t root[32], const Details *leaf, const Details *inter)
+{
+	uint64_t from = leaf->not_before > inter->not_before ? leaf->not_before : inter->not_before;
+	uint64_t to = leaf->not_after < inter->not_after ? leaf->not_after : inter->not_after;
+
+	memcpy(c->root, root, 32);
+	memcpy(c->rs, leaf->key.data, 32);
+	c->from = (int64_t)from; /* not after now */
+	c->to = to > INT64_MAX ? INT64_MAX : (int64_t)to;
+}
+
 static const char *
 check_chain(const uint8_t *chain, size_t len, const uint8_t rs[32], const uint8_t root[32],
-    int64_t now, struct pb_arena *a)
+    int64_t now, struct noise_chain *out, struct pb_arena *a)
 {
 	const Cert__CertChain *c = pb_unpack(&cert__cert_chain__descriptor, chain, len, a, 0, NULL);
 	Details *leaf, *inter;
@@ -157,29 +218,67 @@ check_chain(const uint8_t *chain, size_t len, const uint8_t rs[32], const uint8_
 		return "cert_key_mismatch"; /* 7 */
 	if ((why = certificate_dates(inter, now)) != NULL)
 		return why; /* 8 */
-	return certificate_dates(leaf, now);
+	if ((why = certificate_dates(leaf, now)) == NULL)
+		chain_set(out, root, leaf, inter);
+	return why;
 }
 
 const char *
-noise_check_chain(
-    const uint8_t *chain, size_t len, const uint8_t rs[32], const uint8_t root[32], int64_t now)
+noise_check_chain(const uint8_t *chain, size_t len, const uint8_t rs[32], const uint8_t root[32],
+    int64_t now, struct noise_chain *out)
 {
 	struct pb_arena *a = pb_arena_new(4 * NOISE_HELLO_MAX);
 	const char *why;
 
 	if (a == NULL)
 		return "cert_malformed";
-	why = check_chain(chain, len, rs, root, now, a);
+	why = check_chain(chain, len, rs, root, now, out, a);
 	pb_arena_free(a);
 	return why;
+}
+
+static void
+put_be64(uint8_t *out, int64_t v)
+{
+	for (int i = 0; i < 8; i++)
+		out[i] = (uint8_t)((uint64_t)v >> (56 - 8 * i));
+}
+
+static int64_t
+get_be64(const uint8_t *in)
+{
+	return (int64_t)((uint64_t)buf_be32(in) << 32 | buf_be32(in + 4));
+}
+
+void
+noise_chain_encode(const struct noise_chain *c, uint8_t out[NOISE_CHAIN_LEN])
+{
+	out[0] = 1;
+	memcpy(out + 1, c->root, 32);
+	memcpy(out + 33, c->rs, 32);
+	put_be64(out + 65, c->from);
+	put_be64(out + 73, c->to);
+}
+
+int
+noise_chain_decode(struct noise_chain *c, const uint8_t *in, size_t len)
+{
+	if (len != NOISE_CHAIN_LEN || in[0] != 1)
+		return -1;
+	memcpy(c->root, in + 1, 32);
+	memcpy(c->rs, in + 33, 32);
+	c->from = get_be64(in + 65);
+	c->to = get_be64(in + 73);
+	return 0;
 }
 
 /* ---------------------------------------------------------------- finish */
 
 /* From the server's hello up to its verified certificates. */
 static const char *
-take_server_hello(struct noise *s, const struct noise_hello *n, const struct noise_finish_in *in,
-    const Wa6__HandshakeMessage__ServerHello *hello)
+take_server_hello(struct noise_state *s, const struct noise_hello *n,
+    const struct noise_finish_in *in, const Wa6__HandshakeMessage__ServerHello *hello,
+    struct noise_chain *verified)
 {
 	uint8_t rs[32], *chain;
 	const char *why;
@@ -197,26 +296,41 @@ take_server_hello(struct noise *s, const struct noise_hello *n, const struct noi
 		why = "noise_decrypt";
 	else
 		why = noise_check_chain(
-		    chain, hello->payload.len - CRYPTO_TAG, rs, in->root, in->now);
+		    chain, hello->payload.len - CRYPTO_TAG, rs, in->root, in->now, verified);
 	free(chain); /* not secret */
 	return why;
 }
 
+/* The server took the IK hello: by this it proves that it has the key that the kept chain names. */
+static const char *
+take_ik_answer(struct noise_state *s, const struct noise_hello *n, const struct noise_finish_in *in,
+    const Wa6__HandshakeMessage__ServerHello *hello)
+{
+	uint8_t *plain;
+	int ok;
+
+	mix_hash(s, hello->ephemeral.data, 32);
+	if (mix_shared(s, n->e_priv, hello->ephemeral.data) == -1 ||
+	    mix_shared(s, in->s_priv, hello->ephemeral.data) == -1 ||
+	    (plain = malloc(hello->payload.len)) == NULL)
+		return "noise_malformed";
+	ok = open_sealed(s, &hello->payload, plain);
+	free(plain); /* its chain, which is verified already */
+	return ok == 0 ? NULL : "noise_decrypt";
+}
+
 static int
 make_client_finish(
-    struct noise *s, const struct noise_finish_in *in, const uint8_t re[32], struct buf *out)
+    struct noise_state *s, const struct noise_finish_in *in, const uint8_t re[32], struct buf *out)
 {
 	Wa6__HandshakeMessage m = WA6__HANDSHAKE_MESSAGE__INIT;
 	Wa6__HandshakeMessage__ClientFinish finish = WA6__HANDSHAKE_MESSAGE__CLIENT_FINISH__INIT;
 	uint8_t sealed_static[32 + CRYPTO_TAG];
 	struct buf sealed = BUF_INIT;
-	uint8_t *room;
 	int ok = -1;
 
-	seal(s, in->s_pub, 32, sealed_static);
-	if (mix_shared(s, in->s_priv, re) == 0 &&
-	    (room = buf_reserve(&sealed, in->payload_len + CRYPTO_TAG)) != NULL) {
-		seal(s, in->payload, in->payload_len, room);
+	if (seal_both(s, in->s_pub, in->s_priv, re, in->payload, in->payload_len, sealed_static,
+		&sealed) == 0) {
 		finish.has_static_ = finish.has_payload = 1;
 		finish.static_ = pb_bytes(sealed_static, sizeof(sealed_static));
 		finish.payload = pb_bytes(sealed.data, sealed.len);
@@ -227,9 +341,26 @@ make_client_finish(
 	return ok;
 }
 
+/* All that comes after "ephemeral" in the answer to an XX hello, or to an IK hello that was
+ * refused. */
 static const char *
-finish_with(struct noise *s, const struct noise_hello *n, const struct noise_finish_in *in,
-    struct buf *out, uint8_t tx[32], uint8_t rx[32], struct pb_arena *a)
+finish_xx(struct noise_state *s, const struct noise_hello *n, const struct noise_finish_in *in,
+    const Wa6__HandshakeMessage__ServerHello *hello, struct buf *out, struct noise_chain *chain)
+{
+	const char *why;
+
+	if (hello->static_.len != 32 + CRYPTO_TAG || hello->payload.len <= CRYPTO_TAG)
+		return "noise_malformed";
+	mix_hash(s, n->e_pub, 32);
+	if ((why = take_server_hello(s, n, in, hello, chain)) != NULL)
+		return why;
+	return make_client_finish(s, in, hello->ephemeral.data, out) == 0 ? NULL
+									  : "noise_malformed";
+}
+
+static const char *
+finish_with(struct noise_state *s, struct noise_hello *n, const struct noise_finish_in *in,
+    struct buf *out, uint8_t tx[32], uint8_t rx[32], struct noise_chain *chain, struct pb_arena *a)
 {
 	const Wa6__HandshakeMessage *m;
 	const Wa6__HandshakeMessage__ServerHello *hello;
@@ -239,17 +370,22 @@ finish_with(struct noise *s, const struct noise_hello *n, const struct noise_fin
 	m = pb_unpack(&wa6__handshake_message__descriptor, in->server_hello, in->server_hello_len,
 	    a, 0, NULL);
 	if (m == NULL || (hello = m->server_hello) == NULL || !hello->has_ephemeral ||
-	    !hello->has_static_ || !hello->has_payload || hello->ephemeral.len != 32 ||
-	    hello->static_.len != 32 + CRYPTO_TAG || hello->payload.len <= CRYPTO_TAG)
+	    !hello->has_payload || hello->ephemeral.len != 32 || hello->payload.len < CRYPTO_TAG ||
+	    (!hello->has_static_ && !n->ik))
 		return "noise_malformed";
-	memcpy(s->h, protocol_name, 32);
-	memcpy(s->ck, protocol_name, 32);
-	mix_hash(s, prologue, sizeof(prologue));
-	mix_hash(s, n->e_pub, 32);
-	if ((why = take_server_hello(s, n, in, hello)) != NULL)
+	if (!hello->has_static_) {
+		*s = n->at;
+		why = take_ik_answer(s, n, in, hello);
+	} else {
+		if (n->ik)
+			start(s, name_fallback, sizeof(name_fallback) - 1);
+		else
+			start(s, name_xx, sizeof(name_xx));
+		n->ik = 0;
+		why = finish_xx(s, n, in, hello, out, chain);
+	}
+	if (why != NULL)
 		return why;
-	if (make_client_finish(s, in, hello->ephemeral.data, out) == -1)
-		return "noise_malformed";
 	crypto_hkdf(s->ck, 32, NULL, 0, "", keys, sizeof(keys));
 	memcpy(tx, keys, 32);
 	memcpy(rx, keys + 32, 32);
@@ -258,18 +394,19 @@ finish_with(struct noise *s, const struct noise_hello *n, const struct noise_fin
 }
 
 const char *
-noise_finish(const struct noise_hello *n, const struct noise_finish_in *in, struct buf *out,
-    uint8_t tx[32], uint8_t rx[32])
+noise_finish(struct noise_hello *n, const struct noise_finish_in *in, struct buf *out,
+    uint8_t tx[32], uint8_t rx[32], struct noise_chain *chain)
 {
-	struct noise s = {{0}, {0}, {0}, 0};
+	struct noise_state s = {{0}, {0}, {0}, 0};
 	struct pb_arena *a;
 	const char *why = "noise_malformed";
 
+	chain->to = 0;
 	if (in->server_hello_len > NOISE_HELLO_MAX || in->payload_len > NOISE_PAYLOAD_MAX)
 		return why;
 	if ((a = pb_arena_new(8 * NOISE_HELLO_MAX)) == NULL)
 		return why;
-	why = finish_with(&s, n, in, out, tx, rx, a);
+	why = finish_with(&s, n, in, out, tx, rx, chain, a);
 	pb_arena_free(a);
 	sodium_memzero(&s, sizeof(s));
 	return why;

@@ -5,8 +5,8 @@
 #include "ipc/keyd.pb-c.h"
 #include "keyd/queue.h"
 
-/* verb_noise.c: netd */
-extern const struct verb verb_noise_hello, verb_noise_finish, verb_noise_drop;
+/* verb_noise.c: netd, and apid for the last one */
+extern const struct verb verb_noise_hello, verb_noise_finish, verb_noise_drop, verb_noise_keep;
 /* identity.c: the device and its pairing */
 extern const struct verb verb_account_open, verb_device_create, verb_pair_qr, verb_pair_refresh,
     verb_pair_code, verb_pair_code_finish, verb_pair_success;

@@ -18,7 +18,7 @@
 #define PEER_LINGER_MS  1000  /* for the peer to end what it has closed */
 #define LOGIN_WAIT_MS   20000 /* how long a large frame may wait for the login to be complete */
 #define KEYD_WAIT_MS    10000
-#define HELLO_REPLY_MAX 1024
+#define HELLO_REPLY_MAX (20u * 1024)
 #define KEYS_REPLY_MAX  (20u * 1024)
 
 enum conn_state {
@@ -303,6 +303,9 @@ ask_hello(struct conn *c)
 
 	m.account = pb_str(c->params.account);
 	m.conn = c->params.id;
+	/* if keyd knows the server it goes with the hello */
+	m.has_payload = 1;
+	m.payload = pb_bytes(c->params.payload->data, c->params.payload->len);
 	c->state = ST_HELLO;
 	c->keyd_knows = 1;
 	ask(c, KEYD__TYPE__NOISE_HELLO, &m.base, KEYD__TYPE__NOISE_HELLO_REPLY,
@@ -435,7 +438,7 @@ keys_made(const struct reply *r, void *arg)
 		conn_fail(c, AGAIN_LATER, "keyd", "traffic keys of a wrong size");
 		return;
 	}
-	if (send_handshake(c, 0, &m->client_finish) == -1)
+	if (m->client_finish.len > 0 && send_handshake(c, 0, &m->client_finish) == -1)
 		return;
 	c->state = ST_OPEN;
 	(void)evtimer_del(c->timer);

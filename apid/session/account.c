@@ -22,6 +22,7 @@
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/restored.h"
+#include "apid/session/resume.h"
 #include "apid/session/state.h"
 #include "apid/session/unlink.h"
 #include "common/clock.h"
@@ -49,6 +50,7 @@ account_new(struct service *s, const char *name, size_t index)
 	a->login = login_new(a);
 	a->pair = pair_new(a);
 	a->prekeys = prekeys_new(a);
+	a->resume = resume_new(a);
 	a->recv = recv_lane_new(a);
 	a->receipts = receipts_new(a);
 	a->outbox = outbox_new(a);
@@ -71,6 +73,7 @@ account_free(struct account *a)
 	outbox_free(a->outbox);
 	receipts_free(a->receipts);
 	recv_lane_free(a->recv);
+	resume_free(a->resume);
 	prekeys_free(a->prekeys);
 	pair_free(a->pair);
 	login_free(a->login);

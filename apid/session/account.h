@@ -37,6 +37,8 @@ struct prekeys;
 struct receipts;
 struct recv_lane;
 struct restoring;
+struct resume;
+struct resume;
 struct sender;
 struct state_log;
 struct tctokens;
@@ -116,6 +118,7 @@ struct account {
 	struct login *login;
 	struct pair *pair;
 	struct prekeys *prekeys;
+	struct resume *resume;
 	struct recv_lane *recv;
 	struct receipts *receipts;
 	struct outbox *outbox;

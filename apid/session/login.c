@@ -17,6 +17,7 @@
 #include "apid/session/devices.h"
 #include "apid/session/iq.h"
 #include "apid/session/prekeys.h"
+#include "apid/session/resume.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
 #include "apid/session/unit.h"
@@ -172,6 +173,7 @@ booked(const struct unit_result *r, void *arg)
 		return;
 	}
 	connect_refresh(a); /* the next handshake tells the new login counter */
+	resume_keep(a);
 	unified_session(a);
 	login_prekeys(l);
 }

@@ -9,7 +9,7 @@
 struct conn_stats conn_stats;
 static struct conns conns = TAILQ_HEAD_INITIALIZER(conns);
 static struct conns dead = TAILQ_HEAD_INITIALIZER(dead);
-const struct noise_identity *conn_identity;
+struct noise_identity *conn_identity;
 struct conn_hooks conn_hooks;
 static uint64_t next_id = 1;
 static struct {
@@ -19,7 +19,7 @@ static struct {
 } forgery;
 
 void
-conn_init(const struct noise_identity *id, const struct conn_hooks *h)
+conn_init(struct noise_identity *id, const struct conn_hooks *h)
 {
 	conn_identity = id;
 	conn_hooks = *h;
@@ -85,6 +85,13 @@ conn_party(const struct conn *c)
 		p.device = (int)c->dev->id;
 	}
 	return p;
+}
+
+void
+conn_rotate(void)
+{
+	crypt_keypair(conn_identity->static_priv, conn_identity->static_pub);
+	conn_identity->leaf_serial++;
 }
 
 void

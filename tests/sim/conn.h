@@ -23,7 +23,7 @@ struct conn_hooks {
 	/* The connection is over (once); device and registration are still set. */
 	void (*gone)(struct conn *c);
 };
-void conn_init(const struct noise_identity *id, const struct conn_hooks *hooks);
+void conn_init(struct noise_identity *id, const struct conn_hooks *hooks);
 void conn_fini(void);
 
 /* Takes over an upgraded bufferevent. */
@@ -54,12 +54,14 @@ int conn_ending(const struct conn *c);
 /* Neither reads nor writes for so long; 0 = for ever. */
 void conn_freeze(struct conn *c, unsigned ms);
 
+/* From now on the service has another static key, under the same root. */
+void conn_rotate(void);
 /* What the next handshakes get wrong: count 0 = until set again. */
 void conn_forge(int forgery, unsigned count);
 
 struct conn_stats {
-	uint64_t accepted, handshakes, handshake_failures, bad_frames, bad_nodes, frames_in,
-	    frames_out, bytes_in, bytes_out;
+	uint64_t accepted, handshakes, ik, ik_fallback, handshake_failures, bad_frames, bad_nodes,
+	    frames_in, frames_out, bytes_in, bytes_out;
 	unsigned open;
 };
 extern struct conn_stats conn_stats;

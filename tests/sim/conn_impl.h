@@ -54,7 +54,7 @@ struct conn {
 TAILQ_HEAD(conns, conn);
 
 extern struct conn_hooks conn_hooks;
-extern const struct noise_identity *conn_identity;
+extern struct noise_identity *conn_identity;
 
 /* conn.c */
 void conn_detach(struct conn *c, const char *why); /* the model lets go of it */

@@ -127,6 +127,8 @@ open_traffic(struct conn *c, const struct buf *payload)
 	event_del(c->timer);
 	c->state = ST_OPEN;
 	conn_stats.handshakes++;
+	conn_stats.ik += (uint64_t)c->noise.ik;
+	conn_stats.ik_fallback += (uint64_t)c->noise.fallback;
 	conn_hooks.login(c, c->noise.rs, payload->data, payload->len);
 	return c->state == ST_OPEN ? 0 : -1;
 }

@@ -293,12 +293,13 @@ cmd_stats(struct call *c)
 	const struct phone_stats *p = &phone_stats;
 
 	(void)c;
-	return json_pack(
-	    "{s:I,s:I,s:{s:I,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I},"
-	    "s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I}}",
+	return json_pack("{s:I,s:I,s:{s:I,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I,"
+			 "s:I,s:I,s:I,s:I},"
+			 "s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I}}",
 	    "seed", (json_int_t)seed, "uptime_ms", (json_int_t)(loop_now_ms() - began_ms),
 	    "connections", "accepted", (json_int_t)k->accepted, "open", (int)k->open, "handshakes",
-	    (json_int_t)k->handshakes, "handshake_failures", (json_int_t)k->handshake_failures,
+	    (json_int_t)k->handshakes, "ik", (json_int_t)k->ik, "ik_fallback",
+	    (json_int_t)k->ik_fallback, "handshake_failures", (json_int_t)k->handshake_failures,
 	    "bad_frames", (json_int_t)k->bad_frames, "bad_nodes", (json_int_t)k->bad_nodes,
 	    "frames_in", (json_int_t)k->frames_in, "frames_out", (json_int_t)k->frames_out,
 	    "bytes_in", (json_int_t)k->bytes_in, "bytes_out", (json_int_t)k->bytes_out, "stanzas",

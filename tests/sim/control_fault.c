@@ -123,6 +123,14 @@ cmd_noise_forge(struct call *c)
 }
 
 static json_t *
+cmd_noise_rotate(struct call *c)
+{
+	(void)c;
+	conn_rotate();
+	return json_object();
+}
+
+static json_t *
 cmd_pair_forge(struct call *c)
 {
 	const char *what = call_str(c, "what");
@@ -279,6 +287,7 @@ const struct command control_fault_commands[] = {
     {"unwatch", cmd_unwatch},
     {"login.refuse", cmd_login_refuse},
     {"noise.forge", cmd_noise_forge},
+    {"noise.rotate", cmd_noise_rotate},
     {"pairing.forge", cmd_pair_forge},
     {"net.refuse", cmd_net_refuse},
     {"raw.send", cmd_raw_send},

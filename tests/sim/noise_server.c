@@ -318,12 +318,13 @@ noise_hello(struct noise *s, const struct noise_identity *id, const uint8_t e_pr
 			goto done;
 		}
 		start_fallback(s);
+		s->fallback = 1;
 	} else {
 		start(s, NAME_XX);
 		mix_hash(s, prologue, sizeof(prologue));
 		mix_hash(s, s->re, 32);
 	}
-	r = xx_answer(s, forgery, now, hello);
+	r = xx_answer(s, forgery == NOISE_IK_GARBLED ? NOISE_HONEST : forgery, now, hello);
 done:
 	pb_arena_free(a);
 	return r;

@@ -48,6 +48,7 @@ struct noise {
 	uint8_t re[32];     /* the client's ephemeral */
 	uint8_t rs[32];     /* the client's static: valid when done */
 	int ik;             /* the client began with IK and was accepted */
+	int fallback;       /* … and was not */
 };
 
 void noise_identity_new(struct noise_identity *id);

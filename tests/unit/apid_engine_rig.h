@@ -680,6 +680,15 @@ rig_on_staged(struct message *m, void *owner)
 	return channel_reply(m->channel, m->id, KEYD__TYPE__STAGED, &r.base);
 }
 
+/* The server is known already. */
+static int
+rig_on_noise_keep(struct message *m, void *owner)
+{
+	Keyd__Staged r = KEYD__STAGED__INIT;
+
+	return channel_reply(m->channel, m->id, KEYD__TYPE__STAGED, &r.base);
+}
+
 static int
 rig_on_restored(struct message *m, void *owner)
 {
@@ -728,6 +737,7 @@ static const struct channel_row rig_keyd_rows[] = {
     REQ(KEYD, ENCRYPT, keyd__encrypt, rig_on_encrypt),
     REQ(KEYD, PREKEYS_MAKE, keyd__prekeys_make, rig_on_prekeys_make),
     REQ(KEYD, PREKEYS_UPLOADED, keyd__prekeys_uploaded, rig_on_staged),
+    REQ(KEYD, NOISE_KEEP, keyd__noise_keep, rig_on_noise_keep),
     REQ(KEYD, RESTORED, keyd__restored, rig_on_restored),
     REQ(KEYD, PAIR_REFRESH, keyd__pair_refresh, rig_on_staged),
     REQ(KEYD, PAIR_QR, keyd__pair_qr, rig_on_pair_qr),

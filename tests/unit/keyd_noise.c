@@ -92,6 +92,7 @@ try {
 	struct noise_finish_in in;
 	struct buf out;
 	uint8_t tx[32], rx[32];
+	struct noise_chain chain;
 };
 
 static void
@@ -112,7 +113,7 @@ begin(struct try *t)
 	t->in.payload_len = unhex(payload, t->pl, sizeof(t->pl));
 	t->in.server_hello = t->sh;
 	t->in.server_hello_len = server_hello(t->sh, sizeof(t->sh));
-	assert_int_equal(noise_begin(&t->hello, e, &t->out), 0);
+	assert_int_equal(noise_begin(&t->hello, e, NULL, &t->out), 0);
 }
 
 static const char *
@@ -121,7 +122,7 @@ finish(struct try *t)
 	const char *why;
 
 	buf_clear(&t->out);
-	why = noise_finish(&t->hello, &t->in, &t->out, t->tx, t->rx);
+	why = noise_finish(&t->hello, &t->in, &t->out, t->tx, t->rx, &t->chain);
 	return why;
 }
 
@@ -131,6 +132,7 @@ test_example(void **state)
 	static const char hello_hex[] =
 	    "12220a2007a37cbc142093c8b755dc1b10e86cb426374ad16aa853ed0bdfc0b2b86d1c7c";
 	uint8_t want[128];
+	struct noise_chain chain;
 	struct try t;
 	size_t n;
 
@@ -146,6 +148,17 @@ test_example(void **state)
 	assert_memory_equal(t.tx, want, 32);
 	unhex(rx_hex, want, 32);
 	assert_memory_equal(t.rx, want, 32);
+	/* what would be kept of it, as its record */
+	assert_memory_equal(t.chain.root, t.root, 32);
+	unhex(rs, want, 32);
+	assert_memory_equal(t.chain.rs, want, 32);
+	assert_true(t.chain.from == 1700000000 && t.chain.to == 2000000000);
+	noise_chain_encode(&t.chain, want);
+	assert_int_equal(noise_chain_decode(&chain, want, NOISE_CHAIN_LEN), 0);
+	assert_memory_equal(&chain, &t.chain, sizeof(chain));
+	assert_int_equal(noise_chain_decode(&chain, want, NOISE_CHAIN_LEN - 1), -1);
+	want[0] = 2;
+	assert_int_equal(noise_chain_decode(&chain, want, NOISE_CHAIN_LEN), -1);
 	buf_clear(&t.out);
 }
 
@@ -155,8 +168,8 @@ test_fresh_ephemeral(void **state)
 	struct noise_hello a, b;
 	struct buf x = BUF_INIT, y = BUF_INIT;
 
-	assert_int_equal(noise_begin(&a, NULL, &x), 0);
-	assert_int_equal(noise_begin(&b, NULL, &y), 0);
+	assert_int_equal(noise_begin(&a, NULL, NULL, &x), 0);
+	assert_int_equal(noise_begin(&b, NULL, NULL, &y), 0);
 	assert_memory_not_equal(a.e_priv, b.e_priv, 32);
 	buf_clear(&x);
 	buf_clear(&y);
@@ -285,6 +298,7 @@ check(const struct chain *c)
 {
 	Cert__CertChain chain = CERT__CERT_CHAIN__INIT;
 	Cert__CertChain__NoiseCertificate leaf, inter;
+	struct noise_chain kept;
 	uint8_t sig[2][64], server[32], root[32];
 	uint8_t *a = pack_cert(c, &c->leaf, c->leaf_signer, c->flip_leaf_sig, &leaf, sig[0]);
 	uint8_t *b = pack_cert(c, &c->inter, c->inter_signer, c->flip_inter_sig, &inter, sig[1]);
@@ -297,7 +311,7 @@ check(const struct chain *c)
 	packed = pb_pack(&chain.base, &len);
 	unhex(rs, server, 32);
 	unhex(root_pub, root, 32);
-	why = noise_check_chain(packed, len, server, root, NOW);
+	why = noise_check_chain(packed, len, server, root, NOW, &kept);
 	free(a);
 	free(b);
 	free(packed);

@@ -102,9 +102,12 @@ static int
 take_hello(struct message *m, void *owner)
 {
 	Keyd__NoiseHelloReply r = KEYD__NOISE_HELLO_REPLY__INIT;
+	const Keyd__NoiseHello *q = (const void *)m->pb;
 	struct world *w = owner;
 
 	w->hellos++;
+	assert_int_equal(q->payload.len, strlen(PAYLOAD));
+	assert_memory_equal(q->payload.data, PAYLOAD, q->payload.len);
 	r.client_hello.data = (uint8_t *)(uintptr_t)TEST_HELLO;
 	r.client_hello.len = strlen(TEST_HELLO);
 	return channel_reply(m->channel, m->id, KEYD__TYPE__NOISE_HELLO_REPLY, &r.base);
@@ -146,7 +149,7 @@ static const struct channel_row apid_rows[] = {
 	&netd__stanza__descriptor, take_stanza},
 };
 static const struct channel_row keyd_rows[] = {
-    {KEYD__TYPE__NOISE_HELLO, "NOISE_HELLO", 0, 1024, CHANNEL_ALL_STATES, ROW_REQUEST,
+    {KEYD__TYPE__NOISE_HELLO, "NOISE_HELLO", 0, 20000, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&keyd__noise_hello__descriptor, take_hello},
     {KEYD__TYPE__NOISE_FINISH, "NOISE_FINISH", 0, 100000, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&keyd__noise_finish__descriptor, take_finish},
