@@ -145,5 +145,8 @@ const struct config_key config_keys[] = {
     /* ---- one section an account: [account NAME] */
     {"account", "enabled", CONFIG_BOOL, "yes", 0, 0, NULL, ALL,
 	"Whether the account is served; its data stays in any case."},
+    {"account", "identity", CONFIG_CHOICE, "accept", 0, 0, "accept|hold|verified_only", KEYD | APID,
+	"What becomes of a contact's new identity key: it is used and told, or held until a person "
+	"decides; verified_only: held, and nothing is sent to whom nobody has verified."},
 };
 const size_t config_nkeys = sizeof(config_keys) / sizeof(config_keys[0]);

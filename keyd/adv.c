@@ -141,6 +141,7 @@ check_device(const uint8_t *bytes, size_t len, const uint8_t device[32],
 {
 	const Adv__ADVSignedDeviceIdentity *si;
 	const uint8_t *account = stored_account;
+	enum adv_check good = ADV_VALID;
 
 	si = pb_unpack(&adv__advsigned_device_identity__descriptor, bytes, len, a, 0, NULL);
 	if (si == NULL || !si->has_details)
@@ -149,16 +150,18 @@ check_device(const uint8_t *bytes, size_t len, const uint8_t device[32],
 		if (si->account_signature_key.len != 32)
 			return ADV_INVALID;
 		account = si->account_signature_key.data;
+		if (stored_account == NULL || memcmp(account, stored_account, 32) != 0)
+			good = ADV_OTHER;
 	}
 	if (account == NULL)
 		return ADV_NO_KEY;
 	/* both signatures must hold within one family */
 	if (verify(account, &si->account_signature, account_e2ee, &si->details, device, NULL) &&
 	    verify(device, &si->device_signature, device_e2ee, &si->details, device, account))
-		return ADV_VALID;
+		return good;
 	if (verify(account, &si->account_signature, account_hosted, &si->details, device, NULL) &&
 	    verify(device, &si->device_signature, device_hosted, &si->details, device, account))
-		return ADV_VALID;
+		return good;
 	return ADV_INVALID;
 }
 

@@ -36,7 +36,8 @@ enum adv_outcome adv_open_container(
     const struct adv_self *self, const uint8_t *container, size_t len, struct adv_link *out);
 
 enum adv_check {
-	ADV_VALID,
+	ADV_VALID, /* by the stored account key */
+	ADV_OTHER, /* by the account key that it carries, which is not the stored one, or none is */
 	ADV_INVALID,
 	ADV_NO_KEY
 };

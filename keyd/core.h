@@ -68,9 +68,17 @@ enum rekey_state {
 	REKEY_DONE    /* ward.conf still names the old one */
 };
 
+/* What becomes of another identity than the one that is known: ward.conf, [account NAME]. */
+enum trust_policy {
+	TRUST_ACCEPT,
+	TRUST_HOLD,
+	TRUST_VERIFIED_ONLY /* holds, and encrypts to verified ones alone */
+};
+
 struct account {
 	struct keyd *keyd;
 	unsigned number;
+	enum trust_policy policy;
 	char name[ACCOUNT_NAME_MAX + 1];
 	STAILQ_HEAD(request_list, request)
 	queue; /* in order of arrival; the first one runs or waits for records */

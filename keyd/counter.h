@@ -31,6 +31,8 @@
 	X(DECRYPT_DUPLICATE, "decrypt_duplicate") \
 	X(DECRYPT_FAILED, "decrypt_failed") \
 	X(IDENTITY_CHANGED, "identity_changed") \
+	X(IDENTITY_HELD, "identity_held") /* refused: the identity is held, or not verified */ \
+	X(IDENTITY_DECIDED, "identity_decided") \
 	X(ADV_UNCHECKED, "adv_unchecked") /* a device identity without a key to check it by */ \
 	X(ADV_REFUSED, "adv_refused") \
 	X(SESSION_TRIMMED, "session_trimmed") /* archived states dropped: the record was over its limit */ \

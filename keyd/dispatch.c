@@ -19,7 +19,7 @@ const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_fini
     &verb_pair_refresh, &verb_pair_code, &verb_pair_code_finish, &verb_pair_success,
     &verb_passkey_begin, &verb_passkey_continue, &verb_passkey_seal, &verb_prekeys_make,
     &verb_prekeys_uploaded, &verb_restored, &verb_sessions, &verb_encrypt, &verb_decrypt,
-    &verb_reseal};
+    &verb_reseal, &verb_identities, &verb_identity_decide, &verb_identity_forget};
 const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
 
 static int
@@ -115,6 +115,9 @@ const struct channel_row dispatch_apid[] = {
     ROW(SESSIONS, 3, 256 * KIB, ROW_REQUEST, sessions),
     ROW(ENCRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, encrypt),
     ROW(DECRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, decrypt),
+    ROW(IDENTITIES, 3, 256 * KIB, ROW_REQUEST, identities),
+    ROW(IDENTITY_DECIDE, 5, 256 * KIB, ROW_REQUEST, identity_decide),
+    ROW(IDENTITY_FORGET, 5, 256 * KIB, ROW_REQUEST, identity_forget),
     {KEYD__TYPE__RESEAL, "RESEAL", 5, 45, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&keyd__reseal__descriptor, on_reseal},
     {KEYD__TYPE__REKEY_BEGIN, "REKEY_BEGIN", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST,

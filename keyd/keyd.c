@@ -55,6 +55,20 @@ take_root_override(struct keyd *k, const struct config *c)
 		  "certificate root");
 }
 
+static void
+add_account(struct keyd *k, const struct config *c, size_t i)
+{
+	const char *policy = config_account_str(c, i, "identity");
+	struct account *a;
+
+	core_add_account(k, config_account_name(c, i));
+	a = core_account(k, config_account_name(c, i));
+	if (strcmp(policy, "hold") == 0)
+		a->policy = TRUST_HOLD;
+	else if (strcmp(policy, "verified_only") == 0)
+		a->policy = TRUST_VERIFIED_ONLY;
+}
+
 /* Read all of the descriptor, once, and close it. */
 static void
 read_secret(struct keyring_source *source, const char *scheme, int fd)
@@ -122,7 +136,7 @@ main(int argc, char *argv[])
 	next = source_name(child.config, "next_master_key");
 	take_root_override(k, child.config);
 	for (i = 0; i < config_account_count(child.config); i++)
-		core_add_account(k, config_account_name(child.config, i));
+		add_account(k, child.config, i);
 	child.owner = k;
 
 	child_confine(&child);

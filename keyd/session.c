@@ -15,6 +15,7 @@
 #include "keyd/counter.h"
 #include "keyd/provider.h"
 #include "keyd/signal_store.h"
+#include "keyd/trust.h"
 #include "keyd/verbs.h"
 
 #define ADDRESSES_MAX  1024
@@ -27,8 +28,8 @@
 
 /* ---------------------------------------------------------------- addresses */
 
-static int
-address_ok(const Keyd__Address *a)
+int
+session_address_ok(const Keyd__Address *a)
 {
 	const char *p;
 	size_t len = strlen(a->name);
@@ -41,10 +42,22 @@ address_ok(const Keyd__Address *a)
 	return 1;
 }
 
-static void
-need(struct request *r, int domain, const Keyd__Address *a)
+void
+session_need(struct request *r, int domain, const Keyd__Address *a)
 {
 	(void)work_need(&r->work, domain, work_address(&r->work, a->name, (int32_t)a->device));
+}
+
+/* The session of a device, its identity, and that of its primary. */
+static void
+need_device(struct request *r, const Keyd__Address *a)
+{
+	Keyd__Address primary = KEYD__ADDRESS__INIT;
+
+	primary.name = a->name;
+	session_need(r, STORED__DOMAIN__SESSION, a);
+	session_need(r, STORED__DOMAIN__IDENTITY, a);
+	session_need(r, STORED__DOMAIN__IDENTITY, &primary);
 }
 
 static signal_protocol_address
@@ -64,7 +77,7 @@ check_sessions(const ProtobufCMessage *pb)
 	if (q->n_addresses > ADDRESSES_MAX)
 		return "more than 1024 addresses";
 	for (i = 0; i < q->n_addresses; i++)
-		if (!address_ok(q->addresses[i]))
+		if (!session_address_ok(q->addresses[i]))
 			return "an address is malformed";
 	return NULL;
 }
@@ -76,7 +89,7 @@ load_sessions(struct request *r)
 	size_t i;
 
 	for (i = 0; i < q->n_addresses; i++)
-		need(r, STORED__DOMAIN__SESSION, q->addresses[i]);
+		session_need(r, STORED__DOMAIN__SESSION, q->addresses[i]);
 }
 
 static void
@@ -126,7 +139,7 @@ check_encrypt(const ProtobufCMessage *pb)
 	if (q->n_items > ADDRESSES_MAX || q->n_plaintexts > PLAINTEXTS_MAX)
 		return "more than 1024 items or 4 plaintexts";
 	for (i = 0; i < q->n_items; i++) {
-		if (!address_ok(q->items[i]->address))
+		if (!session_address_ok(q->items[i]->address))
 			return "an address is malformed";
 		if (q->items[i]->plaintext >= q->n_plaintexts)
 			return "an item names a plaintext that is not there";
@@ -144,40 +157,10 @@ static void
 load_encrypt(struct request *r)
 {
 	const Keyd__Encrypt *q = (const Keyd__Encrypt *)r->pb;
-	Keyd__Address primary = KEYD__ADDRESS__INIT;
 	size_t i;
 
-	for (i = 0; i < q->n_items; i++) {
-		need(r, STORED__DOMAIN__SESSION, q->items[i]->address);
-		if (q->items[i]->bundle == NULL)
-			continue;
-		need(r, STORED__DOMAIN__IDENTITY, q->items[i]->address);
-		primary.name = q->items[i]->address->name;
-		need(r, STORED__DOMAIN__IDENTITY, &primary);
-	}
-}
-
-/* The bundle's ADV blob, if it has one: 1 = nothing against it. */
-static int
-device_identity_ok(struct request *r, const Keyd__EncryptItem *item)
-{
-	const Keyd__Bundle *b = item->bundle;
-	struct buf account = BUF_INIT;
-	enum adv_check c;
-	int there;
-
-	if (!b->has_device_identity || item->address->device == 0)
-		return 1;
-	there = work_get(&r->work, STORED__DOMAIN__IDENTITY,
-	    work_address(&r->work, item->address->name, 0), &account);
-	c = adv_check_device(b->device_identity.data, b->device_identity.len, b->identity.data,
-	    there == 1 && account.len == 32 ? account.data : NULL);
-	buf_clear(&account);
-	if (c == ADV_INVALID)
-		counters[COUNT_ADV_REFUSED]++;
-	if (c == ADV_NO_KEY)
-		counters[COUNT_ADV_UNCHECKED]++;
-	return c != ADV_INVALID;
+	for (i = 0; i < q->n_items; i++)
+		need_device(r, q->items[i]->address);
 }
 
 static int
@@ -214,23 +197,67 @@ build_session(const signal_protocol_address *address, const Keyd__Bundle *b)
 	return ok;
 }
 
+/* A change of an identity, for an answer. */
+struct told_change {
+	struct trust_change c;
+	Keyd__IdentityChange pb;
+};
+
+static Keyd__IdentityChange *
+tell_change(struct told_change *t)
+{
+	t->c = signal_now.change;
+	keyd__identity_change__init(&t->pb);
+	t->pb.has_old_key = t->c.had_old;
+	t->pb.old_key = pb_bytes(t->c.old_key, 32);
+	t->pb.new_key = pb_bytes(t->c.new_key, 32);
+	t->pb.was_verified = t->c.was_verified;
+	counters[COUNT_IDENTITY_CHANGED] += (uint64_t)t->c.had_old;
+	return &t->pb;
+}
+
 typedef Keyd__EncryptResult__Outcome EncryptOutcome;
+
+static EncryptOutcome
+build_item(struct request *r, const Keyd__EncryptItem *item, const signal_protocol_address *address)
+{
+	const Keyd__Bundle *b = item->bundle;
+
+	if (build_session(address, b) != 0)
+		return KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE;
+	switch (trust_judge(r, item->address, &signal_now.change,
+	    b->has_device_identity ? &b->device_identity : NULL)) {
+	case TRUST_REFUSED:
+		return KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED;
+	case TRUST_ADV_INVALID:
+		return KEYD__ENCRYPT_RESULT__OUTCOME__ADV_INVALID;
+	case TRUST_TAKEN:
+		break;
+	}
+	counters[COUNT_SESSIONS_BUILT]++;
+	return KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+}
 
 static EncryptOutcome
 encrypt_item(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBinaryData *plain,
     ciphertext_message **out)
 {
 	signal_protocol_address address = signal_address(item->address);
+	EncryptOutcome built = KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
 	session_cipher *cipher = NULL;
 	int ok;
 
-	if (item->bundle != NULL) {
-		if (!device_identity_ok(r, item) || build_session(&address, item->bundle) != 0)
-			return KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE;
-		counters[COUNT_SESSIONS_BUILT]++;
-	} else if (signal_protocol_session_contains_session(signal_store, &address) != 1)
+	if (trust_held(&r->work, item->address))
+		return KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED;
+	if (item->bundle != NULL)
+		built = build_item(r, item, &address);
+	else if (signal_protocol_session_contains_session(signal_store, &address) != 1)
 		return KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION; /* trap 1: the library would not
 								     say so */
+	if (built != KEYD__ENCRYPT_RESULT__OUTCOME__DONE)
+		return built;
+	if (!trust_enough(r, &r->work, item->address))
+		return KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED;
 	if ((ok = session_cipher_create(&cipher, signal_store, &address, provider_context)) == 0)
 		ok = session_cipher_encrypt(cipher, plain->data, plain->len, out);
 	session_cipher_free(cipher);
@@ -240,8 +267,29 @@ encrypt_item(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBi
 
 struct encrypted {
 	Keyd__EncryptResult result;
+	struct told_change change;
 	ciphertext_message *message;
 };
+
+/* What stays of an item that was not encrypted: that its identity is held, or one to be verified.
+ */
+static void
+refuse_item(struct request *r, const Keyd__EncryptItem *item, struct encrypted *e)
+{
+	if (e->result.outcome != KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED)
+		work_discard(&r->work);
+	if (e->result.outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED &&
+	    signal_now.change.fresh) {
+		trust_hold(&r->work, item->address, &signal_now.change);
+		e->result.change = tell_change(&e->change);
+	}
+	work_keep(&r->work);
+	if (e->result.outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED ||
+	    e->result.outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED)
+		counters[COUNT_IDENTITY_HELD]++;
+	else
+		counters[COUNT_ENCRYPT_FAILED]++;
+}
 
 static void
 encrypt_one(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBinaryData *plain,
@@ -253,13 +301,13 @@ encrypt_one(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBin
 	keyd__encrypt_result__init(&e->result);
 	e->result.outcome = encrypt_item(r, item, plain, &e->message);
 	if (e->result.outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE) {
-		work_discard(&r->work);
-		counters[COUNT_ENCRYPT_FAILED]++;
+		refuse_item(r, item, e);
 		return;
 	}
 	work_keep(&r->work);
 	counters[COUNT_ENCRYPTED]++;
-	counters[COUNT_IDENTITY_CHANGED] += signal_now.changed; /* by a bundle */
+	if (signal_now.change.had_old) /* by a bundle */
+		e->result.change = tell_change(&e->change);
 	b = ciphertext_message_get_serialized(e->message);
 	e->result.has_pkmsg = e->result.has_ciphertext = 1;
 	e->result.pkmsg = ciphertext_message_get_type(e->message) == CIPHERTEXT_PREKEY_TYPE;
@@ -306,9 +354,12 @@ check_decrypt(const ProtobufCMessage *pb)
 
 	if (q->n_items < 1 || q->n_items > DECRYPT_MAX)
 		return "not 1 to 16 items";
-	for (i = 0; i < q->n_items; i++)
-		if (!address_ok(q->items[i]->address))
+	for (i = 0; i < q->n_items; i++) {
+		if (!session_address_ok(q->items[i]->address))
 			return "an address is malformed";
+		if (q->items[i]->device_identity.len > ADV_CONTAINER_MAX)
+			return "a device identity is longer than 4096 bytes";
+	}
 	return NULL;
 }
 
@@ -335,11 +386,9 @@ load_decrypt(struct request *r)
 	size_t i;
 
 	for (i = 0; i < q->n_items; i++) {
-		need(r, STORED__DOMAIN__SESSION, q->items[i]->address);
-		if (q->items[i]->kind != KEYD__DECRYPT_ITEM__KIND__PKMSG)
-			continue;
-		need(r, STORED__DOMAIN__IDENTITY, q->items[i]->address);
-		need_prekeys(r, &q->items[i]->ciphertext);
+		need_device(r, q->items[i]->address);
+		if (q->items[i]->kind == KEYD__DECRYPT_ITEM__KIND__PKMSG)
+			need_prekeys(r, &q->items[i]->ciphertext);
 	}
 }
 
@@ -396,43 +445,79 @@ decrypt_with(session_cipher *cipher, const Keyd__DecryptItem *item, signal_buffe
 
 struct decrypted {
 	Keyd__DecryptResult result;
+	struct told_change change;
 	signal_buffer *plain;
 };
+
+static DecryptOutcome
+decrypt_item(struct request *r, const Keyd__DecryptItem *item, signal_buffer **plain)
+{
+	signal_protocol_address address = signal_address(item->address);
+	DecryptOutcome o = KEYD__DECRYPT_RESULT__OUTCOME__FAILED;
+	session_cipher *cipher = NULL;
+
+	if (trust_held(&r->work, item->address))
+		return KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
+	if (session_cipher_create(&cipher, signal_store, &address, provider_context) == 0)
+		o = decrypt_with(cipher, item, plain);
+	session_cipher_free(cipher);
+	if (o != KEYD__DECRYPT_RESULT__OUTCOME__DONE)
+		return o;
+	switch (trust_judge(r, item->address, &signal_now.change,
+	    item->has_device_identity ? &item->device_identity : NULL)) {
+	case TRUST_REFUSED:
+		return KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
+	case TRUST_ADV_INVALID:
+		return KEYD__DECRYPT_RESULT__OUTCOME__ADV_INVALID;
+	case TRUST_TAKEN:
+		break;
+	}
+	return o;
+}
+
+/* trap 4: the library saves a prekey message's identity before it has checked the message */
+static void
+forget_item(struct request *r, const Keyd__DecryptItem *item, struct decrypted *d)
+{
+	work_discard(&r->work);
+	switch (d->result.outcome) {
+	case KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE:
+		/* "you have it" must not outlive a unit that fails: the message would be lost */
+		work_rest_on(&r->work, STORED__DOMAIN__SESSION,
+		    work_address(&r->work, item->address->name, (int32_t)item->address->device));
+		counters[COUNT_DECRYPT_DUPLICATE]++;
+		break;
+	case KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED:
+		if (d->plain != NULL) { /* now it is held */
+			trust_hold(&r->work, item->address, &signal_now.change);
+			d->result.change = tell_change(&d->change);
+		}
+		counters[COUNT_IDENTITY_HELD]++;
+		break;
+	default:
+		counters[COUNT_DECRYPT_FAILED]++;
+	}
+	work_keep(&r->work);
+}
 
 static void
 decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *d)
 {
-	signal_protocol_address address = signal_address(item->address);
-	session_cipher *cipher = NULL;
-
 	signal_store_item();
 	keyd__decrypt_result__init(&d->result);
-	if (session_cipher_create(&cipher, signal_store, &address, provider_context) == 0)
-		d->result.outcome = decrypt_with(cipher, item, &d->plain);
-	else
-		d->result.outcome = KEYD__DECRYPT_RESULT__OUTCOME__FAILED;
-	session_cipher_free(cipher);
+	d->result.outcome = decrypt_item(r, item, &d->plain);
 	if (d->result.outcome != KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
-		/* trap 4: the library saves a prekey message's identity before it has checked the
-		 * message */
-		work_discard(&r->work);
-		if (d->result.outcome != KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE) {
-			counters[COUNT_DECRYPT_FAILED]++;
-			return;
-		}
-		/* "you have it" must not outlive a unit that fails: the message would be lost */
-		work_rest_on(&r->work, STORED__DOMAIN__SESSION,
-		    work_address(&r->work, item->address->name, (int32_t)item->address->device));
-		work_keep(&r->work);
-		counters[COUNT_DECRYPT_DUPLICATE]++;
+		forget_item(r, item, d);
 		return;
 	}
 	work_keep(&r->work);
 	counters[COUNT_DECRYPTED]++;
 	d->result.has_plaintext = 1;
 	d->result.plaintext = pb_bytes(signal_buffer_data(d->plain), signal_buffer_len(d->plain));
-	d->result.has_identity_changed = d->result.identity_changed = signal_now.changed;
-	counters[COUNT_IDENTITY_CHANGED] += signal_now.changed;
+	d->result.has_identity_changed = 1;
+	d->result.identity_changed = signal_now.change.had_old;
+	if (signal_now.change.had_old)
+		d->result.change = tell_change(&d->change);
 }
 
 static void

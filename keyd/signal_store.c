@@ -162,24 +162,17 @@ own_registration_id(void *user, uint32_t *id)
 static int
 save_identity(const signal_protocol_address *address, uint8_t *key, size_t len, void *user)
 {
-	struct buf b = BUF_INIT;
-	int there;
-
 	if (key == NULL || len != 33)
 		return SG_ERR_INVAL;
-	there = work_get(signal_now.work, STORED__DOMAIN__IDENTITY, address_name(address), &b);
-	if (there == -1)
-		signal_now.broken = 1;
-	else if (there == 0 || b.len != 32 || memcmp(b.data, key + 1, 32) != 0) {
-		signal_now.changed = there == 1;
-		work_put(
-		    signal_now.work, STORED__DOMAIN__IDENTITY, address_name(address), key + 1, 32);
-	}
-	buf_clear(&b);
-	return there == -1 ? BROKEN : 0;
+	if (trust_seen(signal_now.work, address->name, (uint32_t)address->device_id, key + 1,
+		&signal_now.change) == 0)
+		return 0;
+	signal_now.broken = 1;
+	return BROKEN;
 }
 
-/* Every identity is trusted; a change is told with the item that brought it (page 04, 13.1). */
+/* The library calls this before it has checked the message (page 04, 13.1): trust.c judges when the
+ * whole item has succeeded. */
 static int
 is_trusted(const signal_protocol_address *address, uint8_t *key, size_t len, void *user)
 {
@@ -223,6 +216,6 @@ signal_store_begin(struct work *w, const struct device *d)
 void
 signal_store_item(void)
 {
-	signal_now.changed = 0;
+	memset(&signal_now.change, 0, sizeof(signal_now.change));
 	provider_mac_failed = 0;
 }

@@ -4,7 +4,7 @@
 
 #include <signal/signal_protocol.h>
 
-#include "keyd/work.h"
+#include "keyd/trust.h"
 
 /* Once, after provider_warm_up. */
 void signal_store_warm_up(void);
@@ -15,8 +15,8 @@ extern signal_protocol_store_context *signal_store;
 extern struct signal_now {
 	struct work *work;
 	const struct device *device;
-	int broken;  /* a record could not be read: the request must fail */
-	int changed; /* another identity was stored for the address of this item */
+	int broken;                 /* a record could not be read: the request must fail */
+	struct trust_change change; /* of the identity, by this item */
 } signal_now;
 void signal_store_begin(struct work *w, const struct device *d);
 void signal_store_item(void); /* before each item */

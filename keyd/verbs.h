@@ -21,5 +21,9 @@ extern const struct verb verb_prekeys_make, verb_prekeys_uploaded, verb_restored
 extern const struct verb verb_reseal;
 /* session.c */
 extern const struct verb verb_sessions, verb_encrypt, verb_decrypt;
+int session_address_ok(const Keyd__Address *a);
+void session_need(struct request *r, int domain, const Keyd__Address *a);
+/* trust.c */
+extern const struct verb verb_identities, verb_identity_decide, verb_identity_forget;
 
 #endif

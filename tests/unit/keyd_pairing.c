@@ -269,13 +269,13 @@ test_check_device(void **state)
 {
 	static const struct {
 		uint8_t account[2], device[2];
-		enum adv_check want;
+		enum adv_check want, own; /* own: if the account key is its own */
 	} families[] = {
-	    {{6, 0}, {6, 1}, ADV_VALID},
-	    {{6, 5}, {6, 6}, ADV_VALID},
-	    {{6, 0}, {6, 6}, ADV_INVALID}, /* across families */
-	    {{6, 5}, {6, 1}, ADV_INVALID},
-	    {{6, 1}, {6, 0}, ADV_INVALID},
+	    {{6, 0}, {6, 1}, ADV_VALID, ADV_OTHER},
+	    {{6, 5}, {6, 6}, ADV_VALID, ADV_OTHER},
+	    {{6, 0}, {6, 6}, ADV_INVALID, ADV_INVALID}, /* across families */
+	    {{6, 5}, {6, 1}, ADV_INVALID, ADV_INVALID},
+	    {{6, 1}, {6, 0}, ADV_INVALID, ADV_INVALID},
 	};
 	uint8_t dpriv[32], dpub[32], apriv[32], apub[32], other[32], asig[64], dsig[64],
 	    details[] = {8, 1};
@@ -313,8 +313,9 @@ test_check_device(void **state)
 		si.account_signature_key.data = apub;
 		si.account_signature_key.len = 32;
 		packed = pb_pack(&si.base, &len);
-		assert_int_equal(adv_check_device(packed, len, dpub, NULL), families[i].want);
-		assert_int_equal(adv_check_device(packed, len, dpub, other), families[i].want);
+		assert_int_equal(adv_check_device(packed, len, dpub, apub), families[i].want);
+		assert_int_equal(adv_check_device(packed, len, dpub, NULL), families[i].own);
+		assert_int_equal(adv_check_device(packed, len, dpub, other), families[i].own);
 		assert_int_equal(adv_check_device(packed, len - 1, dpub, NULL), ADV_INVALID);
 		free(packed);
 	}

@@ -350,7 +350,7 @@ test_bad_bundles(void **state)
 	of_bob.b.device_identity = (ProtobufCBinaryData){sizeof(junk), junk};
 	address_of_bob.device = 4;
 	assert_int_equal(encrypt(ALICE, &address_of_bob, "x", &of_bob.b, &t),
-	    KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE);
+	    KEYD__ENCRYPT_RESULT__OUTCOME__ADV_INVALID);
 	assert_int_equal(counters[COUNT_ADV_REFUSED], refused + 1);
 	assert_null(bench_record(&b, "alice", STORED__DOMAIN__SESSION, "1/200_1:4", 0));
 	of_bob.b.has_device_identity = 0;
