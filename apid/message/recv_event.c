@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "apid/message/history_salt.h"
 #include "apid/message/message_event.h"
 #include "apid/session/stanza.h"
 
@@ -143,6 +144,8 @@ recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
 	size_t parts;
 
 	if (recv_event_peer_only(m)) {
+		if (e->from_me)
+			history_salt_take(u, a, e, m->protocol_message->history_sync_notification);
 		if (e->from_me)
 			return peer_message(u, e, m->protocol_message, raw, len);
 		stanza_keep(u, stanza, "peer_from_stranger"); /* ignored, but seen */

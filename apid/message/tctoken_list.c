@@ -6,30 +6,87 @@
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
 
-#define SCAN_REPLY_MAX (2u * 1024 * 1024)
+#define REPLY_MAX (4u * 1024 * 1024)
+#define LIST_MAX  64u /* people of one answer: what one LOOKUP takes */
 
 struct listing {
 	struct account *a;
 	struct call *call;
+	json_t *rows; /* with the names in stored as "party", until these are known */
+	json_t *next;
 };
 
+/* ------------------------------------------------------------------ list */
+
+static void
+listing_end(struct listing *l)
+{
+	json_decref(l->rows);
+	json_decref(l->next);
+	free(l);
+}
+
+static void
+listing_failed(struct listing *l, const char *code)
+{
+	struct api_error e = api_error_store(code);
+
+	call_fail(l->call, &e);
+	listing_end(l);
+}
+
+static const char *
+text_of(const char *text)
+{
+	return text != NULL ? text : "";
+}
+
+/* The person behind a name of stored. */
 static json_t *
-party_of(struct account *a, const char *user)
+party_of(struct account *a, const char *user, const Stored__Contact *c)
 {
 	struct person p = {0};
 	struct jid j;
 
-	if (jid_parse(user, &j) == 0 && contacts_cached(a, &j, &p) == -1)
+	if (jid_parse(user, &j) == -1 || contacts_cached(a, &j, &p) == 0)
+		return contacts_party(&p);
+	if (c != NULL) {
+		(void)snprintf(p.id, sizeof(p.id), "%s", c->id);
+		(void)snprintf(p.pn, sizeof(p.pn), "%s", text_of(c->pn));
+		(void)snprintf(p.lid, sizeof(p.lid), "%s", text_of(c->lid));
+		(void)snprintf(p.push_name, sizeof(p.push_name), "%s", text_of(c->push_name));
+	} else {
 		(void)snprintf(jid_is_lid(&j) ? p.lid : p.pn, sizeof(p.pn), "%s", j.user);
+	}
 	return contacts_party(&p);
+}
+
+static void
+named(const struct reply *rp, void *arg)
+{
+	struct listing *l = arg;
+	const Stored__LookupReply *m = (const Stored__LookupReply *)rp->pb;
+
+	if (!rp->ok || m->n_peers != json_array_size(l->rows)) {
+		listing_failed(l, rp->ok ? "internal" : rp->code);
+		return;
+	}
+	for (size_t i = 0; i < m->n_peers; i++) {
+		json_t *o = json_array_get(l->rows, i);
+		json_t *party = party_of(
+		    l->a, json_string_value(json_object_get(o, "party")), m->peers[i]->contact);
+
+		json_object_set_new(o, "party", party);
+	}
+	call_ok(l->call, json_pack("{s:O, s:O*}", "parties", l->rows, "next", l->next));
+	listing_end(l);
 }
 
 /* Never the token itself: it is what the service takes us in by. */
 static json_t *
 row(struct account *a, const Stored__Token *t)
 {
-	json_t *o =
-	    json_pack("{s:o, s:b}", "party", party_of(a, t->user), "has_token", t->token.len > 0);
+	json_t *o = json_pack("{s:s, s:b}", "party", t->user, "has_token", t->token.len > 0);
 
 	if (t->token.len > 0) {
 		json_object_set_new(o, "token_ms", json_integer(t->token_s * 1000));
@@ -42,26 +99,28 @@ row(struct account *a, const Stored__Token *t)
 }
 
 static void
-listed(const struct reply *rp, void *arg)
+scanned(const struct reply *rp, void *arg)
 {
 	struct listing *l = arg;
 	const Stored__ScanReply *m = (const Stored__ScanReply *)rp->pb;
-	struct api_error e;
-	json_t *list, *o;
+	Stored__Lookup q = STORED__LOOKUP__INIT;
+	char *users[LIST_MAX];
 
-	if (!rp->ok) {
-		e = api_error_store(rp->code);
-		call_fail(l->call, &e);
-	} else {
-		list = json_array();
-		for (size_t i = 0; i < m->n_tokens; i++)
-			json_array_append_new(list, row(l->a, m->tokens[i]));
-		o = json_pack("{s:o}", "parties", list);
-		if (m->next != NULL)
-			json_object_set_new(o, "next", json_string(m->next));
-		call_ok(l->call, o);
+	if (!rp->ok || m->n_tokens > LIST_MAX) {
+		listing_failed(l, rp->ok ? "internal" : rp->code);
+		return;
 	}
-	free(l);
+	l->rows = json_array();
+	l->next = m->next != NULL ? json_string(m->next) : NULL;
+	for (size_t i = 0; i < m->n_tokens; i++) {
+		json_array_append_new(l->rows, row(l->a, m->tokens[i]));
+		users[i] = m->tokens[i]->user;
+	}
+	q.account = l->a->name;
+	q.n_jids = m->n_tokens;
+	q.jids = users;
+	(void)ask_stored(l->a, STORED__TYPE__LOOKUP, &q.base, STORED__TYPE__LOOKUP_REPLY,
+	    &stored__lookup_reply__descriptor, REPLY_MAX, ASK_DEADLINE_MS, named, l);
 }
 
 /* NULL: refused, the client was told. */
@@ -97,7 +156,7 @@ privacy_tokens_list(struct account *a, const void *client, const char *after, un
 	m.after = (char *)(uintptr_t)after;
 	m.limit = limit;
 	(void)ask_stored(a, STORED__TYPE__SCAN, &m.base, STORED__TYPE__SCAN_REPLY,
-	    &stored__scan_reply__descriptor, SCAN_REPLY_MAX, ASK_DEADLINE_MS, listed, l);
+	    &stored__scan_reply__descriptor, REPLY_MAX, ASK_DEADLINE_MS, scanned, l);
 }
 
 static void
@@ -112,7 +171,7 @@ pruned_for(const struct unit_result *r, void *arg)
 		e = api_error_store(r->reason);
 		call_fail(l->call, &e);
 	}
-	free(l);
+	listing_end(l);
 }
 
 void
@@ -127,7 +186,7 @@ privacy_tokens_prune(struct account *a, const void *client, engine_done_fn *fn, 
 		return;
 	if (u == NULL) {
 		call_fail(l->call, &e);
-		free(l);
+		listing_end(l);
 		return;
 	}
 	unit_token_expire(u, cutoff, cutoff);

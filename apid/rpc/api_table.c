@@ -229,7 +229,7 @@ static const struct api_field result_tokens_issue[] = {
     LIST("tokens", issued_fields, "those that the service took"), END};
 static const struct api_field tokens_list_params[] = {ACCOUNT,
     STR("after", 0, 1, 256, "what next of the last answer was"),
-    INT("limit", 0, 1, 1000, "at most so many; default 1000"), END};
+    INT("limit", 0, 1, 64, "at most so many; default 64"), END};
 static const struct api_field token_fields[] = {OBJ("party", token_party, "who"),
     FLAG("has_token", "he gave this account his"), INT("token_ms", 0, 0, BIG, "the time of his"),
     FLAG("expired", "his is no good any more"),

@@ -17,7 +17,7 @@ void
 method_privacy_tokens_list(struct request *rq)
 {
 	privacy_tokens_list(rq->account, rq->token, request_str(rq, "after"),
-	    (unsigned)request_int(rq, "limit", 1000), request_engine_said, rq);
+	    (unsigned)request_int(rq, "limit", 64), request_engine_said, rq);
 }
 
 void

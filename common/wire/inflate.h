@@ -1,4 +1,4 @@
-/* Inflating a compressed frame payload. Private to wire/. */
+/* Inflating: a compressed frame payload, or what a phone sends in that form. */
 #ifndef WARD_WIRE_INFLATE_H
 #define WARD_WIRE_INFLATE_H
 

@@ -13,6 +13,7 @@
 #include "tests/sim/offline.h"
 #include "tests/sim/phone.h"
 #include "tests/sim/rng.h"
+#include "tests/sim/tokens.h"
 
 struct accounts accounts = TAILQ_HEAD_INITIALIZER(accounts);
 int account_default_pulled;
@@ -196,6 +197,8 @@ account_new(const struct account_options *o, const char **why)
 	a->pulled = o->pulled;
 	a->strict = o->strict;
 	a->read_receipts = 1;
+	a->takes_tc = a->takes_cs = a->tells_salt = 1;
+	rng_bytes(a->nct_salt, sizeof(a->nct_salt));
 	a->device_limit = 4;
 	a->next_device = 1;
 	a->raw_id = 1 + rng_below(0x7ffffffe);
@@ -221,6 +224,7 @@ account_free_all(void)
 		for (size_t i = 0; i < a->nprivacy; i++)
 			node_free(a->privacy[i]);
 		appstate_free(a->collections);
+		tokens_free(a);
 		free(a->key_index_list);
 		free(a->askers);
 		TAILQ_REMOVE(&accounts, a, link);

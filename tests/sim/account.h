@@ -100,6 +100,11 @@ struct account {
 	int64_t key_index_list_ts;
 	struct account **askers; /* who asked for its device list, and may hold it */
 	size_t naskers;
+	int restricted;         /* strangers need a token to write to it (tokens.c) */
+	int takes_tc, takes_cs; /* which of the two it takes */
+	int tells_salt;         /* the phone's history has the salt */
+	uint8_t nct_salt[32];
+	struct token_rights *rights;
 	struct collections *collections; /* app state (appstate.c) */
 };
 TAILQ_HEAD(accounts, account);

@@ -15,6 +15,7 @@
 #include "tests/sim/phone.h"
 #include "tests/sim/route.h"
 #include "tests/sim/stanza_log.h"
+#include "tests/sim/tokens.h"
 #include "tests/sim/waiters.h"
 
 static const char *dir;
@@ -169,6 +170,26 @@ account_json(struct account *a)
 	    (json_int_t)phone_receipts_last(a->phone), "devices", devices);
 }
 
+/* 0, or -1: a word is wrong. */
+static int
+set_tokens(struct call *c, struct account *a)
+{
+	const char *takes = call_str(c, "takes");
+
+	a->restricted = call_bool(c, "restricted", a->restricted);
+	a->tells_salt = call_bool(c, "tells_salt", a->tells_salt);
+	if (takes == NULL)
+		return 0;
+	if (strcmp(takes, "both") != 0 && strcmp(takes, "tctoken") != 0 &&
+	    strcmp(takes, "cstoken") != 0) {
+		(void)call_failed(c, "takes: both, tctoken or cstoken");
+		return -1;
+	}
+	a->takes_tc = strcmp(takes, "cstoken") != 0;
+	a->takes_cs = strcmp(takes, "tctoken") != 0;
+	return 0;
+}
+
 static json_t *
 cmd_account_create(struct call *c)
 {
@@ -190,7 +211,7 @@ cmd_account_create(struct call *c)
 		o.push_name = o.name;
 	if ((a = account_new(&o, &why)) == NULL)
 		return call_failed(c, why);
-	return account_json(a);
+	return set_tokens(c, a) != 0 ? NULL : account_json(a);
 }
 
 static json_t *
@@ -208,7 +229,18 @@ cmd_account_set(struct call *c)
 	a->lid_migrated = call_bool(c, "lid_migrated", a->lid_migrated);
 	a->strict = call_bool(c, "strict", a->strict);
 	a->device_limit = (unsigned)call_int(c, "device_limit", 0, 1000, a->device_limit);
+	if (set_tokens(c, a) != 0)
+		return NULL;
 	return c->error != NULL ? NULL : account_json(a);
+}
+
+/* Tokens that it gave to others, newest last; not what they are. */
+static json_t *
+cmd_account_tokens(struct call *c)
+{
+	struct account *a = call_account(c, "account");
+
+	return a == NULL ? NULL : json_pack("{s:o}", "given", tokens_json(a));
 }
 
 static json_t *
@@ -392,6 +424,7 @@ static const struct command commands[] = {
     {"account.create", cmd_account_create},
     {"account.set", cmd_account_set},
     {"account.list", cmd_account_list},
+    {"account.tokens", cmd_account_tokens},
     {"device.list", cmd_device_list},
     {"device.queue", cmd_device_queue},
     {"device.drop", cmd_device_drop},

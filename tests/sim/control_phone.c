@@ -276,9 +276,10 @@ cmd_set(struct call *c)
 	s->on = call_bool(c, "on", s->on);
 	s->receipts = call_bool(c, "receipts", s->receipts);
 	s->provision = call_bool(c, "provision", s->provision);
+	s->tokens = call_bool(c, "tokens", s->tokens);
 	phone_settings_changed(a->phone);
-	return json_pack(
-	    "{s:b,s:b,s:b}", "on", s->on, "receipts", s->receipts, "provision", s->provision);
+	return json_pack("{s:b,s:b,s:b,s:b}", "on", s->on, "receipts", s->receipts, "provision",
+	    s->provision, "tokens", s->tokens);
 }
 
 static json_t *

@@ -7,6 +7,7 @@
 #include "tests/sim/message.h"
 #include "tests/sim/nodes.h"
 #include "tests/sim/offline.h"
+#include "tests/sim/tokens.h"
 
 struct fanout {
 	struct device *from;
@@ -234,6 +235,8 @@ to_participants(struct origin *o, struct fanout *f, const struct node *participa
 
 	if (error == 0 && (queue_full(f->dest) || queue_full(f->from->account)))
 		error = 503;
+	if (error == 0)
+		error = tokens_refuse(f->from->account, f->dest, f->n);
 	if (error != 0) {
 		ack(o, f->n, &f->to, error, NULL);
 		return;

@@ -24,7 +24,7 @@ phone_new(struct device *self)
 	p->self = self;
 	p->account = self->account;
 	p->signal = phone_signal_new();
-	p->set.on = p->set.receipts = p->set.provision = 1;
+	p->set.on = p->set.receipts = p->set.provision = p->set.tokens = 1;
 	snprintf(p->forge, sizeof(p->forge), "none");
 	records_init(&p->inbox, KEPT);
 	records_init(&p->receipts, KEPT);
@@ -44,6 +44,7 @@ phone_free(struct phone *p)
 	records_clear(&p->inbox);
 	records_clear(&p->receipts);
 	map_free(p->retries);
+	free(p->tokens);
 	phone_signal_free(p->signal);
 	free(p);
 }
@@ -209,6 +210,8 @@ phone_stanza(struct phone *p, const struct node *n)
 	} else if (strcmp(n->tag, "notification") == 0) {
 		if (strcmp(nodes_attr(n, "type"), "link_code_companion_reg") == 0)
 			phone_code_notification(p, n);
+		else if (strcmp(nodes_attr(n, "type"), "privacy_token") == 0)
+			phone_token_in(p, n);
 		phone_answer(p, n);
 	}
 }

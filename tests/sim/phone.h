@@ -37,6 +37,7 @@ struct phone_settings {
 	int echo;      /* answers each text with one */
 	char echo_prefix[64];
 	unsigned echo_ms;
+	int tokens; /* gives its token to whom it writes, and sends those that it was given */
 };
 struct phone_settings *phone_settings(struct phone *p);
 void phone_settings_changed(struct phone *p);

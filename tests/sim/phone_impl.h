@@ -17,6 +17,14 @@ struct phone_sent {
 	size_t len;
 };
 
+/* What another account gave, and when it was given ours. */
+struct phone_token {
+	struct account *of;
+	uint8_t bytes[32];
+	size_t len;
+	int64_t t, given;
+};
+
 /* A companion that waits for its code to be typed. */
 struct phone_code {
 	int waiting; /* 0 none, 1 hello came, 2 ours went out */
@@ -39,7 +47,9 @@ struct phone {
 	int pump_due;
 	uint64_t next_iq;
 	uint8_t sync_key_id[6], sync_key[32]; /* the app-state key that it shares */
-	struct map *retries;                  /* message id -> how often it asked again */
+	struct phone_token *tokens;
+	size_t ntokens;
+	struct map *retries; /* message id -> how often it asked again */
 };
 
 /* phone.c */
@@ -53,6 +63,12 @@ int phone_send_peer(struct phone *p, struct device *d, const struct buf *message
 void phone_resend(struct phone *p, const struct node *receipt);
 /* phone_receive.c */
 void phone_message(struct phone *p, const struct node *n);
+/* phone_tokens.c */
+void phone_token_in(struct phone *p, const struct node *n);
+/* tctoken or cstoken for a message to that account. */
+void phone_token_add(struct phone *p, struct account *to, struct node *n);
+/* The message went out: ours, once a week. */
+void phone_token_give(struct phone *p, struct account *to);
 /* phone_pair.c */
 void phone_code_notification(struct phone *p, const struct node *n);
 /* phone_sync.c */

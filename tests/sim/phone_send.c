@@ -164,7 +164,11 @@ send_message(struct phone *p, const struct jid *chat, const struct buf *message,
 	for (size_t i = 0; stanza->hide && i < participants->nchildren; i++)
 		node_set(participants->children[i]->children[0], "decrypt-fail", "hide");
 	keep_sent(p, id, chat, message);
+	if (to != p->account)
+		phone_token_add(p, to, n);
 	phone_send_node(p, n);
+	if (to != p->account)
+		phone_token_give(p, to);
 	return 0;
 }
 

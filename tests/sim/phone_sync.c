@@ -77,6 +77,8 @@ send_history(struct phone *p, struct device *d)
 		pbw_str(&pair, 2, jid_format(&lid, text));
 		pbw_msg(&h, 15, &pair);
 	}
+	if (p->account->tells_salt)
+		pbw_bytes(&h, 19, p->account->nct_salt, sizeof(p->account->nct_salt));
 	zlen = compressBound(h.len);
 	if ((z = malloc(zlen)) == NULL || compress(z, &zlen, h.data, h.len) != Z_OK)
 		fatalx("zlib");

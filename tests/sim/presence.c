@@ -8,6 +8,7 @@
 #include "tests/sim/nodes.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/presence.h"
+#include "tests/sim/tokens.h"
 
 #define MAX_SUBSCRIPTIONS 65536
 
@@ -90,7 +91,7 @@ presence_in(struct origin *o, const struct node *n)
 	struct jid to;
 
 	if (strcmp(type, "subscribe") == 0) {
-		if (node_get_jid(n, "to", &to) == 0)
+		if (node_get_jid(n, "to", &to) == 0 && tokens_shows(a, account_of(&to), n))
 			subscribe(o->dev, &to);
 		return;
 	}

@@ -19,6 +19,7 @@
 #include "tests/sim/rng.h"
 #include "tests/sim/route.h"
 #include "tests/sim/services.h"
+#include "tests/sim/tokens.h"
 #include "tests/sim/stanza_log.h"
 #include "tests/sim/usync.h"
 
@@ -44,7 +45,7 @@ static const struct rule iq_rules[] = {
     {"abt", "get", "props", 0, services_props},
     {"privacy", "get", "privacy", 0, services_privacy_get},
     {"privacy", "set", "privacy", 0, services_privacy_set},
-    {"privacy", "set", "tokens", 0, services_tokens},
+    {"privacy", "set", "tokens", 0, tokens_in},
     {"blocklist", "get", NULL, 0, services_blocklist_get},
     {"blocklist", "set", NULL, 0, services_blocklist_set},
     {"w:sync:app:state", "set", NULL, 0, appstate_query},

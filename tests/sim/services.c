@@ -127,41 +127,6 @@ services_privacy_set(struct origin *o, const struct node *iq)
 	services_privacy_get(o, iq);
 }
 
-/* Trusted-contact tokens: the named account's devices get random bytes (page 11, 3.12). */
-void
-services_tokens(struct origin *o, const struct node *iq)
-{
-	const struct node *tokens = node_child(iq, "tokens");
-	struct jid pn = account_jid(o->dev->account, 0), lid = account_jid(o->dev->account, 1), j;
-	struct device *d;
-	struct account *a;
-	uint8_t token[32];
-
-	route_result(o, iq);
-	for (size_t i = 0; i < tokens->nchildren; i++) {
-		if (node_get_jid(tokens->children[i], "jid", &j) != 0 ||
-		    (a = account_of(&j)) == NULL)
-			continue;
-		rng_bytes(token, sizeof(token));
-		TAILQ_FOREACH(d, &a->devices, link)
-		{
-			struct node *n, *t;
-
-			if (d->id == 0)
-				continue;
-			n = route_notification("privacy_token");
-			node_set_jid(n, "from", &pn);
-			node_set_jid(n, "sender_lid", &lid);
-			t = node_child_new(node_child_new(n, "tokens"), "token");
-			node_set_jid(t, "jid", &pn);
-			node_setf(t, "t", "%lld", (long long)loop_now());
-			node_set(t, "type", "trusted_contact");
-			node_set_bytes(t, token, sizeof(token));
-			offline_deliver(d, n);
-		}
-	}
-}
-
 static void
 put_blocklist(struct node *a, const struct account *acc)
 {

@@ -10,7 +10,6 @@ void services_ping(struct origin *o, const struct node *iq);
 void services_props(struct origin *o, const struct node *iq);
 void services_privacy_get(struct origin *o, const struct node *iq);
 void services_privacy_set(struct origin *o, const struct node *iq);
-void services_tokens(struct origin *o, const struct node *iq);
 void services_blocklist_get(struct origin *o, const struct node *iq);
 void services_blocklist_set(struct origin *o, const struct node *iq);
 void services_participating(struct origin *o, const struct node *iq);

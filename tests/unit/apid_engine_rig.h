@@ -54,6 +54,14 @@ struct rig_row { /* of the outbox */
 	char reason[64];
 };
 
+struct rig_token {
+	char user[112];
+	uint8_t bytes[256];
+	size_t len;
+	int64_t t, sender;
+	int has_sender;
+};
+
 struct rig {
 	struct event_base *base;
 	struct config *config;
@@ -78,6 +86,10 @@ struct rig {
 	size_t nmarks;
 	struct rig_row rows[RIG_MAX];
 	size_t nrows;
+	struct rig_token tokens[16];
+	size_t ntokens, token_expires;
+	uint8_t nct_salt[128];
+	size_t nct_salt_len;
 	size_t commits, aborts, opens, receipts, list_drops, list_puts;
 	char state[32], state_reason[32], list_dropped[112];
 	int paused, from_backup; /* from_backup: restored_done was not written yet */
@@ -249,9 +261,50 @@ rig_apply_update(const Stored__OutboxUpdate *u)
 	}
 }
 
+static struct rig_token *
+rig_token(const char *user)
+{
+	size_t i = 0;
+
+	while (i < rig.ntokens && strcmp(rig.tokens[i].user, user) != 0)
+		i++;
+	if (i == rig.ntokens) {
+		assert_true(rig.ntokens < 16);
+		rig.ntokens++;
+		snprintf(rig.tokens[i].user, sizeof(rig.tokens[i].user), "%s", user);
+	}
+	return &rig.tokens[i];
+}
+
+static void
+rig_apply_token(const Stored__Write *w)
+{
+	struct rig_token *t;
+
+	if (w->token_received != NULL) {
+		t = rig_token(w->token_received->user);
+		if (t->len == 0 || t->t <= w->token_received->token_s) {
+			t->len = w->token_received->token.len;
+			memcpy(t->bytes, w->token_received->token.data, t->len);
+			t->t = w->token_received->token_s;
+		}
+	}
+	if (w->token_touch != NULL) {
+		t = rig_token(w->token_touch->user);
+		t->has_sender = 1;
+		t->sender = w->token_touch->sender_s;
+	}
+	rig.token_expires += w->token_expire != NULL;
+}
+
 static void
 rig_apply(const Stored__Write *w)
 {
+	rig_apply_token(w);
+	if (w->device != NULL && w->device->has_nct_salt) {
+		rig.nct_salt_len = w->device->nct_salt.len;
+		memcpy(rig.nct_salt, w->device->nct_salt.data, rig.nct_salt_len);
+	}
 	if (w->outbox_put != NULL)
 		rig_apply_put(w->outbox_put);
 	if (w->outbox_update != NULL)
@@ -388,6 +441,8 @@ rig_on_device_load(struct message *m, void *owner)
 		r.state_reason = rig.state_reason;
 	r.has_paused = 1;
 	r.paused = rig.paused;
+	r.has_nct_salt = rig.nct_salt_len > 0;
+	r.nct_salt = (ProtobufCBinaryData){rig.nct_salt_len, rig.nct_salt};
 	return channel_reply(m->channel, m->id, STORED__TYPE__DEVICE_RECORD, &r.base);
 }
 
@@ -396,7 +451,8 @@ rig_on_lookup(struct message *msg, void *owner)
 {
 	const Stored__Lookup *m = (const Stored__Lookup *)msg->pb;
 	Stored__LookupReply r = STORED__LOOKUP_REPLY__INIT;
-	Stored__Peer peers[8], *ptr[8];
+	Stored__Peer peers[64], *ptr[64];
+	Stored__Token tokens[8], *tptr[8];
 	static Stored__Contact bob = STORED__CONTACT__INIT;
 	static char id[] = "u_aaaaaaaaaaaaaaaaaaaaaaaaaa", pn[] = "15550002222",
 		    lid[] = "100000000000002";
@@ -413,6 +469,24 @@ rig_on_lookup(struct message *msg, void *owner)
 			peers[i].contact = &bob;
 		ptr[i] = &peers[i];
 	}
+	for (size_t i = 0; i < m->n_tokens; i++) {
+		struct rig_token *t = NULL;
+
+		for (size_t k = 0; k < rig.ntokens; k++)
+			if (strcmp(rig.tokens[k].user, m->tokens[i]) == 0)
+				t = &rig.tokens[k];
+		stored__token__init(&tokens[i]);
+		tokens[i].user = m->tokens[i];
+		if (t != NULL) {
+			tokens[i].token = (ProtobufCBinaryData){t->len, t->bytes};
+			tokens[i].token_s = t->t;
+			tokens[i].has_sender_s = t->has_sender;
+			tokens[i].sender_s = t->sender;
+		}
+		tptr[i] = &tokens[i];
+	}
+	r.n_tokens = m->n_tokens;
+	r.tokens = tptr;
 	r.n_peers = m->n_jids;
 	r.peers = ptr;
 	return channel_reply(msg->channel, msg->id, STORED__TYPE__LOOKUP_REPLY, &r.base);
