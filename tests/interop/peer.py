@@ -211,8 +211,8 @@ class Peer:
     def receipts(self, *status):
         return {r["id"] for r in self.of("receipt") if r["status"] in status}
 
-    def send(self, to, text):
-        self.tell(cmd="send", to=to, text=text, ref=text)
+    def send(self, to, text, **about):
+        self.tell(cmd="send", to=to, text=text, ref=text, **about)
 
     def sent(self, text, seconds=60):
         return self.wait("sent", seconds, ref=text)["id"]

@@ -65,6 +65,9 @@ class Side:
             raise Failure("message.send %s: %s" % (text, m["error"]))
         return m["result"]["message_id"]
 
+    def call(self, method, key, **kw):
+        return self.c.call(method, account=self.account, idempotency_key=key, wait="server", **kw)
+
     def send_many(self, to, texts, wait="server"):
         """Send in the order of texts, at most 50 on their way at once. Returns their ids."""
         ids = []
@@ -155,6 +158,10 @@ class Pair:
                     line for line in f if " carol:1 -> <receipt " in line and 'type="inactive"' in line)))
         wait_until(lambda: told() >= set(ids), seconds, lambda: "%d of %d receipts at the peer" % (
             len(told() & set(ids)), len(ids)))
+
+    def wait_change(self, act, target, text, own=False):
+        """The peer tells of this change, once, of an own message or one of the other side's."""
+        return self.peer.wait("change", act=act, target=target, text=text, fromMe=own)
 
     def device(self, account, number=1):
         return next(d for d in self.sim.cmd("device.list", account=account)["devices"] if d["device"] == number)
@@ -269,6 +276,69 @@ def offline(p):
     p.alice.wait_texts(back, 90)
     wait_until(lambda: p.device("alice")["queued"] == 0, 30, "ward's queue is empty")
     p.wait_delivered([p.peer.sent(t) for t in back])
+    p.readable()
+
+
+def exchanged(p):
+    """A text each way: the ids of ward's and of the peer's."""
+    ours = p.alice.send(p.pn, "out")
+    p.wait_peer(["out"])
+    p.peer.send(p.alice.pn, "back")
+    p.alice.wait_texts(["back"])
+    return ours, p.peer.sent("back")
+
+
+@scenario
+def edit(p):
+    """a text that its writer changed is changed at the other side and is no new text; each way"""
+    ours, theirs = exchanged(p)
+    p.alice.call("message.edit", "edit", chat=p.pn, message_id=ours, text="out, changed")
+    p.wait_change("edit", ours, "out, changed")
+    p.peer.send(p.alice.pn, "back, changed", act="edit", target=theirs, mine=True)
+    e = p.alice.c.wait_type("message.edited", message_id=theirs)["body"]
+    equal((e["content"]["text"], e["from_me"]), ("back, changed", False), "the edit at ward")
+    equal((p.alice.texts(), p.peer.texts()), (["back"], ["out"]), "texts of both")
+    p.readable()
+
+
+@scenario
+def delete(p):
+    """a text that its writer took back is told as that at the other side; each way"""
+    ours, theirs = exchanged(p)
+    p.alice.call("message.delete", "delete", chat=p.pn, message_id=ours)
+    p.wait_change("delete", ours, None)
+    p.peer.send(p.alice.pn, "", act="delete", target=theirs, mine=True)
+    e = p.alice.c.wait_type("message.deleted", message_id=theirs)["body"]
+    equal((e["from_me"], e["by_admin"]), (False, False), "the deletion at ward")
+    p.readable()
+
+
+@scenario
+def reaction(p):
+    """a reaction to a text of each side comes and is taken back; each way"""
+    ours, theirs = exchanged(p)
+    for i, text in enumerate(("\u2764", "")):
+        p.alice.call("message.react", "react-%d" % i, chat=p.pn, message_id=theirs, text=text)
+        p.wait_change("react", theirs, text)
+        p.peer.send(p.alice.pn, text, act="react", target=ours, mine=False)
+        e = p.alice.c.wait_type("message.reaction", message_id=ours, text=text)["body"]
+        equal((e["from_me"], e["target_from_me"]), (False, True), "the reaction at ward")
+    p.alice.call("message.react", "own", chat=p.pn, message_id=ours, text="\U0001f44d", from_me=True)
+    p.wait_change("react", ours, "\U0001f44d")
+    p.readable()
+
+
+@scenario
+def reply(p):
+    """an answer names the text that it answers; each way"""
+    ours, theirs = exchanged(p)
+    p.alice.call("message.send", "reply", to=p.pn, text="an answer", reply_to=theirs, reply_text="back")
+    p.wait_peer(["out", "an answer"])
+    equal(p.peer.messages()[-1]["quoted"], theirs, "what it quotes at the peer")
+    p.peer.send(p.alice.pn, "another answer", act="reply", target=ours, mine=False, quoted="out")
+    p.alice.wait_texts(["back", "another answer"])
+    m = p.alice.of("message.received")[-1]["body"]["message"]
+    equal((m["quoted"]["message_id"], m["quoted"]["content"].get("text")), (ours, "out"), "what it quotes at ward")
     p.readable()
 
 

@@ -1,12 +1,15 @@
 // Drives the unmodified baileys package by JSON lines: commands on stdin, events on stdout.
 //
 //   {"cmd":"start","url":…,"dir":…,"ca":file?,"noise_root":hex?,"pair":number?,"name":text?}
-//   {"cmd":"send","to":JID,"text":…,"ref":any?}   {"cmd":"read","chat":JID,"ids":[…]}
+//   {"cmd":"send","to":JID,"text":…,"ref":any?,"act":"edit"|"delete"|"react"|"reply"?,"target":id,"mine":bool,"quoted":text}
+//   {"cmd":"read","chat":JID,"ids":[…]}
 //   {"cmd":"stop"}   {"cmd":"logout"}
 //
 //   {"event":"qr","qr":…} {"event":"code","code":…} {"event":"open","jid":…,"lid":…}
 //   {"event":"close","code":…,"reason":…,"again":bool} {"event":"sent","ref":…,"id":…}
-//   {"event":"message","id":…,"from":…,"chat":…,"fromMe":bool,"text":…,"kind":"pkmsg"|"msg","type":…,"t":…}
+//   {"event":"message","id":…,"from":…,"chat":…,"fromMe":bool,"text":…,"kind":"pkmsg"|"msg","type":…,"t":…,
+//    "quoted":id?}
+//   {"event":"change","act":"edit"|"delete"|"react","target":id,"from":…,"fromMe":bool,"text":…}
 //   {"event":"receipt","id":…,"chat":…,"status":…} {"event":"error","what":…,"text":…}
 import { readFileSync } from 'node:fs'
 import { Agent } from 'node:https'
@@ -50,6 +53,37 @@ const remember = (map, key, value) => {
 
 const textOf = m =>
 	m?.conversation ?? m?.extendedTextMessage?.text ?? m?.ephemeralMessage?.message?.conversation ?? null
+
+const quotedOf = m => m?.extendedTextMessage?.contextInfo?.stanzaId ?? null
+
+// What a command asks to be sent, in the words of the package.
+const contentOf = c => {
+	const key = { remoteJid: c.to, id: c.target, fromMe: c.mine === true }
+	switch (c.act) {
+		case 'edit':
+			return { text: c.text, edit: key }
+		case 'delete':
+			return { delete: key }
+		case 'react':
+			return { react: { text: c.text, key } }
+		default:
+			return { text: c.text }
+	}
+}
+const quotedFor = c =>
+	c.act === 'reply'
+		? { key: { remoteJid: c.to, id: c.target, fromMe: c.mine === true }, message: { conversation: c.quoted } }
+		: undefined
+
+const change = (act, key, target, text) =>
+	emit({
+		event: 'change',
+		act,
+		target,
+		from: key.participant || key.remoteJid,
+		fromMe: key.fromMe === true,
+		text: text ?? null
+	})
 
 const STATUS = ['error', 'pending', 'server', 'delivered', 'read', 'played']
 
@@ -115,6 +149,7 @@ async function connect() {
 				type,
 				t: Number(m.messageTimestamp),
 				name: m.pushName ?? null,
+				quoted: quotedOf(m.message),
 				undecryptable: m.messageStubType === 2
 			})
 			// a receipt that came while the package held its events back is merged into the message
@@ -128,7 +163,11 @@ async function connect() {
 			if (update.status !== undefined && update.status !== null) {
 				emit({ event: 'receipt', id: key.id, chat: key.remoteJid, status: STATUS[update.status] ?? String(update.status) })
 			}
-			if (update.message) {
+			if (update.message?.editedMessage) {
+				change('edit', key, key.id, textOf(update.message.editedMessage.message))
+			} else if (update.message === null && update.messageStubType === 1) {
+				change('delete', update.key ?? key, key.id)
+			} else if (update.message) {
 				emit({
 					event: 'message',
 					id: key.id,
@@ -137,9 +176,15 @@ async function connect() {
 					fromMe: key.fromMe === true,
 					text: textOf(update.message),
 					kind: kinds.get(key.id) ?? null,
-					type: 'update'
+					type: 'update',
+					quoted: quotedOf(update.message)
 				})
 			}
+		}
+	})
+	s.ev.on('messages.reaction', reactions => {
+		for (const { key, reaction } of reactions) {
+			change('react', reaction.key, key.id, reaction.text)
 		}
 	})
 }
@@ -158,8 +203,10 @@ const commands = {
 	async send(c) {
 		// known before it leaves: a retry can be asked for at once
 		const messageId = generateMessageIDV2(sock.user?.id)
-		remember(sent, messageId, { extendedTextMessage: { text: c.text } })
-		await sock.sendMessage(c.to, { text: c.text }, { messageId })
+		if (!c.act) {
+			remember(sent, messageId, { extendedTextMessage: { text: c.text } })
+		}
+		await sock.sendMessage(c.to, contentOf(c), { messageId, quoted: quotedFor(c) })
 		emit({ event: 'sent', ref: c.ref ?? null, id: messageId })
 	},
 	async read(c) {

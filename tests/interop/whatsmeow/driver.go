@@ -40,6 +40,10 @@ type command struct {
 	Pair      string   `json:"pair"`
 	To        string   `json:"to"`
 	Text      string   `json:"text"`
+	Act       string   `json:"act"`
+	Target    string   `json:"target"`
+	Mine      bool     `json:"mine"`
+	Quoted    string   `json:"quoted"`
 	Ref       any      `json:"ref"`
 	Chat      string   `json:"chat"`
 	IDs       []string `json:"ids"`
@@ -204,6 +208,10 @@ func (d *driver) handle(raw any) {
 	case *events.PairError:
 		emit("error", event{"what": "pair", "text": e.Error.Error()})
 	case *events.Message:
+		if c := change(&e.Info, e.Message); c != nil {
+			emit("change", c)
+			return
+		}
 		emit("message", message(&e.Info, e.Message, false))
 	case *events.UndecryptableMessage:
 		emit("message", message(&e.Info, nil, true))
@@ -218,17 +226,68 @@ func (d *driver) handle(raw any) {
 	}
 }
 
-func message(info *types.MessageInfo, m *waE2E.Message, undecryptable bool) event {
-	e := event{
-		"id": info.ID, "from": info.Sender.String(), "chat": info.Chat.String(), "fromMe": info.IsFromMe, "text": nil,
-		"t": info.Timestamp.Unix(), "name": info.PushName, "undecryptable": undecryptable,
-	}
-	if m.GetConversation() != "" {
-		e["text"] = m.GetConversation()
-	} else if m.GetExtendedTextMessage().GetText() != "" {
-		e["text"] = m.GetExtendedTextMessage().GetText()
+// change is what e says of an earlier message, or nil.
+func change(info *types.MessageInfo, m *waE2E.Message) event {
+	e := event{"from": info.Sender.String(), "fromMe": info.IsFromMe, "text": nil}
+	p := m.GetProtocolMessage()
+	switch {
+	case m.GetReactionMessage() != nil:
+		e["act"], e["target"], e["text"] = "react", m.GetReactionMessage().GetKey().GetID(), m.GetReactionMessage().GetText()
+	case p.GetType() == waE2E.ProtocolMessage_MESSAGE_EDIT && p.GetEditedMessage() != nil:
+		e["act"], e["target"], e["text"] = "edit", p.GetKey().GetID(), text(p.GetEditedMessage())
+	case p != nil && p.GetType() == waE2E.ProtocolMessage_REVOKE:
+		e["act"], e["target"] = "delete", p.GetKey().GetID()
+	default:
+		return nil
 	}
 	return e
+}
+
+func text(m *waE2E.Message) any {
+	if m.GetConversation() != "" {
+		return m.GetConversation()
+	}
+	if m.GetExtendedTextMessage().GetText() != "" {
+		return m.GetExtendedTextMessage().GetText()
+	}
+	return nil
+}
+
+func message(info *types.MessageInfo, m *waE2E.Message, undecryptable bool) event {
+	e := event{
+		"id": info.ID, "from": info.Sender.String(), "chat": info.Chat.String(), "fromMe": info.IsFromMe, "text": text(m),
+		"t": info.Timestamp.Unix(), "name": info.PushName, "undecryptable": undecryptable,
+	}
+	if id := m.GetExtendedTextMessage().GetContextInfo().GetStanzaID(); id != "" {
+		e["quoted"] = id
+	}
+	return e
+}
+
+// content is what a command asks to be sent, in the words of the library.
+func (d *driver) content(c command, to types.JID) *waE2E.Message {
+	author := to
+	if c.Mine {
+		author = types.EmptyJID
+	}
+	switch c.Act {
+	case "edit":
+		return d.client.BuildEdit(to, c.Target, &waE2E.Message{Conversation: proto.String(c.Text)})
+	case "delete":
+		return d.client.BuildRevoke(to, types.EmptyJID, c.Target)
+	case "react":
+		return d.client.BuildReaction(to, author, c.Target, c.Text)
+	case "reply":
+		return &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{
+			Text: proto.String(c.Text),
+			ContextInfo: &waE2E.ContextInfo{
+				StanzaID:      proto.String(c.Target),
+				Participant:   proto.String(to.String()),
+				QuotedMessage: &waE2E.Message{Conversation: proto.String(c.Quoted)},
+			},
+		}}
+	}
+	return &waE2E.Message{Conversation: proto.String(c.Text)}
 }
 
 func (d *driver) send(ctx context.Context, c command) error {
@@ -237,7 +296,7 @@ func (d *driver) send(ctx context.Context, c command) error {
 		return err
 	}
 	id := d.client.GenerateMessageID()
-	m := &waE2E.Message{Conversation: proto.String(c.Text)}
+	m := d.content(c, to)
 	sent.Store(id, m)
 	if _, err = d.client.SendMessage(ctx, to, m, whatsmeow.SendRequestExtra{ID: id}); err != nil {
 		return err

@@ -6,10 +6,12 @@ use std::error::Error;
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use whatsapp_rust::RevokeType;
 use whatsapp_rust::pair_code::PairCodeOptions;
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::store::{SqliteStoreConfig, Synchronous};
 use whatsapp_rust::transport::{Connector, TokioWebSocketTransportFactory};
+use whatsapp_rust::wacore::proto_helpers::build_quote_context;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -63,8 +65,8 @@ impl EventHandler for Events {
             Event::ConnectFailure(e) => close(e.reason.code(), "connect failure", false),
             Event::Messages(batch) => batch
                 .iter()
-                .for_each(|m| message(&m.info, m.message.text_content(), false)),
-            Event::UndecryptableMessage(e) => message(&e.info, None, true),
+                .for_each(|m| message(&m.info, &m.message, false)),
+            Event::UndecryptableMessage(e) => message(&e.info, &wa::Message::default(), true),
             Event::Receipt(e) => {
                 let status = match e.r#type.as_wire_str() {
                     "delivery" | "inactive" => "delivered",
@@ -109,13 +111,88 @@ fn close(code: i32, reason: &str, again: bool) {
     );
 }
 
-fn message(info: &MessageInfo, text: Option<&str>, undecryptable: bool) {
+fn message(info: &MessageInfo, m: &wa::Message, undecryptable: bool) {
+    if let Some(mut change) = change(m) {
+        change["from"] = json!(info.source.sender.to_string());
+        change["fromMe"] = json!(info.source.is_from_me);
+        return emit("change", change);
+    }
+    let quoted = m
+        .extended_text_message
+        .as_option()
+        .and_then(|t| t.context_info.as_option())
+        .and_then(|c| c.stanza_id.as_deref());
     emit(
         "message",
         json!({"id": info.id, "from": info.source.sender.to_string(), "chat": info.source.chat.to_string(),
-            "fromMe": info.source.is_from_me, "text": text, "t": info.timestamp.timestamp(), "name": info.push_name,
-            "undecryptable": undecryptable}),
+            "fromMe": info.source.is_from_me, "text": m.text_content(), "t": info.timestamp.timestamp(),
+            "name": info.push_name, "quoted": quoted, "undecryptable": undecryptable}),
     );
+}
+
+/// What a message says of an earlier one.
+fn change(m: &wa::Message) -> Option<Value> {
+    use wa::message::protocol_message::Type;
+    let id = |key: Option<&wa::MessageKey>| key.and_then(|k| k.id.clone());
+    if let Some(r) = m.reaction_message.as_option() {
+        return Some(json!({"act": "react", "target": id(r.key.as_option()), "text": r.text}));
+    }
+    let wrapped = m
+        .edited_message
+        .as_option()
+        .and_then(|w| w.message.as_option());
+    let p = wrapped.unwrap_or(m).protocol_message.as_option()?;
+    if let Some(new) = p.edited_message.as_option() {
+        return Some(
+            json!({"act": "edit", "target": id(p.key.as_option()), "text": new.text_content()}),
+        );
+    }
+    (p.r#type == Some(Type::REVOKE))
+        .then(|| json!({"act": "delete", "target": id(p.key.as_option()), "text": null}))
+}
+
+/// What a command asks to be sent, in the words of the crate; returns the id of it.
+async fn send(client: &Arc<Client>, c: &Value) -> Result<String, Failure> {
+    let to: Jid = text(c, "to")?.parse()?;
+    let target = || text(c, "target").map(str::to_owned);
+    Ok(match c["act"].as_str() {
+        Some("edit") => {
+            client
+                .edit_message(to, target()?, wa::Message::text(text(c, "text")?))
+                .await?
+        }
+        Some("delete") => {
+            let id = target()?;
+            client
+                .revoke_message(to, id.clone(), RevokeType::Sender)
+                .await?;
+            id
+        }
+        Some("react") => {
+            let key = wa::MessageKey {
+                remote_jid: Some(to.to_string()),
+                from_me: Some(c["mine"] == true),
+                id: Some(target()?),
+                ..Default::default()
+            };
+            client
+                .send_reaction(&to, key, text(c, "text")?)
+                .await?
+                .message_id
+        }
+        Some("reply") => {
+            let quoted = wa::Message::text(text(c, "quoted")?);
+            let context = build_quote_context(target()?, to.to_string(), &quoted);
+            client
+                .send_message(
+                    &to,
+                    wa::Message::text_with_context(text(c, "text")?, context),
+                )
+                .await?
+                .message_id
+        }
+        _ => client.send_text(to, text(c, "text")?).await?.message_id,
+    })
 }
 
 fn text<'a>(command: &'a Value, name: &str) -> Result<&'a str, Failure> {
@@ -177,9 +254,8 @@ async fn run(c: &Value, bot: &mut Option<BotHandle>) -> Result<(), Failure> {
     let client = bot.as_ref().ok_or("not started")?.client();
     match command {
         "send" => {
-            let to: Jid = text(c, "to")?.parse()?;
-            let sent = client.send_text(to, text(c, "text")?).await?;
-            emit("sent", json!({"ref": c["ref"], "id": sent.message_id}));
+            let id = send(&client, c).await?;
+            emit("sent", json!({"ref": c["ref"], "id": id}));
         }
         "read" => {
             let chat: Jid = text(c, "chat")?.parse()?;
