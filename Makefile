@@ -217,6 +217,12 @@ interop: deps
 	@$(MAKE) --no-print-directory all
 	@$(TEST_ENV) $(PYTHON) -B tests/run.py $(sort $(wildcard tests/interop/test_*.py))
 
+# Messages while everything goes wrong: WARD_CHAOS_MESSAGES, WARD_SEED and others, see the program.
+.PHONY: chaos
+chaos: deps
+	@$(MAKE) --no-print-directory all
+	@$(TEST_ENV) $(PYTHON) -B tests/chaos/chaos.py
+
 bench: deps
 	@$(MAKE) --no-print-directory all
 	@$(TEST_ENV) $(PYTHON) -B tests/bench/bench.py
