@@ -81,9 +81,19 @@ typedef void engine_done_fn(void *arg, const json_t *result, const struct api_er
 /* client: who asked; all its engine calls in flight are cancelled with engine_cancel_client. The
  * callbacks of a cancelled call do not come any more. A send that is already in the outbox goes on.
  */
-void account_link(struct account *a, const void *client, const char *method /* qr | code */,
-    const char *phone /* for code */, const char *code /* own code or NULL */, engine_done_fn *fn,
-    void *arg); /* result: {link_id}; steps follow as account.link events */
+struct link_request {
+	const char *method; /* qr | code */
+	const char *phone;  /* for code */
+	const char *code;   /* own code or NULL */
+	int other_account;  /* it may be another account than the one that was linked before */
+};
+/* result: {link_id}; steps follow as account.link events */
+void account_link(struct account *a, const void *client, const struct link_request *rq,
+    engine_done_fn *fn, void *arg);
+/* What a person says to a step of linking: an assertion, or (NULL) whether the codes are the same.
+ * link_id NULL = whichever is under way. */
+void account_link_answer(struct account *a, const void *client, const char *link_id,
+    const json_t *passkey_response, int confirm, engine_done_fn *fn, void *arg);
 void account_link_cancel(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 void account_unlink(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 void account_pause(struct account *a, const void *client, engine_done_fn *fn, void *arg);

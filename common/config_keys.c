@@ -102,6 +102,10 @@ const struct config_key config_keys[] = {
     {"device", "full_sync", CONFIG_BOOL, "no", 0, 0, NULL, APID,
 	"Whether to ask the phone for the full history when linking."},
 
+    /* ---- linking with a passkey */
+    {"passkey", "require_code", CONFIG_BOOL, "no", 0, 0, NULL, APID,
+	"Whether a person must compare the code even if the phone could do without."},
+
     /* ---- limits of the API */
     {"api", "max_line", CONFIG_SIZE, "1M", 4 * KIB, 16 * MIB, NULL, APID,
 	"Longest line of a client."},

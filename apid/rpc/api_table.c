@@ -156,7 +156,17 @@ static const struct api_field result_cancel[] = {
 static const struct api_field link_params[] = {ACCOUNT,
     WORD("method", 0, "qr|code", "by QR code or by a code typed on the phone; default qr"),
     STR("phone", 0, 5, 24, "number of the phone as +E.164, for method code"),
-    STR("code", API_SECRET, 8, 9, "own pair code of 8 letters and digits, for method code"), END};
+    STR("code", API_SECRET, 8, 9, "own pair code of 8 letters and digits, for method code"),
+    FLAG("other_account",
+	"the phone may be of another account than the one that was linked before; what is kept of "
+	"that one is put aside"),
+    END};
+static const struct api_field link_answer_params[] = {ACCOUNT,
+    STR("link_id", 0, 1, 64, "as account.link named the attempt; default the one under way"),
+    OBJ("passkey_response", NULL,
+	"to step passkey: what navigator.credentials.get() gave for the options, as toJSON() "
+	"writes it"),
+    FLAG("confirm", "to step confirm: whether the phone shows the same code"), END};
 static const struct api_field result_link[] = {
     STR("link_id", 0, 0, 0, "names this attempt; its steps are account.link events"), END};
 
@@ -374,6 +384,9 @@ const struct api_method api_methods[] = {
 	"State of one account with its reason and times."),
     M("account.link", API_LINK, link_params, result_link, API_ACTS,
 	"Begin to link the account to a phone; account.link events say what to show."),
+    M("account.link_answer", API_LINK, link_answer_params, result_ok, API_ACTS,
+	"Give linking what it waits for: the passkey of the owner, or that the codes are the "
+	"same."),
     M("account.link_cancel", API_LINK, account_only, result_ok, API_ACTS,
 	"Stop linking the account."),
     M("account.unlink", API_LINK, account_only, result_ok, API_ACTS,

@@ -118,11 +118,19 @@ static const struct api_field account_state[] = {STR("state", "as in account.sta
     STR("text", "for people, where the reason does not say enough"), END};
 static const struct api_field account_link[] = {
     WORD("step", "qr|code|passkey|confirm|expired|error|not_multidevice", "what to do now"),
-    STR("link_id", "the attempt"), STR("text", "what the QR code holds, or the pair code"),
-    INT("expires_ms", "when it stops being good"), STR("error", "what went wrong"), END};
+    STR("link_id", "the attempt"),
+    STR("text", "what the QR code holds; the pair code; for confirm the code to compare"),
+    OBJ("options", NULL, "for passkey: PublicKeyCredentialRequestOptions in its JSON form"),
+    FLAG("handoff_proved",
+	"for confirm: the phone got a proof that this is the device it scanned; nobody need "
+	"answer"),
+    INT("expires_ms", "when it stops being good"), STR("error", "what went wrong"),
+    FLAG("goes_on", "for error: the attempt is not over, something new to show follows"), END};
 static const struct api_field account_linked[] = {STR("jid", "own JID"), STR("lid", "own LID"),
     STR("business_name", "verified name"), STR("platform", "of the phone"),
-    FLAG("first_time", "this account was never linked before"), END};
+    FLAG("first_time", "this account was never linked before"),
+    FLAG("other_account", "another account than before; what was kept of that one is put aside"),
+    STR("link_id", "the attempt"), END};
 static const struct api_field account_link_failed[] = {STR("link_id", "the attempt"),
     STR("jid", "who scanned"), STR("reason", "why, a stable word"), END};
 static const struct api_field account_unlinked[] = {STR("reason", "why, a stable word"),

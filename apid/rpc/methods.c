@@ -16,6 +16,7 @@ const struct method_binding method_bindings[] = {
     {"account.get", method_account_get},
     {"account.state", method_account_state},
     {"account.link", method_account_link},
+    {"account.link_answer", method_account_link_answer},
     {"account.link_cancel", method_account_link_cancel},
     {"account.unlink", method_account_unlink},
     {"account.pause", method_account_pause},

@@ -69,19 +69,35 @@ engine_said_state(void *arg, const json_t *result, const struct api_error *err)
 void
 method_account_link(struct request *rq)
 {
-	const char *method = request_str(rq, "method");
-	const char *phone = request_str(rq, "phone"), *code = request_str(rq, "code");
+	struct link_request l = {.method = request_str(rq, "method"),
+	    .phone = request_str(rq, "phone"),
+	    .code = request_str(rq, "code"),
+	    .other_account = json_is_true(json_object_get(rq->params, "other_account"))};
 
-	if (method == NULL)
-		method = phone != NULL ? "code" : "qr";
-	if (strcmp(method, "code") == 0 && phone == NULL)
+	if (l.method == NULL)
+		l.method = l.phone != NULL ? "code" : "qr";
+	if (strcmp(l.method, "code") == 0 && l.phone == NULL)
 		request_error(
 		    rq, -32602, "params", "method code needs the number of the phone", "phone");
-	else if (strcmp(method, "qr") == 0 && (phone != NULL || code != NULL))
+	else if (strcmp(l.method, "qr") == 0 && (l.phone != NULL || l.code != NULL))
 		request_error(
-		    rq, -32602, "params", "is for method code", phone != NULL ? "phone" : "code");
+		    rq, -32602, "params", "is for method code", l.phone != NULL ? "phone" : "code");
 	else
-		account_link(rq->account, rq->token, method, phone, code, request_engine_said, rq);
+		account_link(rq->account, rq->token, &l, request_engine_said, rq);
+}
+
+void
+method_account_link_answer(struct request *rq)
+{
+	const json_t *response = json_object_get(rq->params, "passkey_response");
+	const json_t *confirm = json_object_get(rq->params, "confirm");
+
+	if ((response == NULL) == (confirm == NULL))
+		request_error(rq, -32602, "params", "either passkey_response or confirm",
+		    response == NULL ? "passkey_response" : "confirm");
+	else
+		account_link_answer(rq->account, rq->token, request_str(rq, "link_id"), response,
+		    json_is_true(confirm), engine_said_ok, rq);
 }
 
 void

@@ -191,8 +191,11 @@ account_take_record(struct account *a, const Stored__DeviceRecord *r)
 	if (r->jid != NULL && r->jid[0] != '\0' && jid_parse(r->jid, &j) == 0)
 		(void)snprintf(v->account_user, sizeof(v->account_user), "%s", j.user);
 	if (r->lid != NULL && r->lid[0] != '\0' && jid_parse(r->lid, &j) == 0) {
-		a->dev.lid = j; /* <success> may tell a newer one than pairing did */
-		a->dev.has_lid = 1;
+		(void)snprintf(v->account_lid, sizeof(v->account_lid), "%s", j.user);
+		if (a->dev.linked) {
+			a->dev.lid = j; /* <success> may tell a newer one than pairing did */
+			a->dev.has_lid = 1;
+		}
 	}
 	if (r->has_server_has_prekeys)
 		v->server_has_prekeys = r->server_has_prekeys;
@@ -427,9 +430,11 @@ account_describe(const struct account *a)
 		json_object_set_new(o, "device_id", json_null());
 	}
 	json_object_set_new(o, "push_name",
-	    a->rec.push_name[0] != '\0' ? json_string(a->rec.push_name) : json_null());
-	json_object_set_new(
-	    o, "platform", a->rec.platform[0] != '\0' ? json_string(a->rec.platform) : json_null());
+	    a->dev.linked && a->rec.push_name[0] != '\0' ? json_string(a->rec.push_name)
+							 : json_null());
+	json_object_set_new(o, "platform",
+	    a->dev.linked && a->rec.platform[0] != '\0' ? json_string(a->rec.platform)
+							: json_null());
 	return o;
 }
 

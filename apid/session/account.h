@@ -14,6 +14,8 @@
 enum account_state {
 	ACCOUNT_UNLINKED,
 	ACCOUNT_LINKING,
+	ACCOUNT_PASSKEY_REQUIRED, /* a part of linking, as the next: it waits for a person */
+	ACCOUNT_PASSKEY_CONFIRM,
 	ACCOUNT_CONNECTING,
 	ACCOUNT_SYNCING,
 	ACCOUNT_ONLINE,
@@ -64,6 +66,7 @@ struct account_record {
 	char business_name[128];
 	char platform[32];
 	char account_user[JID_USER_MAX + 1]; /* number of the account, also of a former device */
+	char account_lid[JID_USER_MAX + 1];  /* and its LID, "" if it was not told */
 	int server_has_prekeys, lid_migrated, initial_sync_pending, paused;
 	int32_t login_counter;
 	int64_t linked_ms;

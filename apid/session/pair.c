@@ -1,6 +1,6 @@
-/* Linking: the attempt of a client and its QR codes.
+/* Linking: the attempt of a client, from its wish to its end.
  *
- *	account_link -> pair_device_ready -> (connection) pair_device -> qr_show … -> pair_success
+ *	account_link -> begin -> begin_stored -> (connection; session/pair_qr.c) -> pair_success
  *	(session/pair_success.c)
  */
 #include "apid/session/pair.h"
@@ -16,26 +16,32 @@
 #include "apid/session/connect.h"
 #include "apid/session/pair_code.h"
 #include "apid/session/pair_impl.h"
-#include "apid/session/payload.h"
-#include "apid/session/stanza.h"
+#include "apid/session/passkey.h"
 #include "apid/session/state.h"
 #include "apid/session/unit.h"
 #include "common/clock.h"
 #include "common/log.h"
 
-#define QR_FIRST_MS 60000
-#define QR_NEXT_MS  20000
-#define CLOSES_MAX  5
-
-static void qr_show(struct pair *p);
+#define CLOSES_MAX 5
 
 /* ------------------------------------------------------------------ telling */
 
 void
-pair_tell(struct pair *p, const char *step, const char *text, int64_t expires_ms, const char *error)
+pair_say(struct pair *p, const char *step, json_t *o)
 {
 	struct service *s = p->a->svc;
-	json_t *o = json_pack("{s:s, s:s}", "step", step, "link_id", p->link_id);
+
+	json_object_set_new(o, "step", json_string(step));
+	json_object_set_new(o, "link_id", json_string(p->link_id));
+	if (s->hooks.event_transient != NULL)
+		s->hooks.event_transient(s->hooks_arg, p->a->name, "account.link", o);
+	json_decref(o);
+}
+
+void
+pair_tell(struct pair *p, const char *step, const char *text, int64_t expires_ms, const char *error)
+{
+	json_t *o = json_object();
 
 	if (text != NULL)
 		json_object_set_new(o, "text", json_string(text));
@@ -43,25 +49,7 @@ pair_tell(struct pair *p, const char *step, const char *text, int64_t expires_ms
 		json_object_set_new(o, "expires_ms", json_integer(expires_ms));
 	if (error != NULL)
 		json_object_set_new(o, "error", json_string(error));
-	if (s->hooks.event_transient != NULL)
-		s->hooks.event_transient(s->hooks_arg, p->a->name, "account.link", o);
-	json_decref(o);
-}
-
-static void
-timer_run(evutil_socket_t fd, short what, void *arg)
-{
-	struct pair *p = arg;
-
-	if (!p->running || p->nrefs == 0)
-		return;
-	if (p->code != NULL && pair_code_finishing(p->code))
-		return; /* pair-success is awaited: the code ends it */
-	if (++p->at >= p->nrefs) {
-		pair_failed(p->a, "qr_expired");
-		return;
-	}
-	qr_show(p);
+	pair_say(p, step, o);
 }
 
 struct pair *
@@ -72,7 +60,7 @@ pair_new(struct account *a)
 	if (p == NULL)
 		fatal("pair_new");
 	p->a = a;
-	if ((p->timer = evtimer_new(a->svc->base, timer_run, p)) == NULL)
+	if ((p->timer = evtimer_new(a->svc->base, pair_qr_over, p)) == NULL)
 		fatalx("pair_new: no event");
 	return p;
 }
@@ -101,8 +89,12 @@ pair_drop_refs(struct pair *p)
 	evtimer_del(p->timer);
 	sodium_memzero(p->refs, sizeof(p->refs));
 	p->nrefs = p->at = 0;
+	p->shown_ms = 0;
+	p->again = p->next = 0;
 	pair_code_free(p->code);
 	p->code = NULL;
+	passkey_free(p->passkey);
+	p->passkey = NULL;
 }
 
 void
@@ -116,36 +108,95 @@ pair_free(struct pair *p)
 	free(p);
 }
 
+/* ------------------------------------------------------------------ failing */
+
+/* The end of an attempt, in the log, and a new ADV secret: what the old one was in is void. */
+struct ending {
+	struct account *a;
+	struct unit *unit;
+	json_t *body;
+};
+
 static void
 event_written(const struct unit_result *r, void *arg)
 {
 	/* the client heard it as account.link; the log has it too unless the store fails */
 }
 
+static void
+ending_write(struct ending *e)
+{
+	if (e->unit != NULL) {
+		unit_event(e->unit, "account.link_failed", "live", clock_wall_ms(), e->body, NULL);
+		unit_commit(e->unit, event_written, NULL);
+	} else {
+		json_decref(e->body);
+	}
+	free(e);
+}
+
+static void
+ending_renewed(const struct reply *rp, void *arg)
+{
+	struct ending *e = arg;
+
+	if (rp->ok) {
+		unit_staged(e->unit, ((const Keyd__Staged *)rp->pb)->stages);
+	} else { /* the next attempt begins with a new secret in any case */
+		unit_abort(e->unit);
+		e->unit = unit_open(e->a);
+	}
+	ending_write(e);
+}
+
+static void
+ending_begin(struct account *a, json_t *body)
+{
+	Keyd__PairRefresh m = KEYD__PAIR_REFRESH__INIT;
+	struct ending *e = calloc(1, sizeof(*e));
+
+	if (e == NULL)
+		fatal("pair_failed");
+	e->a = a;
+	e->body = body;
+	if ((e->unit = unit_open(a)) == NULL || !a->dev.exists || a->dev.linked) {
+		ending_write(e);
+		return;
+	}
+	m.account = a->name;
+	m.unit = unit_id(e->unit);
+	(void)ask_keyd(a, KEYD__TYPE__PAIR_REFRESH, &m.base, KEYD__TYPE__STAGED,
+	    &keyd__staged__descriptor, 64, ASK_DEADLINE_MS, ending_renewed, e);
+}
+
 void
-pair_failed(struct account *a, const char *reason)
+pair_failed_until(struct account *a, const char *reason, int64_t next_ms)
 {
 	struct pair *p = a->pair;
-	struct unit *u;
+	json_t *body;
+	int late;
 
 	if (!p->running)
 		return;
 	p->running = 0;
+	late = strcmp(reason, "qr_expired") == 0 || strcmp(reason, "code_expired") == 0;
+	body = json_pack("{s:s, s:s}", "reason", reason, "link_id", p->link_id);
+	if (strcmp(reason, "account_mismatch") == 0)
+		json_object_set_new(body, "jid", json_string(p->link.jid));
 	pair_drop_work(p);
 	pair_drop_refs(p);
 	call_failf(p->call, -6, reason, 1, "the account could not be linked");
 	p->call = NULL;
 	connect_stop(a);
-	pair_tell(p,
-	    strcmp(reason, "qr_expired") == 0 || strcmp(reason, "code_expired") == 0 ? "expired"
-										     : "error",
-	    NULL, 0, reason);
-	if ((u = unit_open(a)) != NULL) {
-		unit_event(u, "account.link_failed", "live", clock_wall_ms(),
-		    json_pack("{s:s, s:s}", "reason", reason, "link_id", p->link_id), NULL);
-		unit_commit(u, event_written, NULL);
-	}
-	state_set(a, ACCOUNT_UNLINKED, reason, 0, "relink", 0, 0);
+	pair_tell(p, late ? "expired" : "error", NULL, 0, reason);
+	ending_begin(a, body);
+	state_set(a, ACCOUNT_UNLINKED, reason, 0, "relink", next_ms, 0);
+}
+
+void
+pair_failed(struct account *a, const char *reason)
+{
+	pair_failed_until(a, reason, 0);
 }
 
 /* ------------------------------------------------------------------ beginning */
@@ -257,58 +308,98 @@ own_code_ok(const char *code)
 	return strlen(code) == 8 && strspn(code, "123456789ABCDEFGHJKLMNPQRSTVWXYZ") == 8;
 }
 
+/* Whether the wish itself can be met; else answers. */
 static int
-link_refused(
-    struct account *a, struct call *c, const char *method, const char *phone, const char *code)
+link_params(struct call *c, const struct link_request *rq, char digits[32])
 {
 	struct api_error e = api_error_make(-32602, "params", 0, "not a usable value");
-	char digits[32];
+	int by_code = strcmp(rq->method, "code") == 0;
+
+	if (strcmp(rq->method, "qr") != 0 && !by_code)
+		e.path = "method";
+	else if (by_code && (rq->phone == NULL || pair_code_phone(rq->phone, digits) == -1))
+		e.path = "phone";
+	else if (rq->code != NULL && (!by_code || !own_code_ok(rq->code)))
+		e.path = "code";
+	else
+		return 0;
+	call_fail(c, &e);
+	return -1;
+}
+
+/* The service said how long to wait with the next code. */
+static int
+too_soon(const struct account *a, struct call *c)
+{
+	struct api_error e =
+	    api_error_make(-5, "rate_limited", 1, "the service gives no code before that");
+	int64_t ms = a->pair->code_after_ms - clock_wall_ms();
+
+	if (ms <= 0 || ms > INT64_C(86400000))
+		return 0;
+	e.retry_after_ms = ms;
+	e.until_ms = a->pair->code_after_ms;
+	call_fail(c, &e);
+	return -1;
+}
+
+static int
+link_refused(struct account *a, struct call *c, const struct link_request *rq)
+{
+	const char *former = a->rec.account_user;
+	char digits[32] = "";
 
 	if (a->disabled)
 		call_failf(c, -1, "not_allowed", 0, "the account is disabled in the config");
 	else if (!a->opened) {
-		e = api_error_closed(a);
+		struct api_error e = api_error_closed(a);
+
 		call_fail(c, &e);
 	} else if (a->dev.linked)
 		call_failf(c, -9, "exists", 0, "the account is linked already");
 	else if (a->pair->running)
 		call_failf(c, -9, "conflict", 1, "it is being linked already");
-	else if (strcmp(method, "qr") != 0 && strcmp(method, "code") != 0) {
-		e.path = "method";
-		call_fail(c, &e);
-	} else if (strcmp(method, "code") == 0 &&
-		   (phone == NULL || pair_code_phone(phone, digits) == -1)) {
-		e.path = "phone";
-		call_fail(c, &e);
-	} else if (code != NULL && (strcmp(method, "code") != 0 || !own_code_ok(code))) {
-		e.path = "code";
-		call_fail(c, &e);
-	} else
+	else if (link_params(c, rq, digits) == -1)
+		return -1;
+	else if (digits[0] != '\0' && too_soon(a, c) == -1)
+		return -1;
+	else if (digits[0] != '\0' && former[0] != '\0' && strcmp(former, digits) != 0 &&
+		 !rq->other_account)
+		call_failf(c, -7, "account_mismatch", 0,
+		    "another account was linked here; say other_account to put it aside");
+	else
 		return 0;
-	return 1;
+	return -1;
 }
 
 void
-account_link(struct account *a, const void *client, const char *method, const char *phone,
-    const char *code, engine_done_fn *fn, void *arg)
+account_link(struct account *a, const void *client, const struct link_request *rq,
+    engine_done_fn *fn, void *arg)
 {
 	struct call *c = call_new(a->svc, client, fn, arg);
 	struct pair *p = a->pair;
 	uint8_t id[16];
 
-	if (link_refused(a, c, method, phone, code))
+	if (link_refused(a, c, rq) == -1)
 		return;
 	p->running = 1;
 	p->call = c;
 	p->closes = 0;
-	p->by_code = strcmp(method, "code") == 0;
+	p->other_account = rq->other_account;
+	p->by_code = strcmp(rq->method, "code") == 0;
 	if (p->by_code)
-		(void)pair_code_phone(phone, p->phone);
-	(void)snprintf(p->own_code, sizeof(p->own_code), "%s", code != NULL ? code : "");
+		(void)pair_code_phone(rq->phone, p->phone);
+	(void)snprintf(p->own_code, sizeof(p->own_code), "%s", rq->code != NULL ? rq->code : "");
 	randombytes_buf(id, sizeof(id));
 	(void)sodium_bin2hex(p->link_id, sizeof(p->link_id), id, sizeof(id));
-	state_set(a, ACCOUNT_LINKING, p->by_code ? "code" : "qr", 0, "open_phone", 0, 0);
+	pair_state(p);
 	begin(p);
+}
+
+void
+pair_state(struct pair *p)
+{
+	state_set(p->a, ACCOUNT_LINKING, p->by_code ? "code" : "qr", 0, "open_phone", 0, 0);
 }
 
 void
@@ -324,6 +415,24 @@ account_link_cancel(struct account *a, const void *client, engine_done_fn *fn, v
 	call_ok(c, json_object());
 }
 
+void
+account_link_answer(struct account *a, const void *client, const char *link_id,
+    const json_t *passkey_response, int confirm, engine_done_fn *fn, void *arg)
+{
+	struct call *c = call_new(a->svc, client, fn, arg);
+	struct pair *p = a->pair;
+	struct api_error e;
+
+	if (!p->running || (link_id != NULL && strcmp(link_id, p->link_id) != 0))
+		call_failf(c, -1, "not_found", 0, "no such linking is under way");
+	else if (p->passkey == NULL)
+		call_failf(c, -9, "conflict", 1, "linking does not wait for a person");
+	else if (passkey_answer(p->passkey, passkey_response, confirm, &e) == -1)
+		call_fail(c, &e);
+	else
+		call_ok(c, json_object());
+}
+
 /* ------------------------------------------------------------------ the connection */
 
 void
@@ -331,11 +440,20 @@ pair_disconnected(struct account *a)
 {
 	struct pair *p = a->pair;
 
+	int used = p->passkey != NULL || (p->code != NULL && pair_code_finishing(p->code));
+
 	if (!p->running)
 		return;
-	pair_drop_refs(p); /* refs and code end with their connection */
+	if (p->passkey != NULL) {
+		pair_say(
+		    p, "error", json_pack("{s:s, s:b}", "error", "disconnected", "goes_on", 1));
+		pair_state(p);
+	}
+	pair_drop_refs(p); /* refs, code and passkey exchange end with their connection */
 	if (p->unit == NULL || p->open)
 		pair_drop_work(p);
+	if (used && !a->svc->stopping)
+		pair_renew(p);
 }
 
 void
@@ -343,219 +461,4 @@ pair_link_closed(struct account *a, const char *reason)
 {
 	if (a->pair->running && ++a->pair->closes >= CLOSES_MAX)
 		pair_failed(a, reason);
-}
-
-/* ------------------------------------------------------------------ pair-device, QR */
-
-static void
-qr_made(const struct reply *rp, void *arg)
-{
-	struct pair *p = arg;
-
-	p->ask = NULL;
-	if (!rp->ok) {
-		pair_failed(p->a, "internal");
-		return;
-	}
-	pair_tell(p, "qr", ((const Keyd__PairQrReply *)rp->pb)->text, p->expires_ms, NULL);
-}
-
-/* Draw the current ref (again). */
-static void
-qr_draw(struct pair *p)
-{
-	Keyd__PairQr m = KEYD__PAIR_QR__INIT;
-	struct payload_client c;
-	char type[2] = {0};
-
-	payload_client_from_config(p->a->svc->config, &c);
-	type[0] = payload_client_type(c.platform);
-	m.account = p->a->name;
-	m.ref.data = p->refs[p->at];
-	m.ref.len = p->ref_len[p->at];
-	m.client_type = type;
-	ask_cancel(p->ask);
-	p->ask = ask_keyd(p->a, KEYD__TYPE__PAIR_QR, &m.base, KEYD__TYPE__PAIR_QR_REPLY,
-	    &keyd__pair_qr_reply__descriptor, 4096, ASK_DEADLINE_MS, qr_made, p);
-}
-
-static void
-qr_show(struct pair *p)
-{
-	int ms = p->at == 0 ? QR_FIRST_MS : QR_NEXT_MS;
-	struct timeval tv = {ms / 1000, 0};
-
-	p->expires_ms = clock_wall_ms() + ms;
-	evtimer_add(p->timer, &tv);
-	if (p->unit == NULL)
-		qr_draw(p);
-}
-
-static void
-code_step(struct account *a, const char *step, const char *text, int64_t expires_ms, void *arg)
-{
-	struct pair *p = arg;
-
-	if (strcmp(step, "code") == 0)
-		pair_tell(p, "code", text, expires_ms, NULL);
-	else
-		pair_failed(a, text);
-}
-
-static int
-ref_ok(const struct node *c)
-{
-	if (!node_is(c, "ref") || !c->has_bytes || c->nbytes == 0 || c->nbytes > REF_MAX)
-		return 0;
-	for (size_t i = 0; i < c->nbytes; i++)
-		if (c->bytes[i] < 0x20 || c->bytes[i] == 0x7f || c->bytes[i] == ',')
-			return 0;
-	return 1;
-}
-
-static void
-answer_iq(struct account *a, const struct node *n)
-{
-	struct node *r = node_new("iq");
-
-	node_set_server(r, "to", JID_PN);
-	node_set(r, "type", "result");
-	node_set(r, "id", node_get(n, "id"));
-	(void)stanza_send(a, r);
-}
-
-static void
-pair_device(struct account *a, const struct node *n, const struct node *dev)
-{
-	struct pair *p = a->pair;
-
-	answer_iq(a, n);
-	if (!p->running)
-		return;
-	pair_drop_refs(p); /* a second one replaces the refs */
-	for (size_t i = 0; i < dev->nchildren && p->nrefs < REFS_MAX; i++) {
-		const struct node *c = dev->children[i];
-
-		if (!ref_ok(c))
-			continue;
-		memcpy(p->refs[p->nrefs], c->bytes, c->nbytes);
-		p->ref_len[p->nrefs++] = c->nbytes;
-	}
-	if (p->nrefs == 0) {
-		pair_failed(a, "no_refs");
-		return;
-	}
-	if (p->by_code)
-		p->code = pair_code_begin(
-		    a, p->phone, p->own_code[0] != '\0' ? p->own_code : NULL, code_step, p);
-	else
-		qr_show(p);
-}
-
-/* ------------------------------------------------------------------ notifications */
-
-static void
-refresh_stored(const struct unit_result *r, void *arg)
-{
-	struct pair *p = arg;
-
-	p->unit = NULL;
-	if (!r->ok) {
-		pair_failed(p->a, "store");
-		return;
-	}
-	if (p->nrefs > 0 && !p->by_code)
-		qr_draw(p); /* the same ref with its timer, under the new secret */
-	if (p->pending != NULL)
-		stanza_ack(p->a, p->pending, 0);
-	node_free(p->pending);
-	p->pending = NULL;
-}
-
-static void
-refreshed(const struct reply *rp, void *arg)
-{
-	struct pair *p = arg;
-
-	p->ask = NULL;
-	if (!rp->ok) {
-		pair_failed(p->a, "internal");
-		return;
-	}
-	unit_staged(p->unit, ((const Keyd__Staged *)rp->pb)->stages);
-	p->open = 0;
-	unit_commit(p->unit, refresh_stored, p);
-}
-
-/* What an ack needs of a stanza, kept until then. */
-struct node *
-pair_keep_head(const struct node *n)
-{
-	struct node *k = node_new(n->tag);
-
-	node_set(k, "id", node_get(n, "id"));
-	node_set(k, "from", node_get(n, "from"));
-	node_set(k, "type", node_get(n, "type"));
-	return k;
-}
-
-static void
-refresh(struct account *a, const struct node *n)
-{
-	struct pair *p = a->pair;
-	Keyd__PairRefresh m = KEYD__PAIR_REFRESH__INIT;
-	int due = node_child(n, "companion_reg_refresh") != NULL ||
-		  node_child(n, "pair-device-rotate-qr") != NULL;
-
-	if (!due || !p->running || p->unit != NULL ||
-	    (p->code != NULL && pair_code_finishing(p->code))) {
-		stanza_ack(a, n, 0);
-		return;
-	}
-	ask_cancel(p->ask); /* a QR under the old secret is of no use */
-	p->ask = NULL;
-	if ((p->unit = unit_open(a)) == NULL) {
-		pair_failed(a, "internal");
-		return;
-	}
-	p->open = 1;
-	node_free(p->pending);
-	p->pending = pair_keep_head(n);
-	m.account = a->name;
-	m.unit = unit_id(p->unit);
-	p->ask = ask_keyd(a, KEYD__TYPE__PAIR_REFRESH, &m.base, KEYD__TYPE__STAGED,
-	    &keyd__staged__descriptor, 64, ASK_DEADLINE_MS, refreshed, p);
-}
-
-void
-pair_notification(struct account *a, const struct node *n, const char *type)
-{
-	struct pair *p = a->pair;
-
-	if (strcmp(type, "companion_reg_refresh") == 0) {
-		refresh(a, n);
-	} else if (strcmp(type, "link_code_companion_reg") == 0) {
-		stanza_ack(a, n, 0);
-		if (p->code != NULL)
-			pair_code_notification(p->code, n);
-	} else if (strcmp(type, "passkey_prologue_request") == 0) {
-		stanza_ack(a, n, 0);
-		pair_failed(a, "passkey_required"); /* it needs the owner's authenticator */
-	} else {
-		stanza_notice(a, n, type[0] != '\0' ? type : "notification", 1);
-	}
-}
-
-int
-pair_iq(struct account *a, const struct node *n)
-{
-	const struct node *c;
-
-	if ((c = node_child(n, "pair-device")) != NULL)
-		pair_device(a, n, c);
-	else if ((c = node_child(n, "pair-success")) != NULL)
-		pair_success(a, n, c);
-	else
-		return 0;
-	return 1;
 }

@@ -19,12 +19,12 @@
 #include "common/log.h"
 #include "common/pb.h"
 
-#define CODE_MS     180000
-#define FINISH_MS   60000
-#define IQ_CODE_MS  30000u
-#define REF_MAX     512u
-#define WRAPPED_LEN 80u
-#define BUNDLE_LEN  156u
+#define CODE_MS       180000
+#define FINISH_MS     60000
+#define IQ_CODE_MS    30000u
+#define BACKOFF_MAX_S 86400
+#define WRAPPED_LEN   80u
+#define BUNDLE_LEN    156u
 
 struct pair_code {
 	struct account *a;
@@ -32,6 +32,8 @@ struct pair_code {
 	uint8_t ref[REF_MAX];
 	size_t ref_len;
 	int finishing;
+	int64_t until_ms;  /* the code is good until then: counted from before the first iq */
+	int64_t agreed_ms; /* monotonic: the secret of both sides was made; 0 = not yet */
 	struct ask *ask;
 	struct unit *unit;
 	int open;
@@ -91,6 +93,12 @@ pair_code_finishing(const struct pair_code *p)
 	return p->finishing;
 }
 
+int64_t
+pair_code_agreed_ms(const struct pair_code *p)
+{
+	return p->agreed_ms;
+}
+
 /* The last thing that is done: the attempt frees this. */
 static void
 failed(struct pair_code *p, const char *reason)
@@ -114,6 +122,24 @@ arm(struct pair_code *p, int ms)
 
 /* ------------------------------------------------------------------ companion_hello */
 
+/* What the service says to a hello that it does not take (page 12, 2.2). */
+static void
+hello_refused(struct pair_code *p, const struct iq_answer *r)
+{
+	static const struct {
+		unsigned code;
+		const char *reason;
+	} words[] = {{403, "code_forbidden"}, {429, "rate_limited"}, {452, "code_unavailable"},
+	    {500, "server_error"}};
+	const char *reason = r->code == 0 ? r->why : "code_refused";
+	int64_t s = r->backoff_s > BACKOFF_MAX_S ? BACKOFF_MAX_S : r->backoff_s;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (words[i].code == r->code)
+			reason = words[i].reason;
+	p->fn(p->a, "error", reason, s > 0 ? clock_wall_ms() + s * 1000 : 0, p->arg);
+}
+
 static void
 hello_answered(const struct iq_answer *r, void *arg)
 {
@@ -125,7 +151,7 @@ hello_answered(const struct iq_answer *r, void *arg)
 
 	p->iq = 0;
 	if (!r->ok) {
-		failed(p, r->code == 429 ? "rate_limited" : r->code != 0 ? "code_refused" : r->why);
+		hello_refused(p, r);
 		return;
 	}
 	reg = node_child(r->node, "link_code_companion_reg");
@@ -137,7 +163,7 @@ hello_answered(const struct iq_answer *r, void *arg)
 	memcpy(p->ref, ref, len);
 	p->ref_len = len;
 	(void)snprintf(shown, sizeof(shown), "%.4s-%.4s", p->code, p->code + 4);
-	p->fn(p->a, "code", shown, clock_wall_ms() + CODE_MS, p->arg);
+	p->fn(p->a, "code", shown, p->until_ms, p->arg);
 }
 
 static struct node *
@@ -180,6 +206,7 @@ code_made(const struct reply *rp, void *arg)
 	node_add_bytes(reg, "companion_platform_display", c.display, strlen(c.display));
 	node_add_bytes(reg, "link_code_pairing_nonce", &nonce, 1);
 	node_add(iq, reg);
+	p->until_ms = clock_wall_ms() + CODE_MS;
 	arm(p, CODE_MS);
 	p->iq = iq_request(p->a, iq, IQ_CODE_MS, hello_answered, p);
 }
@@ -190,6 +217,7 @@ begin(struct pair_code *p)
 	Keyd__PairCode m = KEYD__PAIR_CODE__INIT;
 
 	p->finishing = 0;
+	p->agreed_ms = 0;
 	p->ref_len = 0;
 	m.account = p->a->name;
 	m.code = p->own[0] != '\0' ? p->own : NULL;
@@ -232,6 +260,7 @@ finish_stored(const struct unit_result *r, void *arg)
 	struct node *iq, *reg;
 
 	p->unit = NULL;
+	p->agreed_ms = clock_mono_ms();
 	if (!r->ok) {
 		failed(p, "store");
 		return;
@@ -242,7 +271,6 @@ finish_stored(const struct unit_result *r, void *arg)
 	node_add_bytes(reg, "companion_identity_public", p->identity, 32);
 	node_add_bytes(reg, "link_code_pairing_ref", p->ref, p->ref_len);
 	node_add(iq, reg);
-	arm(p, FINISH_MS);
 	p->iq = iq_request(p->a, iq, IQ_CODE_MS, finish_answered, p);
 }
 
@@ -280,8 +308,8 @@ primary_hello(struct pair_code *p, const struct node *reg)
 
 	if (node_child_bytes(
 		reg, "link_code_pairing_wrapped_primary_ephemeral_pub", &wrapped, &wlen) == -1) {
-		failed(p, "passkey_required"); /* the phone goes over to the passkey step */
-		return;
+		log_info("account %s: the phone goes over to a passkey", p->a->name);
+		return; /* the code stays until the request for it comes */
 	}
 	if (wlen != WRAPPED_LEN ||
 	    node_child_bytes(reg, "primary_identity_pub", &identity, &ilen) == -1 || ilen != 32) {
@@ -295,6 +323,7 @@ primary_hello(struct pair_code *p, const struct node *reg)
 	}
 	p->open = 1;
 	p->finishing = 1;
+	arm(p, FINISH_MS);
 	m.account = p->a->name;
 	m.unit = unit_id(p->unit);
 	m.wrapped_primary = pb_bytes(wrapped, wlen);
@@ -319,6 +348,12 @@ pair_code_notification(struct pair_code *p, const struct node *n)
 	if (strcmp(stage, "primary_hello") == 0) {
 		primary_hello(p, reg);
 	} else if (strcmp(stage, "refresh_code") == 0) {
+		const char *manual = node_get(reg, "force_manual_refresh");
+
+		if (manual != NULL && strcmp(manual, "true") == 0) {
+			failed(p, "code_expired"); /* a person is to ask for the next one */
+			return;
+		}
 		drop_work(p);
 		p->own[0] = '\0'; /* a code is used once */
 		begin(p);

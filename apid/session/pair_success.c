@@ -77,6 +77,8 @@ pair_stored(const struct unit_result *r, void *arg)
 	l->dev.signed_identity = NULL;
 	memset(&a->rec, 0, sizeof(a->rec));
 	a->rec.lid_migrated = l->lid_migrated;
+	(void)snprintf(a->rec.account_lid, sizeof(a->rec.account_lid), "%s",
+	    a->dev.has_lid ? a->dev.lid.user : "");
 	a->rec.initial_sync_pending = 1;
 	a->rec.linked_ms = clock_wall_ms();
 	(void)snprintf(a->rec.platform, sizeof(a->rec.platform), "%s", l->platform);
@@ -99,8 +101,8 @@ fill_unit(struct pair *p)
 {
 	struct pair_link *l = &p->link;
 	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
-	json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "jid", l->jid, "platform", l->platform,
-	    "first_time", l->first_time, "link_id", p->link_id);
+	json_t *o = json_pack("{s:s, s:s, s:b, s:b, s:s}", "jid", l->jid, "platform", l->platform,
+	    "first_time", l->first_time, "other_account", l->other, "link_id", p->link_id);
 	char state[] = "connecting";
 
 	if (l->lid[0] != '\0')
@@ -119,7 +121,7 @@ fill_unit(struct pair *p)
 	rec.has_linked_ms = 1;
 	rec.linked_ms = clock_wall_ms();
 	rec.state = state;
-	unit_device_reset(p->unit);
+	unit_device_reset(p->unit, l->other);
 	unit_device(p->unit, &rec);
 	unit_event(p->unit, "account.linked", "live", clock_wall_ms(), o, NULL);
 }
@@ -180,6 +182,18 @@ lid_migrated(const struct node *ps)
 	return yes;
 }
 
+/* Is it the account that was linked here before? The LID stays with an account that changes its
+ * number. */
+static int
+same_account(const struct account *a, const struct jid *jid, const struct jid *lid)
+{
+	const struct account_record *r = &a->rec;
+
+	if (lid != NULL && r->account_lid[0] != '\0')
+		return strcmp(r->account_lid, lid->user) == 0;
+	return strcmp(r->account_user, jid->user) == 0;
+}
+
 /* What the stanza says, checked; -1 if something that must be there is not. */
 static int
 read_success(struct pair *p, const struct node *ps, const uint8_t **box, size_t *len)
@@ -202,8 +216,10 @@ read_success(struct pair *p, const struct node *ps, const uint8_t **box, size_t 
 		(void)snprintf(l->biz, sizeof(l->biz), "%s", name);
 	l->lid_migrated = lid_migrated(ps);
 	l->first_time = p->a->rec.account_user[0] == '\0';
-	if (!l->first_time && strcmp(p->a->rec.account_user, jid.user) != 0)
-		return -2;
+	l->other = !l->first_time && !same_account(p->a, &jid, l->lid[0] != '\0' ? &lid : NULL);
+	if (l->other)
+		return p->other_account ? 0 : -2;
+	l->lid_migrated |= p->a->rec.lid_migrated; /* once so, an account stays so */
 	return 0;
 }
 

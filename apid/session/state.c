@@ -19,6 +19,8 @@
 static const char *const names[ACCOUNT_STATES] = {
     [ACCOUNT_UNLINKED] = "unlinked",
     [ACCOUNT_LINKING] = "linking",
+    [ACCOUNT_PASSKEY_REQUIRED] = "passkey_required",
+    [ACCOUNT_PASSKEY_CONFIRM] = "passkey_confirm",
     [ACCOUNT_CONNECTING] = "connecting",
     [ACCOUNT_SYNCING] = "syncing",
     [ACCOUNT_ONLINE] = "online",
@@ -276,6 +278,8 @@ state_send_error(const struct account *a, struct api_error *buf)
 	switch (a->state) {
 	case ACCOUNT_UNLINKED:
 	case ACCOUNT_LINKING:
+	case ACCOUNT_PASSKEY_REQUIRED:
+	case ACCOUNT_PASSKEY_CONFIRM:
 		*buf = api_error_make(-7, "unlinked", 0, "the account is not linked");
 		return buf;
 	case ACCOUNT_LOGGED_OUT:

@@ -259,9 +259,12 @@ unit_device(struct unit *u, const Stored__DeviceRecord *r)
 }
 
 void
-unit_device_reset(struct unit *u)
+unit_device_reset(struct unit *u, int people)
 {
 	Stored__DeviceReset r = STORED__DEVICE_RESET__INIT;
+
+	r.has_people = people;
+	r.people = people;
 
 	WRITE(u, w, device_reset, &r);
 }

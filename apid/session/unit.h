@@ -39,7 +39,7 @@ void unit_mark(struct unit *u, const char *key);
 void unit_outbox_put(struct unit *u, const Stored__OutboxPut *put);
 void unit_outbox_update(struct unit *u, const Stored__OutboxUpdate *update);
 void unit_device(struct unit *u, const Stored__DeviceRecord *r);
-void unit_device_reset(struct unit *u);
+void unit_device_reset(struct unit *u, int people);
 void unit_contact(struct unit *u, const Stored__Contact *c);
 void unit_device_list(struct unit *u, const Stored__DeviceList *l);
 void unit_device_list_drop(struct unit *u, const char *user);

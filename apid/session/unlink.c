@@ -1,9 +1,12 @@
-/* The end of a link: by us, or because the service will not take the device any more.
+/* The end of a link: by us, or because the service will not take the device any more. Nothing is
+ * deleted: a new device with keys of its own takes the place of the former, whose keys stay sealed
+ * under the former generation, where no verb of keyd finds them.
  *
  *	account_unlink -> unlink_answered -> unlink_erase -> erase_created -> erase_stored
  */
 #include "apid/session/unlink.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,8 +34,8 @@ struct erase {
 	unsigned code;
 	const char *user_action, *by;
 	int on_connect;
-	struct call *call; /* of account_unlink */
-	char jid[JID_TEXT_MAX];
+	struct call *call;          /* of account_unlink */
+	struct account_device next; /* takes its place */
 	struct unit *unit;
 	struct event *retry;
 };
@@ -55,7 +58,7 @@ erase_failed(struct erase *e, const char *why)
 {
 	struct timeval tv = {ERASE_RETRY_S, 0};
 
-	log_warnx("account %s: the removed device could not be erased (%s); trying again",
+	log_warnx("account %s: the removed device could not be retired (%s); trying again",
 	    e->a->name, why);
 	evtimer_add(e->retry, &tv);
 }
@@ -71,14 +74,12 @@ erase_stored(const struct unit_result *r, void *arg)
 		erase_failed(e, r->reason);
 		return;
 	}
-	a->dev.linked = 0;
-	a->dev.has_jid = a->dev.has_lid = 0;
-	a->dev.exists = 0; /* the next link makes its own */
-	char user[sizeof(a->rec.account_user)];
-
-	memcpy(user, a->rec.account_user, sizeof(user));
-	memset(&a->rec, 0, sizeof(a->rec));
-	memcpy(a->rec.account_user, user, sizeof(user));
+	if (a->dev.has_lid)
+		(void)snprintf(
+		    a->rec.account_lid, sizeof(a->rec.account_lid), "%s", a->dev.lid.user);
+	free(a->dev.signed_identity);
+	a->dev = e->next;
+	e->next.signed_identity = NULL;
 	a->erasing = NULL;
 	outbox_reset(a);
 	contacts_reset(a->contacts);
@@ -88,6 +89,19 @@ erase_stored(const struct unit_result *r, void *arg)
 	call_ok(e->call, json_pack("{s:b}", "unlinked", 1));
 	event_free(e->retry);
 	free(e);
+}
+
+/* The new device, as keyd told of it; the former one stands until the unit is committed. */
+static void
+take_next(struct erase *e, const Keyd__DeviceState *d)
+{
+	struct account_device now = e->a->dev;
+
+	free(e->next.signed_identity);
+	memset(&e->a->dev, 0, sizeof(e->a->dev));
+	account_take_device(e->a, d);
+	e->next = e->a->dev;
+	e->a->dev = now;
 }
 
 static void
@@ -103,8 +117,7 @@ erase_created(const struct reply *rp, void *arg)
 		return;
 	}
 	unit_staged(e->unit, ((const Keyd__DeviceState *)rp->pb)->stages);
-	unit_device_reset(e->unit);
-	rec.jid = e->jid; /* a new link must be of the same account */
+	take_next(e, (const Keyd__DeviceState *)rp->pb);
 	rec.state = pb_str(state_name(e->state));
 	rec.state_reason = e->reason;
 	rec.has_state_since_ms = 1;
@@ -157,7 +170,6 @@ erase(struct account *a, enum account_state state, const char *reason, unsigned 
 	e->on_connect = on_connect;
 	e->call = call;
 	(void)strncpy(e->reason, a->unlinking ? "unlinked" : reason, sizeof(e->reason) - 1);
-	(void)jid_format(&a->dev.jid, e->jid);
 	log_warnx("account %s: the device is gone (%s); its keys are retired", a->name, e->reason);
 	connect_stop(a);
 	send_reset(a);
@@ -178,6 +190,7 @@ unlink_free(struct account *a)
 		return;
 	unit_detach(a->erasing->unit);
 	event_free(a->erasing->retry);
+	free(a->erasing->next.signed_identity);
 	free(a->erasing);
 	a->erasing = NULL;
 }

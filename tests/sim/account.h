@@ -85,6 +85,8 @@ struct account {
 	int pulled;       /* backlog in pulled mode */
 	int strict;       /* nack mixed or wrong addressing with 400 */
 	unsigned device_limit;
+	int passkey; /* the service asks for it before it links a device */
+	uint8_t passkey_priv[32], passkey_pub[32], passkey_id[16];
 	struct devices devices; /* the phone first */
 	unsigned ndevices, next_device;
 	uint32_t raw_id, next_key_index;

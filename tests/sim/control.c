@@ -12,6 +12,7 @@
 #include "tests/sim/loop.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/pairing.h"
+#include "tests/sim/passkey.h"
 #include "tests/sim/phone.h"
 #include "tests/sim/route.h"
 #include "tests/sim/stanza_log.h"
@@ -228,6 +229,7 @@ cmd_account_set(struct call *c)
 		snprintf(a->push_name, sizeof(a->push_name), "%s", name);
 	a->lid_migrated = call_bool(c, "lid_migrated", a->lid_migrated);
 	a->strict = call_bool(c, "strict", a->strict);
+	passkey_gate(a, call_bool(c, "passkey", a->passkey));
 	a->device_limit = (unsigned)call_int(c, "device_limit", 0, 1000, a->device_limit);
 	if (set_tokens(c, a) != 0)
 		return NULL;

@@ -8,7 +8,9 @@
 #include "tests/sim/loop.h"
 #include "tests/sim/nodes.h"
 #include "tests/sim/pairing.h"
+#include "tests/sim/passkey.h"
 #include "tests/sim/phone.h"
+#include "tests/sim/phone_passkey.h"
 #include "tests/sim/route.h"
 
 #define MAX_BURST 1000000
@@ -325,6 +327,41 @@ cmd_pairing_forge(struct call *c)
 }
 
 static json_t *
+cmd_passkey(struct call *c)
+{
+	struct account *a = call_account(c, "account");
+
+	if (a == NULL)
+		return NULL;
+	if (call_bool(c, "reject", 0))
+		phone_passkey_reject(a->phone);
+	return phone_passkey_json(a->phone);
+}
+
+static json_t *
+cmd_passkey_assert(struct call *c)
+{
+	struct account *a = call_account(c, "account");
+	json_t *o;
+
+	if (a == NULL)
+		return NULL;
+	o = passkey_assert(a, json_object_get(c->args, "options"), call_str(c, "wrong"));
+	return o == NULL ? call_failed(c, "options: no challenge")
+			 : json_pack("{s:o}", "assertion", o);
+}
+
+static json_t *
+cmd_passkey_forge(struct call *c)
+{
+	const char *what = call_str(c, "what");
+
+	if (what == NULL || passkey_forge(what) != 0)
+		return call_failed(c, "what: see README.md");
+	return json_object();
+}
+
+static json_t *
 cmd_provision(struct call *c)
 {
 	struct device *d = call_device(c);
@@ -354,6 +391,9 @@ const struct command control_phone_commands[] = {
     {"phone.unlink", cmd_unlink},
     {"phone.forge", cmd_pairing_forge},
     {"phone.provision", cmd_provision},
+    {"phone.passkey", cmd_passkey},
+    {"passkey.assert", cmd_passkey_assert},
+    {"passkey.forge", cmd_passkey_forge},
     {"qr.refresh", cmd_qr_refresh},
     {NULL, NULL},
 };

@@ -14,6 +14,7 @@
 #include "tests/sim/nodes.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/pairing.h"
+#include "tests/sim/passkey.h"
 #include "tests/sim/phone.h"
 #include "tests/sim/rng.h"
 #include "tests/sim/stanza_log.h"
@@ -27,6 +28,8 @@ struct registration {
 	struct device_keys keys;
 	char push_name[128], os[32];
 	char refs[REFS][REF_LEN];
+	char own_ref[REF_LEN]; /* of a passkey exchange */
+	struct passkey_gate gate;
 	/* by code */
 	char code_ref[REF_LEN];
 	struct account *code_account;
@@ -182,8 +185,23 @@ pairing_find(const char *ref, size_t len)
 				return c;
 		if (len > 0 && strlen(r->code_ref) == len && memcmp(r->code_ref, ref, len) == 0)
 			return c;
+		if (len > 0 && strlen(r->own_ref) == len && memcmp(r->own_ref, ref, len) == 0)
+			return c;
 	}
 	return NULL;
+}
+
+struct passkey_gate *
+pairing_gate(struct conn *c)
+{
+	return conn_registration(c) == NULL ? NULL : &conn_registration(c)->gate;
+}
+
+const char *
+pairing_own_ref(struct conn *c)
+{
+	make_ref(conn_registration(c)->own_ref);
+	return conn_registration(c)->own_ref;
 }
 
 unsigned
@@ -519,6 +537,8 @@ pairing_primary_hello(struct origin *o, const struct node *iq)
 	nodes_add_copy(n, reg);
 	conn_send(c, n);
 	node_free(n);
+	if (o->dev->account->passkey)
+		passkey_ask(c, o->dev->account);
 }
 
 void
@@ -548,6 +568,6 @@ pairing_stanza(struct origin *o, const struct node *n)
 		route_reply(o, a);
 	} else if (strcmp(nodes_attr(n, "xmlns"), "w:p") == 0)
 		route_result(o, n);
-	else
+	else if (!passkey_stanza(o, n))
 		route_error(o, n, 401);
 }

@@ -20,6 +20,10 @@ void pairing_primary_hello(struct origin *o, const struct node *iq);
 struct conn *pairing_find(const char *ref, size_t len);
 /* The push name in its registration payload, "" if none. */
 const char *pairing_push_name(struct conn *c);
+/* What a registered connection keeps of linking with a passkey; NULL: it has not registered. */
+struct passkey_gate *pairing_gate(struct conn *c);
+/* A new ref for that exchange. */
+const char *pairing_own_ref(struct conn *c);
 /* Ask every unpaired client for a fresh QR (03, 3.3). rotate: the other child. How many got it. */
 unsigned pairing_refresh(int rotate);
 

@@ -42,7 +42,8 @@ struct phone_settings {
 struct phone_settings *phone_settings(struct phone *p);
 void phone_settings_changed(struct phone *p);
 
-/* Reads a QR code and links what shows it. The device number, or -1 and *why. */
+/* Reads a QR code and links what shows it. The device number, 0 if the passkey comes first, or -1
+ * and *why. */
 int phone_scan(struct phone *p, const char *qr, const char **why);
 /* The ref in a QR text. 0 or -1. */
 int phone_qr_ref(const char *qr, char *ref, size_t size);

@@ -34,6 +34,27 @@ struct phone_code {
 	char typed[9];
 };
 
+/* Linking with a passkey (phone_passkey.c). */
+struct phone_passkey {
+	enum {
+		PHONE_PASSKEY_NONE,
+		PHONE_PASSKEY_SCANNED,
+		PHONE_PASSKEY_PROLOGUE,
+		PHONE_PASSKEY_CODE,
+		PHONE_PASSKEY_OPENED,
+		PHONE_PASSKEY_LINKED,
+		PHONE_PASSKEY_FAILED
+	} state;
+	uint8_t secret[32]; /* of the QR code; then the new one */
+	int has_secret, proved;
+	uint8_t e_priv[32], e_pub[32], nonce[32];
+	uint8_t identity[256], commitment[32], companion_pub[32];
+	size_t identity_len;
+	unsigned device_type;
+	char ref[128], code[10], error[64];
+	uint8_t noise[32], companion_identity[32];
+};
+
 struct phone {
 	struct device *self;
 	struct account *account;
@@ -43,6 +64,7 @@ struct phone {
 	struct phone_sent sent[SENT_KEPT];
 	size_t nsent;
 	struct phone_code code;
+	struct phone_passkey passkey;
 	char forge[16];
 	int pump_due;
 	uint64_t next_iq;
@@ -71,6 +93,9 @@ void phone_token_add(struct phone *p, struct account *to, struct node *n);
 void phone_token_give(struct phone *p, struct account *to);
 /* phone_pair.c */
 void phone_code_notification(struct phone *p, const struct node *n);
+/* Signs a companion of these keys and uploads. The device number, or -1 and *why. */
+int phone_link_keys(struct phone *p, const char *ref, const uint8_t noise[32],
+    const uint8_t identity[32], const uint8_t secret[32], const char **why);
 /* phone_sync.c */
 void phone_share_keys(struct phone *p, struct device *d);
 

@@ -11,7 +11,10 @@
 #include "tests/sim/loop.h"
 #include "tests/sim/nodes.h"
 #include "tests/sim/pair_code.h"
+#include "tests/sim/pairing.h"
+#include "tests/sim/passkey.h"
 #include "tests/sim/phone_impl.h"
+#include "tests/sim/phone_passkey.h"
 #include "tests/sim/rng.h"
 #include "tests/sim/route.h"
 
@@ -175,6 +178,19 @@ link_companion(struct phone *p, const struct companion *c, const char **why)
 	return device;
 }
 
+int
+phone_link_keys(struct phone *p, const char *ref, const uint8_t noise[32],
+    const uint8_t identity[32], const uint8_t secret[32], const char **why)
+{
+	struct companion c;
+
+	snprintf(c.ref, sizeof(c.ref), "%s", ref);
+	memcpy(c.noise, noise, 32);
+	memcpy(c.identity, identity, 32);
+	memcpy(c.secret, secret, 32);
+	return link_companion(p, &c, why);
+}
+
 /* --- by QR --- */
 
 /* ref,noise,identity,secret[,type]: the fields from the end; older clients leave out the type. */
@@ -225,6 +241,16 @@ phone_scan(struct phone *p, const char *qr, const char **why)
 	if (parse_qr(qr, &c) != 0) {
 		*why = "not a QR text of a client: ref,noise,identity,secret,type";
 		return -1;
+	}
+	if (p->account->passkey) { /* "continue on the other device" */
+		struct conn *k = pairing_find(c.ref, strlen(c.ref));
+
+		*why = "no client shows that code";
+		if (k == NULL)
+			return -1;
+		phone_passkey_begin(p, c.secret);
+		passkey_ask(k, p->account);
+		return 0;
 	}
 	return link_companion(p, &c, why);
 }
@@ -308,8 +334,11 @@ phone_enter_code(struct phone *p, const char *code, const char **why)
 	iq = phone_iq(p, "set", "md");
 	reg = node_child_new(iq, "link_code_companion_reg");
 	node_set(reg, "stage", "primary_hello");
-	node_add_bytes(
-	    reg, "link_code_pairing_wrapped_primary_ephemeral_pub", wrapped, sizeof(wrapped));
+	if (p->account->passkey) /* the service asks for the passkey in its place */
+		phone_passkey_begin(p, NULL);
+	else
+		node_add_bytes(reg, "link_code_pairing_wrapped_primary_ephemeral_pub", wrapped,
+		    sizeof(wrapped));
 	node_add_bytes(reg, "primary_identity_pub", phone_signal_identity_pub(p->signal), 32);
 	node_add_bytes(reg, "link_code_pairing_ref", c->ref, strlen(c->ref));
 	c->waiting = 2;

@@ -19,13 +19,22 @@ transient(void *arg, const char *account, const char *type, const json_t *body)
 }
 
 static void
+ask_link(const char *method, const char *phone, int other_account)
+{
+	struct link_request rq = {
+	    .method = method, .phone = phone, .other_account = other_account};
+
+	account_link(rig.a, &rig, &rq, rig_done, NULL);
+}
+
+static void
 begin_link(void)
 {
 	rig.linked = 0;
 	nsteps = 0;
 	rig_start();
 	rig.svc.hooks.event_transient = transient;
-	account_link(rig.a, &rig, "qr", NULL, NULL, rig_done, NULL);
+	ask_link("qr", NULL, 0);
 	rig_until(rig.answers == 1 && rig.ups == 1);
 	assert_non_null(json_object_get(rig.result, "link_id"));
 	assert_int_equal(rig.a->state, ACCOUNT_LINKING);
@@ -127,10 +136,10 @@ static void
 link_again_and_cancel(void **state)
 {
 	begin_link();
-	account_link(rig.a, &rig, "qr", NULL, NULL, rig_done, NULL);
+	ask_link("qr", NULL, 0);
 	rig_until(rig.answers == 2);
 	assert_int_equal(rig.err.code, -9);
-	account_link(rig.a, &rig, "code", "+1", NULL, rig_done, NULL);
+	ask_link("code", "+1", 0);
 	rig_until(rig.answers == 3);
 	account_link_cancel(rig.a, &rig, rig_done, NULL);
 	rig_until(rig.answers == 4 && rig.downs == 1);

@@ -165,14 +165,21 @@ account_describe(const struct account *a)
 }
 
 void
-account_link(struct account *a, const void *client, const char *method, const char *phone,
-    const char *code, engine_done_fn *fn, void *arg)
+account_link(struct account *a, const void *client, const struct link_request *rq,
+    engine_done_fn *fn, void *arg)
 {
 	struct fake_call *c = fake_called(a, client, "link", fn, arg);
 
-	snprintf(c->method, sizeof(c->method), "%s", method);
-	snprintf(c->phone, sizeof(c->phone), "%s", phone != NULL ? phone : "");
+	snprintf(c->method, sizeof(c->method), "%s", rq->method);
+	snprintf(c->phone, sizeof(c->phone), "%s", rq->phone != NULL ? rq->phone : "");
 	fake_finish(c);
+}
+
+void
+account_link_answer(struct account *a, const void *client, const char *link_id,
+    const json_t *passkey_response, int confirm, engine_done_fn *fn, void *arg)
+{
+	fake_finish(fake_called(a, client, confirm ? "link_confirm" : "link_answer", fn, arg));
 }
 
 #define FAKE_VERB(name, what)                                                                      \
