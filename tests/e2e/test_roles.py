@@ -67,7 +67,8 @@ def needs_root():
 
 # right parameters, so that nothing but the role decides
 PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "account.state": {"account": "alice"},
-          "account.link": {"account": "bob"}, "account.link_cancel": {"account": "bob"}, "account.unlink": {"account": "bob"},
+          "account.link": {"account": "bob"}, "account.link_answer": {"account": "bob", "confirm": True},
+          "account.link_cancel": {"account": "bob"}, "account.unlink": {"account": "bob"},
           "account.pause": {"account": "bob"}, "account.resume": {"account": "bob"}, "account.reconnect": {"account": "bob"},
           "message.send": {"account": "bob", "to": "+15550001111", "text": "x", "idempotency_key": "1"},
           "message.edit": {"account": "bob", "chat": "+15550001111", "message_id": "x", "text": "x", "idempotency_key": "2"},
