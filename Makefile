@@ -291,7 +291,7 @@ install: all
 	install -m 755 $(BUILD)/ward $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(BUILD)/wardctl $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(BUILD)/keyd $(BUILD)/netd $(BUILD)/stored $(BUILD)/apid $(DESTDIR)$(PREFIX)/libexec/ward/
-	install -m 644 README.md LICENSE packaging/ward.conf $(DESTDIR)$(PREFIX)/share/doc/ward/
+	install -m 644 README.md LICENSE packaging/ward.conf packaging/client.conf $(DESTDIR)$(PREFIX)/share/doc/ward/
 	install -m 644 packaging/ward.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/ward.conf
 	sed 's|@PREFIX@|$(PREFIX)|g' packaging/ward.service > $(BUILD)/ward.service
 	install -m 644 $(BUILD)/ward.service $(DESTDIR)$(PREFIX)/lib/systemd/system/

@@ -154,6 +154,10 @@ void engine_cancel_client(struct service *s, const void *client);
 /* Health checks of the engine, appended to an array of {name,status,reason,since_ms,user_action}.
  */
 void engine_health(struct service *s, json_t *checks);
+/* "2.3000.1045649367", which the service is told; a new reference. And how old that is by the file of
+ * client data. */
+json_t *engine_client_version(const struct service *s);
+int64_t engine_client_age_s(const struct service *s);
 /* Counters by name, added to an object (for server.metrics and bench). */
 void engine_counters(struct service *s, json_t *counters);
 

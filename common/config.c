@@ -1,4 +1,5 @@
-/* ward.conf: lines -> sections and values, each checked against the table; and the getters. */
+/* ward.conf and the file of client data: lines -> sections and values, each checked against the
+ * table; and the getters. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +10,16 @@
 
 #define WORD_MAX 128 /* bytes of a section's or a key's name */
 
+#define CONFIG_LINE_BEFORE UINT32_MAX /* of a value: it was set in an earlier file */
+
 struct parser {
 	struct config *c;
 	const char *name; /* of the file */
 	unsigned line;
 	char section[WORD_MAX]; /* "" before the first */
 	unsigned *begun;        /* line at which the section of each key began; 0 = not yet */
-	unsigned roles_begun;
+	unsigned roles_begun, queries_begun;
+	int client; /* the file of client data */
 	char *err;
 	size_t errlen;
 };
@@ -45,7 +49,13 @@ section_known(const char *section)
 	for (i = 0; i < config_nkeys; i++)
 		if (strcmp(config_keys[i].section, section) == 0)
 			return 1;
-	return strcmp(section, "roles") == 0;
+	return strcmp(section, "roles") == 0 || strcmp(section, "queries") == 0;
+}
+
+static int
+of_client(const char *section)
+{
+	return strcmp(section, "client") == 0 || strcmp(section, "queries") == 0;
 }
 
 static size_t
@@ -100,8 +110,13 @@ config_free(struct config *c)
 		free(c->roles[i].key);
 		free(c->roles[i].value);
 	}
+	for (i = 0; i < c->nqueries; i++) {
+		free(c->queries[i].key);
+		free(c->queries[i].value);
+	}
 	free(c->accounts);
 	free(c->roles);
+	free(c->queries);
 	free(c);
 }
 
@@ -137,7 +152,7 @@ begin_account(struct parser *p, const char *name)
 static int
 begin_plain(struct parser *p, const char *section)
 {
-	unsigned *begun = &p->roles_begun;
+	unsigned *begun = strcmp(section, "roles") == 0 ? &p->roles_begun : &p->queries_begun;
 	size_t i;
 
 	for (i = 0; i < config_nkeys; i++)
@@ -166,6 +181,8 @@ begin_section(struct parser *p, char *text)
 		*arg++ = '\0';
 	if (strlen(text) >= WORD_MAX || !section_known(text))
 		return fail(p, "there is no section [%.64s]", text);
+	if (p->client && !of_client(text))
+		return fail(p, "client data have no section [%s]: it belongs into ward.conf", text);
 	snprintf(p->section, sizeof(p->section), "%s", text);
 	if (strcmp(text, "account") == 0)
 		return arg != NULL ? begin_account(p, arg + strspn(arg, " "))
@@ -177,31 +194,65 @@ begin_section(struct parser *p, char *text)
 
 /* ---------------------------------------------------------------- values */
 
+/* One more pair at the end of a list of *n. 0, or -1: memory. */
+static int
+add_pair(struct config_role **list, size_t *n, const char *key, const char *value)
+{
+	struct config_role *r = reallocarray(*list, *n + 1, sizeof(*r));
+
+	if (r == NULL)
+		return -1;
+	*list = r;
+	r += (*n)++;
+	r->key = strdup(key);
+	r->value = strdup(value);
+	return r->key == NULL || r->value == NULL ? -1 : 0;
+}
+
+static const char *
+find_pair(const struct config_role *list, size_t n, const char *key)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strcmp(list[i].key, key) == 0)
+			return list[i].value;
+	return NULL;
+}
+
 static int
 set_role(struct parser *p, const char *key, const char *value)
 {
 	struct config *c = p->c;
-	struct config_role *r;
 	const char *why;
-	size_t i;
 
 	if ((why = config_role_key_check(key)) != NULL)
 		return fail(p, "%.64s %s", key, why);
-	for (i = 0; i < c->nroles; i++)
-		if (strcmp(c->roles[i].key, key) == 0)
-			return fail(p, "%s comes twice", key);
+	if (find_pair(c->roles, c->nroles, key) != NULL)
+		return fail(p, "%s comes twice", key);
 	if (c->nroles == CONFIG_ROLES_MAX)
 		return fail(p, "more than %d rules in [roles]", CONFIG_ROLES_MAX);
-	if ((r = reallocarray(c->roles, c->nroles + 1, sizeof(*r))) == NULL)
+	if (add_pair(&c->roles, &c->nroles, key, value) == -1)
 		return fail(p, "out of memory");
-	c->roles = r;
-	r += c->nroles++;
-	r->key = strdup(key);
-	r->value = strdup(value);
-	if (r->key == NULL || r->value == NULL)
-		return fail(p, "out of memory");
-	if ((why = config_roles_check(r->value)) != NULL)
+	if ((why = config_roles_check(c->roles[c->nroles - 1].value)) != NULL)
 		return fail(p, "%s: %s", key, why);
+	return 0;
+}
+
+static int
+set_query(struct parser *p, const char *name, const char *id)
+{
+	struct config *c = p->c;
+	const char *why;
+
+	if ((why = config_query_check(name, id)) != NULL)
+		return fail(p, "%.64s: %s", name, why);
+	if (find_pair(c->queries, c->nqueries, name) != NULL)
+		return fail(p, "%s comes twice", name);
+	if (c->nqueries == CONFIG_QUERIES_MAX)
+		return fail(p, "more than %d names in [queries]", CONFIG_QUERIES_MAX);
+	if (add_pair(&c->queries, &c->nqueries, name, id) == -1)
+		return fail(p, "out of memory");
 	return 0;
 }
 
@@ -216,12 +267,16 @@ set_value(struct parser *p, const char *key, const char *value)
 		return fail(p, "%.64s stands before the first [section]", key);
 	if (strcmp(p->section, "roles") == 0)
 		return set_role(p, key, value);
+	if (strcmp(p->section, "queries") == 0)
+		return set_query(p, key, value);
 	if ((i = key_find(p->section, key)) == config_nkeys)
 		return fail(p, "there is no key %.64s in [%s]", key, p->section);
 	if (strcmp(p->section, "account") == 0)
 		v = &p->c->accounts[p->c->naccounts - 1].values[i];
 	else
 		v = &p->c->values[i];
+	if (v->line != 0 && p->client && v->line == CONFIG_LINE_BEFORE)
+		return fail(p, "%s is set in ward.conf already", key);
 	if (v->line != 0)
 		return fail(p, "%s is set at line %u already", key, v->line);
 	if ((why = config_value_check(&config_keys[i], value, &v->number)) != NULL) {
@@ -374,6 +429,29 @@ config_parse(const char *name, const char *text, size_t len, char *err, size_t e
 	return NULL;
 }
 
+int
+config_add_client(
+    struct config *c, const char *name, const char *text, size_t len, char *err, size_t errlen)
+{
+	struct parser p = {.c = c, .name = name, .err = err, .errlen = errlen, .client = 1};
+	size_t i;
+	int ok = -1;
+
+	if (errlen > 0)
+		err[0] = '\0';
+	for (i = 0; i < config_nkeys; i++)
+		if (c->values[i].line != 0)
+			c->values[i].line = CONFIG_LINE_BEFORE;
+	if ((p.begun = calloc(config_nkeys, sizeof(*p.begun))) == NULL)
+		fail(&p, "out of memory");
+	else if (len > CONFIG_TEXT_MAX)
+		fail(&p, "the file is bigger than %u bytes", CONFIG_TEXT_MAX);
+	else
+		ok = parse_lines(&p, text, len);
+	free(p.begun);
+	return ok;
+}
+
 /* ---------------------------------------------------------------- getters */
 
 static size_t
@@ -462,4 +540,16 @@ const char *
 config_role_value(const struct config *c, size_t i)
 {
 	return c->roles[i].value;
+}
+
+const char *
+config_query(const struct config *c, const char *name)
+{
+	return find_pair(c->queries, c->nqueries, name);
+}
+
+int64_t
+config_date(const struct config *c, const char *section, const char *key)
+{
+	return c->values[key_index(section, key)].number;
 }

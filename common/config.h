@@ -16,6 +16,10 @@ struct config; /* parsed, validated, defaults filled in */
 struct config *config_parse(
     const char *name, const char *text, size_t len, char *err, size_t errlen);
 void config_free(struct config *c);
+/* Add the file of client data: the sections [client] and [queries] alone, and nothing that is set
+ * already. 0, or -1 and err; c is then of no use. */
+int config_add_client(
+    struct config *c, const char *name, const char *text, size_t len, char *err, size_t errlen);
 
 /* Values; section "network", key "url". For named sections use config_named_*. Asking for a key
  * that is not in the table is a programming error (aborts). */
@@ -36,6 +40,11 @@ int config_account_bool(const struct config *c, size_t i, const char *key);
 size_t config_role_count(const struct config *c);
 const char *config_role_key(const struct config *c, size_t i);
 const char *config_role_value(const struct config *c, size_t i);
+
+/* [queries]: free keys, ids of queries by their name. NULL if it is not there. */
+const char *config_query(const struct config *c, const char *name);
+/* A value of the form "date", YYYY-MM-DD, as seconds since the epoch. */
+int64_t config_date(const struct config *c, const char *section, const char *key);
 
 /* The text that a child needs: only the sections of the bit set, normalised, defaults written out.
  * config_parse reads it back. Malloc'd. */

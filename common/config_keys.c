@@ -51,6 +51,8 @@ const struct config_key config_keys[] = {
 	"Run without confinement. For debugging only; said loudly in the log and in the status."},
     {"service", "ready_timeout", CONFIG_TIME_MS, "20s", SECOND, 10 * MINUTE, NULL, PARENT,
 	"How long the children may take to become ready."},
+    {"service", "client_data", CONFIG_STRING, "/etc/ward/client.conf", 1, 0, "path", PARENT,
+	"File of client data, see below; if it is not there, what ward was made with is used."},
     {"service", "min_free", CONFIG_SIZE, "64M", 0, 1024 * GIB, NULL, STORED,
 	"Free space below which nothing new is accepted, so that what is there stays safe."},
 
@@ -61,8 +63,9 @@ const struct config_key config_keys[] = {
 	"File of the certificate authorities to trust; empty is the system's."},
     {"network", "proxy", CONFIG_STRING, "", 0, 1024, "proxy", NETD,
 	"Proxy for everything, http://, https://, socks5:// or socks5h://; empty is none."},
-    {"network", "connect_timeout", CONFIG_TIME_MS, "20s", SECOND, 10 * MINUTE, NULL, NETD,
-	"How long a connection may take from the first packet to the end of the handshake."},
+    {"network", "connect_timeout", CONFIG_TIME_MS, "20s", SECOND, 10 * MINUTE, NULL, NETD | APID,
+	"How long a connection may take to the end of the handshake, and then to the login's "
+	"answer."},
     {"network", "user_agent", CONFIG_STRING, BROWSER, 1, 256, NULL, NETD,
 	"User-Agent header of the WebSocket request."},
     {"network", "keepalive_min", CONFIG_TIME_MS, "15s", 10, HOUR, NULL, NETD,
@@ -95,8 +98,6 @@ const struct config_key config_keys[] = {
 	APID, "Kind of client that the phone shows."},
     {"device", "display", CONFIG_STRING, "Chrome (Linux)", 1, 64, NULL, APID,
 	"Name shown while linking by code; the service expects the form Browser (System)."},
-    {"device", "client_revision", CONFIG_INT, "1045649367", 1, 4294967295LL, NULL, APID,
-	"Revision of the web client, the last part of the version that is announced."},
     {"device", "history_days", CONFIG_INT, "0", 0, 3650, NULL, APID,
 	"Days of history to ask the phone for when linking; 0 leaves it to the phone."},
     {"device", "full_sync", CONFIG_BOOL, "no", 0, 0, NULL, APID,
@@ -105,6 +106,30 @@ const struct config_key config_keys[] = {
     /* ---- linking with a passkey */
     {"passkey", "require_code", CONFIG_BOOL, "no", 0, 0, NULL, APID,
 	"Whether a person must compare the code even if the phone could do without."},
+
+    /* ---- client data: renewed without a new ward */
+    {"client", "revision", CONFIG_INT, "1045649367", 1, 4294967295LL, NULL, APID,
+	"Revision of the web client, the last part of the version that is announced."},
+    {"client", "date", CONFIG_STRING, "2026-08-22", 1, 10, "date", APID,
+	"Day on which that revision was the newest."},
+    {"client", "max_age", CONFIG_TIME_MS, "90d", DAY, 3650 * DAY, NULL, APID,
+	"Age of the revision from which on health warns."},
+    {"client", "os_version", CONFIG_STRING, "0.1", 1, 32, NULL, APID,
+	"Version and build of the operating system that are announced at each login."},
+    {"client", "device", CONFIG_STRING, "Desktop", 1, 32, NULL, APID,
+	"Kind of device that is announced at each login."},
+    {"client", "language", CONFIG_STRING, "en", 2, 3, NULL, APID, "Language of the client."},
+    {"client", "country", CONFIG_STRING, "US", 2, 2, NULL, APID, "Country of the client."},
+    {"client", "props_version", CONFIG_STRING, "0.1.0", 1, 39, "version", APID,
+	"Version in the properties of the device, told when it is linked."},
+    {"client", "history_quota_mb", CONFIG_INT, "10240", 1, 4294967295LL, NULL, APID,
+	"Room for history that is told to the phone when linking."},
+    {"client", "history_thumbnail_days", CONFIG_INT, "60", 0, 3650, NULL, APID,
+	"Days of thumbnails in the history."},
+    {"client", "history_support", CONFIG_STRING, "4 6 7 8 9 10 11 12 14 15 21 22", 0, 400,
+	"numbers", APID,
+	"Numbers of the fields of HistorySyncConfig that are set: what kinds of history are "
+	"taken."},
 
     /* ---- limits of the API */
     {"api", "max_line", CONFIG_SIZE, "1M", 4 * KIB, 16 * MIB, NULL, APID,

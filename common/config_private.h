@@ -7,9 +7,10 @@
 
 #include "common/config.h"
 
-#define CONFIG_TEXT_MAX   (1024u * 1024) /* bytes of the whole file */
-#define CONFIG_STRING_MAX 4000           /* bytes of a value */
-#define CONFIG_ROLES_MAX  1024           /* rules */
+#define CONFIG_TEXT_MAX    (1024u * 1024) /* bytes of the whole file */
+#define CONFIG_STRING_MAX  4000           /* bytes of a value */
+#define CONFIG_ROLES_MAX   1024           /* rules */
+#define CONFIG_QUERIES_MAX 256            /* names in [queries] */
 
 /* One value of a key: of the text, or the default. */
 struct config_value {
@@ -34,6 +35,8 @@ struct config {
 	size_t naccounts;
 	struct config_role *roles;
 	size_t nroles;
+	struct config_role *queries; /* name, id */
+	size_t nqueries;
 };
 
 /* config_value.c: check the text of a value; *number is set for all types but strings. NULL = fine,
@@ -44,5 +47,7 @@ const char *config_roles_check(char *text);
 /* "uid:1000", "gid:100", "user:NAME", "group:NAME". NULL = fine. */
 const char *config_role_key_check(const char *key);
 const char *config_account_name_check(const char *name);
+/* A name and its id in [queries]. NULL = fine. */
+const char *config_query_check(const char *name, const char *id);
 
 #endif

@@ -66,6 +66,11 @@ config_text_for(const struct config *c, unsigned who, size_t *len)
 		for (i = 0; i < c->nroles; i++)
 			buf_printf(&b, "%s = %s\n", c->roles[i].key, c->roles[i].value);
 	}
+	if ((who & CONFIG_FOR_APID) != 0 && c->nqueries > 0) {
+		buf_put_str(&b, "[queries]\n");
+		for (i = 0; i < c->nqueries; i++)
+			buf_printf(&b, "%s = %s\n", c->queries[i].key, c->queries[i].value);
+	}
 	if ((text = buf_cstr(&b)) != NULL && (out = strdup(text)) != NULL)
 		*len = b.len;
 	buf_clear(&b);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/config_private.h"
 
@@ -79,10 +80,67 @@ starts(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0 && text[strlen(with)] != '\0';
 }
 
+/* YYYY-MM-DD, from 2020 on, as seconds since the epoch. -1: not that. */
+static int
+parse_date(const char *text, int64_t *out)
+{
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%d", &tm);
+
+	if (strlen(text) != 10 || end == NULL || *end != '\0' || tm.tm_year < 120)
+		return -1;
+	*out = timegm(&tm);
+	/* the 31st of February would be a day in March */
+	return *out != -1 && (tm.tm_mday == text[9] - '0' + 10 * (text[8] - '0')) ? 0 : -1;
+}
+
+/* "1 4 300": whole numbers from 1 on, none twice, in rising order. */
+static int
+check_numbers(const char *text)
+{
+	int64_t last = 0, n;
+	char one[16];
+
+	while (*text != '\0') {
+		size_t len = strcspn(text, " ");
+
+		if (len == 0 || len >= sizeof(one))
+			return -1;
+		memcpy(one, text, len);
+		one[len] = '\0';
+		if (parse_number(one, none, &n) == -1 || n <= last || n > 536870911)
+			return -1;
+		last = n;
+		text += len + strspn(text + len, " ");
+	}
+	return 0;
+}
+
+/* Three numbers with dots between. */
+static int
+check_version(const char *text)
+{
+	char copy[40], *p = copy, *word;
+	int64_t v;
+	int n = 0;
+
+	if (strlen(text) >= sizeof(copy))
+		return -1;
+	memcpy(copy, text, strlen(text) + 1);
+	while ((word = strsep(&p, ".")) != NULL) {
+		if (parse_number(word, none, &v) == -1 || v > UINT32_MAX)
+			return -1;
+		n++;
+	}
+	return n == 3 ? 0 : -1;
+}
+
 /* The forms that a string may have to keep; an empty string is checked by its length alone. */
 static const char *
 check_form(const char *form, const char *text)
 {
+	int64_t n;
+
 	if (form == NULL || *text == '\0')
 		return NULL;
 	if (strcmp(form, "path") == 0)
@@ -104,6 +162,13 @@ check_form(const char *form, const char *text)
 			   ? NULL
 			   : "must be file:PATH, credential:NAME or passphrase:PATH, paths "
 			     "absolute";
+	if (strcmp(form, "date") == 0)
+		return parse_date(text, &n) == 0 ? NULL : "must be a date, as in 2026-08-22";
+	if (strcmp(form, "version") == 0)
+		return check_version(text) == 0 ? NULL : "must be three numbers, as in 0.1.0";
+	if (strcmp(form, "numbers") == 0)
+		return check_numbers(text) == 0 ? NULL
+						: "must be rising numbers with blanks between";
 	abort(); /* the table names a form that is not here */
 }
 
@@ -127,6 +192,8 @@ config_value_check(const struct config_key *key, const char *text, int64_t *numb
 	switch (key->type) {
 	case CONFIG_STRING:
 		*number = 0;
+		if (key->choices != NULL && strcmp(key->choices, "date") == 0)
+			(void)parse_date(text, number);
 		return check_string(key, text);
 	case CONFIG_BOOL:
 		if ((i = parse_choice(text, "no|yes")) == -1)
@@ -168,6 +235,19 @@ config_account_name_check(const char *name)
 	if (len == 0 || len > ACCOUNT_NAME_MAX ||
 	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != len)
 		return "an account's name is 1 to 32 of a-z, 0-9 and -";
+	return NULL;
+}
+
+const char *
+config_query_check(const char *name, const char *id)
+{
+	size_t n = strlen(name), d = strlen(id);
+
+	if (n > 64 || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789_") != n)
+		return "a query's name is 1 to 64 letters, digits and _";
+	if (d == 0 || d > 32 || strspn(id, "0123456789") != d)
+		return "a query's id is 1 to 32 digits";
 	return NULL;
 }
 

@@ -52,6 +52,7 @@ struct conn {
 	struct noise_stream noise;
 	struct question *question;
 	int keyd_knows; /* it holds an ephemeral key for us */
+	int over; /* the peer has ended it while keyd makes the keys; reason and text are set */
 	int logged_in;
 	struct event *timer, *ev_closed;
 	struct conn_stats stats;
@@ -420,6 +421,16 @@ wait_if_held(struct conn *c)
 	}
 }
 
+/* All that could be read of it was. */
+static void
+over_now(struct conn *c)
+{
+	char reason[sizeof(c->reason)];
+
+	memcpy(reason, c->reason, sizeof(reason));
+	conn_fail(c, AGAIN_LATER, reason, "%s", c->text);
+}
+
 /* The channel wipes the message with the keys when this returns. */
 static void
 keys_made(const struct reply *r, void *arg)
@@ -438,6 +449,10 @@ keys_made(const struct reply *r, void *arg)
 		conn_fail(c, AGAIN_LATER, "keyd", "traffic keys of a wrong size");
 		return;
 	}
+	if (c->over && m->client_finish.len > 0) {
+		over_now(c);
+		return;
+	}
 	if (m->client_finish.len > 0 && send_handshake(c, 0, &m->client_finish) == -1)
 		return;
 	c->state = ST_OPEN;
@@ -445,6 +460,8 @@ keys_made(const struct reply *r, void *arg)
 	c->h->open(c->arg);
 	if (noise_set_keys(&c->noise, m->tx_key.data, m->rx_key.data) == -1 && c->state != ST_DEAD)
 		conn_fail(c, AGAIN_LATER, "frame", "%s", c->noise.error);
+	if (c->over)
+		over_now(c);
 }
 
 /* ---------------------------------------------------------------- 4. frames in */
@@ -479,6 +496,16 @@ on_ws_data(void *arg, const uint8_t *data, size_t len)
 	return 0;
 }
 
+/* The peer ends it, but what it has said before that cannot be read yet: to an IK hello it may
+ * answer with a refused login at once. */
+static void
+over_soon(struct conn *c, const char *reason)
+{
+	if (!c->over)
+		(void)snprintf(c->reason, sizeof(c->reason), "%s", reason);
+	c->over = 1;
+}
+
 static int
 on_ws_control(void *arg, enum ws_opcode op, const uint8_t *data, size_t len)
 {
@@ -495,6 +522,10 @@ on_ws_control(void *arg, enum ws_opcode op, const uint8_t *data, size_t len)
 	}
 	if (c->state == ST_CLOSING) {
 		conn_fail(c, AGAIN_LATER, c->reason, "close code %u", code);
+	} else if (c->state == ST_FINISH) {
+		(void)send_control(c, WS_CLOSE, data, len >= 2 ? 2 : 0);
+		(void)snprintf(c->text, sizeof(c->text), "close code %u", code);
+		over_soon(c, "peer_closed");
 	} else {
 		/* say the same, and let the peer end it: it closes the TCP side by RFC 6455 */
 		(void)send_control(c, WS_CLOSE, data, len >= 2 ? 2 : 0);
@@ -514,13 +545,13 @@ feed_frames(struct conn *c, const uint8_t *data, size_t len)
 	static const struct ws_events events = {.data = on_ws_data, .control = on_ws_control};
 	uint64_t text = c->ws.text_bytes;
 
-	if (c->state == ST_CLOSING && c->ws_done)
+	if (c->ws_done)
 		return;
 	if (ws_feed(&c->ws, data, len, &events, c) == -1) {
 		/* a handler that stopped it has failed the connection already, or the peer has
 		 * closed: what follows its close frame is nothing */
 		c->ws_done = 1;
-		if (c->state != ST_CLOSING || c->ws.error != NULL)
+		if ((c->state != ST_CLOSING && !c->over) || c->ws.error != NULL)
 			conn_fail(c, AGAIN_LATER, "websocket", "%s",
 			    c->ws.error != NULL ? c->ws.error : "stopped");
 		return;
@@ -543,7 +574,15 @@ on_transport_data(void *arg, const uint8_t *data, size_t len)
 static void
 on_transport_closed(void *arg, const char *reason, const char *text)
 {
-	conn_fail(arg, AGAIN_LATER, reason, "%s", text);
+	struct conn *c = arg;
+
+	if (c->state != ST_FINISH) {
+		conn_fail(c, AGAIN_LATER, reason, "%s", text);
+		return;
+	}
+	if (c->text[0] == '\0')
+		(void)snprintf(c->text, sizeof(c->text), "%s", text);
+	over_soon(c, reason);
 }
 
 /* ---------------------------------------------------------------- the owner's wishes */

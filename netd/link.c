@@ -377,14 +377,16 @@ take_params(struct link *l, const Netd__LinkUp *m)
 	    (m->has_routing_info &&
 		buf_put(&l->routing, m->routing_info.data, m->routing_info.len) == -1))
 		return -1;
-	l->not_before = clock_mono_ms() + (m->has_min_delay_ms ? (int64_t)m->min_delay_ms : 0);
+	/* a new payload alone must not shorten a wait that was asked for */
+	if (m->has_min_delay_ms || (m->has_restart && m->restart) || !l->wanted)
+		l->not_before = clock_mono_ms() + (int64_t)m->min_delay_ms;
 	return 0;
 }
 
 int
 link_up(struct netd *nd, const Netd__LinkUp *m)
 {
-	int restart = m->has_restart && m->restart;
+	int restart = m->has_restart && m->restart, failed = m->has_failed && m->failed;
 	struct link *l;
 	int64_t delay;
 	int was_wanted;
@@ -407,7 +409,7 @@ link_up(struct netd *nd, const Netd__LinkUp *m)
 	if (l->conn != NULL) {
 		/* one that is closing for a LINK_DOWN is followed by a new one at once */
 		if (restart || !was_wanted)
-			l->at_once = 1;
+			l->at_once = !failed;
 		if (restart)
 			conn_shutdown(l->conn, "restart");
 		return 0;
@@ -415,7 +417,7 @@ link_up(struct netd *nd, const Netd__LinkUp *m)
 	delay = l->not_before - clock_mono_ms();
 	if (delay < 0)
 		delay = 0;
-	if (restart || !was_wanted) {
+	if ((restart && !failed) || !was_wanted) {
 		attempt_in(l, delay);
 	} else if (l->next_at < l->not_before) {
 		/* it waits already: never sooner for that, but later if apid says so */

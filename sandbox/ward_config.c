@@ -1,4 +1,4 @@
-/* The config file, and the users that it names. */
+/* The config file with the file of client data, and the users that it names. */
 #include "sandbox/ward.h"
 
 #include <sys/stat.h>
@@ -55,6 +55,24 @@ done:
 	return (rc);
 }
 
+/* The file of client data, if there is one. 0, or -1 with a message. */
+static int
+load_client(struct config *c, char *err, size_t size)
+{
+	const char *path = config_str(c, "service", "client_data");
+	struct buf text = BUF_INIT;
+	int rc = 0;
+
+	if (access(path, F_OK) == -1 && errno == ENOENT)
+		return (0);
+	text.max = CONF_MAX + 8192;
+	if ((rc = read_file(path, &text, err, size)) == 0)
+		rc = config_add_client(
+		    c, path, text.data != NULL ? (const char *)text.data : "", text.len, err, size);
+	buf_clear(&text);
+	return (rc);
+}
+
 static struct config *
 load(const char *path, char *err, size_t size)
 {
@@ -66,6 +84,10 @@ load(const char *path, char *err, size_t size)
 		c = config_parse(
 		    path, text.data != NULL ? (const char *)text.data : "", text.len, err, size);
 	buf_clear(&text);
+	if (c != NULL && load_client(c, err, size) == -1) {
+		config_free(c);
+		c = NULL;
+	}
 	return (c);
 }
 

@@ -65,6 +65,8 @@ static const struct api_field result_ok[] = {FLAG("ok", "true"), END};
 	STR("account", 0, 0, 0, "name of the account"),                                            \
 	    WORD("state", 0, ACCOUNT_STATES, "where it stands"),                                   \
 	    STR("reason", 0, 0, 0, "why, a stable word"),                                          \
+	    INT("code", 0, 0, BIG, "code of the service, if it said one"),                         \
+	    INT("subcode", 0, 0, BIG, "why a ban: 101 to 106"),                                    \
 	    INT("since_ms", 0, 0, BIG, "since when, milliseconds since the epoch"),                \
 	    INT("next_attempt_ms", 0, 0, BIG, "when the next attempt to connect is due"),          \
 	    INT("until_ms", 0, 0, BIG, "when a restriction ends"),                                 \
@@ -132,7 +134,10 @@ static const struct api_field result_health[] = {
 
 static const struct api_field result_version[] = {STR("server", 0, 0, 0, "ward/ and its version"),
     STR("api", 0, 0, 0, "version of the API"), INT("protocol", 0, 0, BIG, "protocol number"),
-    STR("boot_id", 0, 0, 0, "of this run"), STR("log_id", 0, 0, 0, "of the event log"), END};
+    STR("boot_id", 0, 0, 0, "of this run"), STR("log_id", 0, 0, 0, "of the event log"),
+    STR("web_client_version", 0, 0, 0, "that the service is told"),
+    INT("age_s", 0, 0, BIG, "since that version was the newest, by the client data"),
+    STR("client_date", 0, 0, 0, "that day"), END};
 static const struct api_field result_metrics[] = {
     STR("text", 0, 0, 0, "OpenMetrics 1.0, ends with # EOF"),
     OBJ("counters", NULL, "the same values by name"), END};

@@ -113,7 +113,8 @@ static const struct api_field message_reaction[] = {ABOUT, OBJ("party", party, "
 
 static const struct api_field account_state[] = {STR("state", "as in account.state, the method"),
     STR("reason", "why, a stable word"), INT("code", "code of the service"),
-    INT("since_ms", "since when"), INT("next_attempt_ms", "when the next attempt is due"),
+    INT("subcode", "why a ban: 101 to 106"), INT("since_ms", "since when"),
+    INT("next_attempt_ms", "when the next attempt is due"),
     INT("until_ms", "when a restriction ends"), STR("user_action", "what a person has to do"),
     STR("text", "for people, where the reason does not say enough"), END};
 static const struct api_field account_link[] = {

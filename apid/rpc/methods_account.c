@@ -9,8 +9,8 @@
 static json_t *
 describe_state(const struct account *a)
 {
-	static const char *const fields[] = {"account", "state", "reason", "since_ms",
-	    "next_attempt_ms", "until_ms", "user_action", "text"};
+	static const char *const fields[] = {"account", "state", "reason", "code", "subcode",
+	    "since_ms", "next_attempt_ms", "until_ms", "user_action", "text"};
 	json_t *all = account_describe(a), *o = json_object(), *v;
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)

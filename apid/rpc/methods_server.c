@@ -133,9 +133,12 @@ method_server_version(struct request *rq)
 {
 	const struct service *s = rq->client->rpc->service;
 
-	request_result(rq, json_pack("{s:s, s:s, s:i, s:s, s:o}", "server", "ward/" WARD_VERSION,
-			       "api", API_VERSION, "protocol", API_PROTOCOL, "boot_id", s->boot_id,
-			       "log_id", text_or_null(s->log_id)));
+	request_result(
+	    rq, json_pack("{s:s, s:s, s:i, s:s, s:o, s:o, s:I, s:s}", "server",
+		    "ward/" WARD_VERSION, "api", API_VERSION, "protocol", API_PROTOCOL, "boot_id",
+		    s->boot_id, "log_id", text_or_null(s->log_id), "web_client_version",
+		    engine_client_version(s), "age_s", (json_int_t)engine_client_age_s(s),
+		    "client_date", config_str(s->config, "client", "date")));
 }
 
 /* ------------------------------------------------------------------ health */

@@ -31,7 +31,8 @@ ends_with(const char *s, const char *end)
 static int
 is_gauge(const char *name)
 {
-	return ends_with(name, "_now") || ends_with(name, "_depth") || ends_with(name, "_bytes");
+	return ends_with(name, "_now") || ends_with(name, "_depth") || ends_with(name, "_bytes") ||
+	       ends_with(name, "_seconds");
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "apid/message/tctoken.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
+#include "apid/session/client.h"
 #include "apid/session/connect.h"
 #include "apid/session/engine.h"
 #include "apid/session/iq.h"
@@ -207,6 +208,11 @@ account_take_record(struct account *a, const Stored__DeviceRecord *r)
 		v->paused = r->paused;
 	if (r->has_login_counter)
 		v->login_counter = r->login_counter;
+	take_text(v->app_version, sizeof(v->app_version), r->app_version);
+	take_text(v->client_expires_version, sizeof(v->client_expires_version),
+	    r->client_expires_version);
+	if (r->has_client_expires_ms)
+		v->client_expires_ms = r->client_expires_ms;
 	if (r->has_linked_ms)
 		v->linked_ms = r->linked_ms;
 	if (r->has_routing_info && r->routing_info.len <= sizeof(v->routing_info)) {
@@ -255,6 +261,7 @@ opened(struct account *a, const Stored__DeviceRecord *r)
 	const char *reason = r->state_reason != NULL ? r->state_reason : "";
 	int64_t since = r->has_state_since_ms ? r->state_since_ms : clock_wall_ms();
 	int64_t until = r->has_state_until_ms ? r->state_until_ms : 0;
+	char version[CLIENT_VERSION_MAX];
 
 	a->opened = 1;
 	a->opening = 0;
@@ -263,15 +270,21 @@ opened(struct account *a, const Stored__DeviceRecord *r)
 			state_restore(a, (enum account_state)saved, reason, since, 0);
 		else
 			state_restore(a, ACCOUNT_UNLINKED, "not_linked", since, 0);
+		a->code = a->state == ACCOUNT_UNLINKED ? 0 : r->state_code;
 	} else if (a->rec.paused) {
 		state_restore(a, ACCOUNT_STOPPED,
 		    strcmp(reason, RESTORED_REASON) == 0 ? RESTORED_REASON : "paused", since, 0);
 	} else if (saved == ACCOUNT_RESTRICTED && until > 0 && until <= clock_wall_ms()) {
 		connect_start(a, "restriction_over");
+	} else if (saved == ACCOUNT_OUTDATED &&
+		   strcmp(a->rec.app_version, client_version(a->svc, version)) != 0) {
+		connect_start(a, "new_version");
 	} else if (saved >= 0 && saved != ACCOUNT_UNLINKED &&
 		   state_is_sticky((enum account_state)saved) && strcmp(reason, "starting") != 0 &&
 		   strcmp(reason, "paused") != 0 && strcmp(reason, RESTORED_REASON) != 0) {
 		state_restore(a, (enum account_state)saved, reason, since, until);
+		a->code = r->state_code;
+		a->subcode = r->state_subcode;
 		log_warnx("account %s: %s (%s) since the last run; it waits for an operator",
 		    a->name, state_name(a->state), a->reason);
 	} else {
@@ -521,8 +534,6 @@ account_reconnect(struct account *a, const void *client, engine_done_fn *fn, voi
 		call_failf(c, -1, "not_allowed", 0, "the account is paused; resume it");
 		return;
 	}
-	if (a->link_wanted)
-		connect_restart(a, 0);
-	connect_start(a, "reconnect");
+	connect_again(a, "reconnect");
 	call_ok(c, account_describe(a));
 }

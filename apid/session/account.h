@@ -69,6 +69,9 @@ struct account_record {
 	char account_lid[JID_USER_MAX + 1];  /* and its LID, "" if it was not told */
 	int server_has_prekeys, lid_migrated, initial_sync_pending, paused;
 	int32_t login_counter;
+	char app_version[24]; /* that the service was told last */
+	char client_expires_version[24];
+	int64_t client_expires_ms;
 	int64_t linked_ms;
 	uint8_t routing_info[1024];
 	size_t routing_info_len;
@@ -106,9 +109,11 @@ struct account {
 	uint8_t iq_r[2];
 	int logged_in; /* <success> came on it */
 	int link_wanted;
-	int64_t skew_ms;   /* clock of the service minus ours */
-	int verdict_given; /* <failure> or <stream:error> came on it */
-	int wants_room;    /* it was given up for a full disk: again when there is room */
+	int64_t skew_ms;      /* clock of the service minus ours */
+	int64_t logged_in_ms; /* monotonic */
+	int verdict_given;    /* <failure> or <stream:error> came on it */
+	int rate_limited;     /* 429 did */
+	int wants_room;       /* it was given up for a full disk: again when there is room */
 	int unlinking;
 	struct erase *erasing; /* session/unlink.c */
 	int64_t restarts[4];

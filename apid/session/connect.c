@@ -13,6 +13,7 @@
 #include "apid/session/login.h"
 #include "apid/session/pair.h"
 #include "apid/session/payload.h"
+#include "apid/session/stanza.h"
 #include "apid/session/state.h"
 #include "apid/session/unlink.h"
 #include "apid/session/verdict.h"
@@ -21,7 +22,8 @@
 
 #define RESTART_WINDOW_MS 60000
 #define RESTART_GUARD_MS  15000u
-#define KICK_MS           3000 /* the service closes after a verdict; if it does not, we do */
+#define KICK_MS           3000  /* the service closes after a verdict; if it does not, we do */
+#define STABLE_MS         30000 /* logged in for so long without a 429: that is forgotten */
 
 static uint8_t *
 make_payload(const struct account *a, size_t *len)
@@ -35,8 +37,14 @@ make_payload(const struct account *a, size_t *len)
 	return payload_registration(&c, &a->dev, len);
 }
 
+enum restart {
+	RESTART_NO,
+	RESTART_AT_ONCE,
+	RESTART_FAILED /* the back-off takes its next step */
+};
+
 static void
-link_up(struct account *a, int restart, unsigned delay_ms)
+link_up(struct account *a, enum restart restart, unsigned delay_ms)
 {
 	Netd__LinkUp m = NETD__LINK_UP__INIT;
 	size_t len = 0;
@@ -54,7 +62,8 @@ link_up(struct account *a, int restart, unsigned delay_ms)
 		m.routing_info.data = a->rec.routing_info;
 		m.routing_info.len = a->rec.routing_info_len;
 	}
-	m.has_restart = m.restart = restart;
+	m.has_restart = m.restart = restart != RESTART_NO;
+	m.has_failed = m.failed = restart == RESTART_FAILED;
 	m.has_min_delay_ms = delay_ms > 0;
 	m.min_delay_ms = delay_ms;
 	a->link_wanted = 1;
@@ -68,14 +77,25 @@ connect_start(struct account *a, const char *reason)
 {
 	if (a->dev.linked)
 		state_set(a, ACCOUNT_CONNECTING, reason, 0, "none", 0, 0);
-	link_up(a, 0, 0);
+	link_up(a, RESTART_NO, 0);
+}
+
+void
+connect_again(struct account *a, const char *reason)
+{
+	if (!a->link_wanted) {
+		connect_start(a, reason);
+		return;
+	}
+	connect_restart(a, 0);
+	state_set(a, ACCOUNT_CONNECTING, reason, 0, "none", 0, 0);
 }
 
 void
 connect_refresh(struct account *a)
 {
 	if (a->link_wanted)
-		link_up(a, 0, 0);
+		link_up(a, RESTART_NO, 0);
 }
 
 /* The connection is gone, or must not be used any more. */
@@ -84,6 +104,8 @@ disconnected(struct account *a)
 {
 	if (a->conn == 0)
 		return;
+	if (a->logged_in && !a->rate_limited && clock_mono_ms() - a->logged_in_ms >= STABLE_MS)
+		a->rate_steps = 0;
 	a->conn = 0;
 	a->logged_in = 0;
 	if (a->kick_timer != NULL)
@@ -110,7 +132,7 @@ connect_restart(struct account *a, unsigned delay_ms)
 		delay_ms = RESTART_GUARD_MS;
 	}
 	disconnected(a);
-	link_up(a, 1, delay_ms);
+	link_up(a, RESTART_AT_ONCE, delay_ms);
 }
 
 void
@@ -124,6 +146,39 @@ connect_stop(struct account *a)
 	disconnected(a);
 }
 
+/* The service has not closed after a verdict, or says neither <success> nor <failure>. */
+static void
+kick(evutil_socket_t fd, short what, void *arg)
+{
+	struct account *a = arg;
+
+	if (!a->link_wanted || a->conn == 0)
+		return;
+	if (!a->verdict_given)
+		state_set(a, ACCOUNT_BACKOFF, "login_timeout", 0, "none", 0, 0);
+	a->verdict_given = 1; /* the reason stands */
+	link_up(a, RESTART_FAILED, 0);
+}
+
+static void
+arm_kick(struct account *a, int64_t ms)
+{
+	struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+
+	if (a->kick_timer == NULL && (a->kick_timer = evtimer_new(a->svc->base, kick, a)) == NULL)
+		fatalx("connect: no event");
+	evtimer_add(a->kick_timer, &tv);
+}
+
+void
+connect_logged_in(struct account *a)
+{
+	a->logged_in = 1;
+	a->logged_in_ms = clock_mono_ms();
+	if (a->kick_timer != NULL)
+		evtimer_del(a->kick_timer);
+}
+
 static void
 link_open(struct account *a, uint64_t conn)
 {
@@ -135,6 +190,9 @@ link_open(struct account *a, uint64_t conn)
 	a->unsent_over = 0;
 	randombytes_buf(a->iq_r, sizeof(a->iq_r));
 	a->n.connects++;
+	a->rate_limited = 0;
+	if (a->dev.linked)
+		arm_kick(a, config_int(a->svc->config, "network", "connect_timeout"));
 }
 
 void
@@ -181,25 +239,6 @@ connect_link_state(struct account *a, const Netd__LinkState *st)
 }
 
 static void
-kick(evutil_socket_t fd, short what, void *arg)
-{
-	struct account *a = arg;
-
-	if (a->link_wanted && a->conn != 0 && a->verdict_given)
-		connect_restart(a, 2000 + randombytes_uniform(2000));
-}
-
-static void
-arm_kick(struct account *a)
-{
-	struct timeval tv = {KICK_MS / 1000, 0};
-
-	if (a->kick_timer == NULL && (a->kick_timer = evtimer_new(a->svc->base, kick, a)) == NULL)
-		fatalx("connect: no event");
-	evtimer_add(a->kick_timer, &tv);
-}
-
-static void
 apply(struct account *a, const struct verdict *v, int failure)
 {
 	if (!a->dev.linked) { /* a registration: there is no device to lose yet */
@@ -212,7 +251,7 @@ apply(struct account *a, const struct verdict *v, int failure)
 	switch (v->action) {
 	case VERDICT_RECONNECT:
 		state_set(a, ACCOUNT_BACKOFF, v->reason, v->code, v->user_action, 0, 0);
-		arm_kick(a);
+		arm_kick(a, KICK_MS);
 		break;
 	case VERDICT_RESTART:
 		connect_restart(a, 0);
@@ -220,14 +259,15 @@ apply(struct account *a, const struct verdict *v, int failure)
 		break;
 	case VERDICT_DELAY:
 		a->rate_steps++;
+		a->rate_limited = 1;
 		connect_restart(a, v->delay_ms);
 		state_set(a, ACCOUNT_BACKOFF, v->reason, v->code, v->user_action,
 		    clock_wall_ms() + v->delay_ms, 0);
 		break;
 	case VERDICT_STOP:
-		a->subcode = v->subcode;
 		connect_stop(a);
-		state_set(a, v->state, v->reason, v->code, v->user_action, 0, v->until_ms);
+		state_set_sub(
+		    a, v->state, v->reason, v->code, v->subcode, v->user_action, 0, v->until_ms);
 		outbox_state_changed(a);
 		break;
 	case VERDICT_ERASE:
@@ -258,5 +298,7 @@ connect_verdict_node(struct account *a, const struct node *n)
 		verdict_failure(n, clock_wall_ms(), &v);
 	else
 		verdict_stream_error(n, a->rate_steps, &v);
+	if (a->dev.linked && v.action != VERDICT_RESTART) /* all that it says, for people */
+		stanza_notice(a, n, n->tag, 0);
 	apply(a, &v, node_is(n, "failure"));
 }

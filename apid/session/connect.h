@@ -9,6 +9,8 @@
 
 /* Want the link, with the payload that fits: login if linked, else registration (state linking). */
 void connect_start(struct account *a, const char *reason);
+/* The same, and if there is a connection, or one is waited for, a new one in its place. */
+void connect_again(struct account *a, const char *reason);
 /* Renew the payload for the next handshakes, without touching the connection. */
 void connect_refresh(struct account *a);
 /* Close and connect anew at once, or after delay_ms; guarded against a storm. */
@@ -16,6 +18,8 @@ void connect_restart(struct account *a, unsigned delay_ms);
 /* Close and stay down. */
 void connect_stop(struct account *a);
 
+/* <success> came. */
+void connect_logged_in(struct account *a);
 void connect_link_state(struct account *a, const Netd__LinkState *st);
 /* <failure>, <stream:error>, <xmlstreamend>, <error>. */
 void connect_verdict_node(struct account *a, const struct node *n);

@@ -13,6 +13,7 @@
 #include "apid/message/send.h"
 #include "apid/channels.h"
 #include "apid/session/call.h"
+#include "apid/session/client.h"
 #include "apid/session/connect.h"
 #include "apid/session/iq.h"
 #include "apid/session/rekey.h"
@@ -402,6 +403,7 @@ engine_health(struct service *s, json_t *checks)
 	    e->store_since_ms, s->disk_low ? "operator" : "none");
 	for (size_t i = 0; i < s->naccounts; i++)
 		check_account(s->accounts[i], checks);
+	client_health(s, checks);
 }
 
 void
@@ -444,5 +446,6 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("sending_now", send);
 	COUNT("inbound_now", s->engine->inbound);
 	COUNT("units", s->engine->last_unit);
+	COUNT("client_version_age_seconds", engine_client_age_s(s));
 #undef COUNT
 }

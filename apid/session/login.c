@@ -13,6 +13,7 @@
 #include "apid/message/receipts.h"
 #include "apid/message/recv.h"
 #include "apid/message/tctoken.h"
+#include "apid/session/client.h"
 #include "apid/session/connect.h"
 #include "apid/session/devices.h"
 #include "apid/session/iq.h"
@@ -183,13 +184,16 @@ static struct unit *
 book(struct account *a)
 {
 	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
-	char lid[JID_TEXT_MAX];
+	char lid[JID_TEXT_MAX], version[CLIENT_VERSION_MAX];
 	struct unit *u = unit_open(a);
 
 	if (u == NULL)
 		return NULL;
 	rec.has_login_counter = 1;
 	rec.login_counter = a->rec.login_counter;
+	rec.app_version = pb_str(client_version(a->svc, version));
+	rec.has_app_version_ms = 1;
+	rec.app_version_ms = config_date(a->svc->config, "client", "date") * 1000;
 	if (a->dev.has_lid)
 		rec.lid = pb_str(jid_format(&a->dev.lid, lid));
 	unit_device(u, &rec);
@@ -206,7 +210,7 @@ login_success(struct account *a, const struct node *n)
 
 	if (!a->dev.linked || a->logged_in) /* only the first of a connection counts */
 		return;
-	a->logged_in = 1;
+	connect_logged_in(a);
 	if (t > 0)
 		a->skew_ms = t * 1000 - clock_wall_ms();
 	if (node_get_jid(n, "lid", &lid) == 0 && lid.user[0] != '\0') {
@@ -335,7 +339,6 @@ login_online(struct login *l, const char *how)
 
 	l->step = LOGIN_DONE;
 	evtimer_del(l->silence);
-	a->rate_steps = 0;
 	receipts_flush(a);
 	state_set(a, ACCOUNT_ONLINE, "online", 0, "none", 0, 0);
 	l->how = how;
@@ -416,6 +419,8 @@ login_ib(struct account *a, const struct node *n)
 			edge_routing(a, c);
 		else if (!node_is(c, "priority_offline_complete") &&
 			 !node_is(c, "thread_metadata")) {
+			if (node_is(c, "client_expiration"))
+				client_expiration(a, c);
 			/* dirty bits stay dirty until what they name is kept here */
 			stanza_notice(a, n, c->tag, 0);
 		}

@@ -36,14 +36,14 @@ common(struct payload *b, const struct payload_client *c, int passive, int pull)
 	b->ua.app_version = &b->version;
 	b->ua.mcc = pb_str("000");
 	b->ua.mnc = pb_str("000");
-	b->ua.os_version = pb_str("0.1");
+	b->ua.os_version = pb_str(c->os_version);
 	b->ua.manufacturer = pb_str("");
-	b->ua.device = pb_str("Desktop");
-	b->ua.os_build_number = pb_str("0.1");
+	b->ua.device = pb_str(c->device);
+	b->ua.os_build_number = pb_str(c->os_version);
 	b->ua.has_release_channel = 1;
 	b->ua.release_channel = WA6__CLIENT_PAYLOAD__USER_AGENT__RELEASE_CHANNEL__RELEASE;
-	b->ua.locale_language_iso6391 = pb_str("en");
-	b->ua.locale_country_iso31661_alpha2 = pb_str("US");
+	b->ua.locale_language_iso6391 = pb_str(c->language);
+	b->ua.locale_country_iso31661_alpha2 = pb_str(c->country);
 	b->web.has_web_sub_platform = 1;
 	b->web.web_sub_platform = WA6__CLIENT_PAYLOAD__WEB_INFO__WEB_SUB_PLATFORM__WEB_BROWSER;
 	b->p.has_passive = 1;
@@ -96,6 +96,34 @@ build_hash(uint32_t revision, uint8_t out[MD5_DIGEST_SIZE])
 #endif
 }
 
+#define FLAGS_MAX 64 /* kinds of history */
+
+/* Boolean fields by their numbers; one that the schema does not know is written all the same. tags
+ * and one are kept until it is packed. */
+static void
+set_flags(ProtobufCMessage *m, const char *numbers, ProtobufCMessageUnknownField extra[FLAGS_MAX])
+{
+	static uint8_t one = 1;
+	const ProtobufCFieldDescriptor *f;
+	char *end;
+
+	m->unknown_fields = extra;
+	for (const char *p = numbers; *p != '\0' && m->n_unknown_fields < FLAGS_MAX; p = end) {
+		unsigned n = (unsigned)strtoul(p, &end, 10);
+
+		if (end == p)
+			break;
+		f = protobuf_c_message_descriptor_get_field(m->descriptor, n);
+		if (f != NULL && f->type == PROTOBUF_C_TYPE_BOOL) {
+			*(protobuf_c_boolean *)((uint8_t *)m + f->offset) = 1;
+			*(protobuf_c_boolean *)((uint8_t *)m + f->quantifier_offset) = 1;
+		} else if (f == NULL) {
+			extra[m->n_unknown_fields++] = (ProtobufCMessageUnknownField){
+			    .tag = n, .wire_type = 0 /* varint */, .len = 1, .data = &one};
+		}
+	}
+}
+
 static uint8_t *
 device_props(const struct payload_client *c, size_t *len)
 {
@@ -103,33 +131,21 @@ device_props(const struct payload_client *c, size_t *len)
 	Companion__DeviceProps__AppVersion v = COMPANION__DEVICE_PROPS__APP_VERSION__INIT;
 	Companion__DeviceProps__HistorySyncConfig h =
 	    COMPANION__DEVICE_PROPS__HISTORY_SYNC_CONFIG__INIT;
+	ProtobufCMessageUnknownField extra[FLAGS_MAX];
 
 	v.has_primary = v.has_secondary = v.has_tertiary = 1;
-	v.primary = 0;
-	v.secondary = 1;
-	v.tertiary = 0;
+	v.primary = c->props_version[0];
+	v.secondary = c->props_version[1];
+	v.tertiary = c->props_version[2];
 	if (c->full_sync_days > 0) {
 		h.has_full_sync_days_limit = 1;
 		h.full_sync_days_limit = c->full_sync_days;
 	}
 	h.has_storage_quota_mb = 1;
-	h.storage_quota_mb = 10240;
-#define YES(field) h.has_##field = h.field = 1
-	YES(inline_initial_payload_in_e2ee_msg);
-	YES(support_call_log_history);
-	YES(support_bot_user_agent_chat_history);
-	YES(support_cag_reactions_and_polls);
-	YES(support_biz_hosted_msg);
-	YES(support_recent_sync_chunk_message_count_tuning);
-	YES(support_hosted_group_msg);
-	YES(support_fbid_bot_chat_history);
-	YES(support_message_association);
-	YES(support_group_history);
-	YES(support_manus_history);
-	YES(support_hatch_history);
-#undef YES
+	h.storage_quota_mb = c->history_quota_mb;
 	h.has_thumbnail_sync_days_limit = 1;
-	h.thumbnail_sync_days_limit = 60;
+	h.thumbnail_sync_days_limit = c->history_thumbnail_days;
+	set_flags(&h.base, c->history_support, extra);
 	p.os = pb_str(c->os);
 	p.version = &v;
 	p.has_platform_type = 1;
@@ -204,7 +220,16 @@ payload_client_from_config(const struct config *c, struct payload_client *out)
 	const char *platform = config_str(c, "device", "platform");
 
 	memset(out, 0, sizeof(*out));
-	out->revision = (uint32_t)config_int(c, "device", "client_revision");
+	out->revision = (uint32_t)config_int(c, "client", "revision");
+	out->os_version = config_str(c, "client", "os_version");
+	out->device = config_str(c, "client", "device");
+	out->language = config_str(c, "client", "language");
+	out->country = config_str(c, "client", "country");
+	out->history_quota_mb = (uint32_t)config_int(c, "client", "history_quota_mb");
+	out->history_thumbnail_days = (uint32_t)config_int(c, "client", "history_thumbnail_days");
+	out->history_support = config_str(c, "client", "history_support");
+	(void)sscanf(config_str(c, "client", "props_version"), "%u.%u.%u", &out->props_version[0],
+	    &out->props_version[1], &out->props_version[2]); /* its form was checked */
 	out->os = config_str(c, "device", "os");
 	out->display = config_str(c, "device", "display");
 	out->platform = 1;

@@ -10,10 +10,14 @@
 
 /* What the config says of the client. */
 struct payload_client {
-	uint32_t revision;   /* 2.3000.revision */
-	const char *os;      /* the name that the phone shows */
-	const char *display; /* "Chrome (Linux)", while linking by code */
-	unsigned platform;   /* DeviceProps.PlatformType */
+	uint32_t revision; /* 2.3000.revision */
+	const char *os_version, *device, *language, *country;
+	unsigned props_version[3];
+	uint32_t history_quota_mb, history_thumbnail_days;
+	const char *history_support; /* numbers of fields of HistorySyncConfig, blanks between */
+	const char *os;              /* the name that the phone shows */
+	const char *display;         /* "Chrome (Linux)", while linking by code */
+	unsigned platform;           /* DeviceProps.PlatformType */
 	int full_sync;
 	uint32_t full_sync_days; /* 0 = not said */
 };

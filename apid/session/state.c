@@ -8,10 +8,13 @@
 
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
+#include "apid/session/client.h"
 #include "apid/session/restored.h"
 #include "apid/session/unit.h"
+#include "apid/session/verdict.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 
 #define LOG_MAX        32 /* changes that wait for the store; beyond it the middle ones are left out */
 #define STATE_RETRY_MS 2000
@@ -36,6 +39,7 @@ static const char *const names[ACCOUNT_STATES] = {
 struct change {
 	enum account_state state;
 	char reason[64];
+	unsigned code, subcode;
 	int64_t since_ms, until_ms;
 	json_t *body;
 };
@@ -69,19 +73,38 @@ state_is_sticky(enum account_state s)
 	return s == ACCOUNT_UNLINKED || s >= ACCOUNT_REPLACED;
 }
 
+/* What a person is told where the reason does not say enough; NULL: it does. */
+static json_t *
+state_text(const struct account *a)
+{
+	char version[CLIENT_VERSION_MAX];
+
+	if (a->state == ACCOUNT_STOPPED && strcmp(a->reason, RESTORED_REASON) == 0)
+		return json_string("restored from a backup: make sure that no other copy of the "
+				   "account runs, then resume it");
+	if (a->state == ACCOUNT_REPLACED)
+		return json_string("another program has logged in with the keys of this device: "
+				   "stop it, then have the account reconnect");
+	if (a->state == ACCOUNT_OUTDATED)
+		return json_sprintf("the service takes no client of version %s any more: put a "
+				    "newer one into the file of client data, and start again",
+		    client_version(a->svc, version));
+	return NULL;
+}
+
 json_t *
 state_body(const struct account *a)
 {
 	json_t *o = json_pack("{s:s, s:s, s:I, s:s}", "state", names[a->state], "reason", a->reason,
 	    "since_ms", (json_int_t)a->since_ms, "user_action", a->user_action);
 
-	if (a->state == ACCOUNT_STOPPED && strcmp(a->reason, RESTORED_REASON) == 0)
-		json_object_set_new(o, "text",
-		    json_string("restored from a backup: make sure that no other copy of the "
-				"account runs, then resume it"));
+	json_t *text = state_text(a);
+
+	if (text != NULL)
+		json_object_set_new(o, "text", text);
 	if (a->code != 0)
 		json_object_set_new(o, "code", json_integer(a->code));
-	if (a->subcode != 0 && a->state == ACCOUNT_RESTRICTED)
+	if (a->subcode != 0)
 		json_object_set_new(o, "subcode", json_integer(a->subcode));
 	if (a->next_attempt_ms > 0)
 		json_object_set_new(o, "next_attempt_ms", json_integer(a->next_attempt_ms));
@@ -155,6 +178,7 @@ state_flush(struct account *a)
 {
 	struct state_log *l = a->log;
 	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
+	char version[CLIENT_VERSION_MAX];
 	struct change *last;
 	struct unit *u;
 
@@ -172,6 +196,11 @@ state_flush(struct account *a)
 	rec.state_since_ms = last->since_ms;
 	rec.has_state_until_ms = 1;
 	rec.state_until_ms = last->until_ms;
+	rec.has_state_code = rec.has_state_subcode = 1;
+	rec.state_code = last->code;
+	rec.state_subcode = last->subcode;
+	if (last->state == ACCOUNT_OUTDATED) /* another one is tried at the next start */
+		rec.app_version = pb_str(client_version(a->svc, version));
 	unit_device(u, &rec);
 	l->writing = l->n;
 	l->unit = u;
@@ -193,6 +222,8 @@ log_push(struct account *a)
 	memcpy(c->reason, a->reason, sizeof(c->reason));
 	c->since_ms = a->since_ms;
 	c->until_ms = a->until_ms;
+	c->code = a->code;
+	c->subcode = a->subcode;
 	c->body = state_body(a);
 	state_flush(a);
 }
@@ -229,22 +260,29 @@ arm_until(struct account *a)
 	evtimer_add(a->until_timer, &tv);
 }
 
+static const char *
+default_action(enum account_state s)
+{
+	return s == ACCOUNT_UNLINKED || s == ACCOUNT_LOGGED_OUT || s == ACCOUNT_BANNED ? "relink"
+	       : s == ACCOUNT_RESTRICTED                                               ? "wait"
+	       : s == ACCOUNT_OUTDATED                                                 ? "upgrade"
+	       : state_is_sticky(s)                                                    ? "operator"
+										       : "none";
+}
+
 void
 state_restore(
     struct account *a, enum account_state s, const char *reason, int64_t since_ms, int64_t until_ms)
 {
+	const char *action = verdict_user_action(reason);
+
 	a->state = s;
 	(void)snprintf(a->reason, sizeof(a->reason), "%s", reason);
 	a->since_ms = since_ms;
 	a->until_ms = until_ms;
 	a->next_attempt_ms = 0;
-	a->code = 0;
-	a->user_action = s == ACCOUNT_UNLINKED || s == ACCOUNT_LOGGED_OUT || s == ACCOUNT_BANNED
-			     ? "relink"
-			 : s == ACCOUNT_RESTRICTED ? "wait"
-			 : s == ACCOUNT_OUTDATED   ? "upgrade"
-			 : state_is_sticky(s)      ? "operator"
-						   : "none";
+	a->code = a->subcode = 0;
+	a->user_action = action != NULL && state_is_sticky(s) ? action : default_action(s);
 	arm_until(a);
 }
 
@@ -252,14 +290,23 @@ void
 state_set(struct account *a, enum account_state s, const char *reason, unsigned code,
     const char *user_action, int64_t next_attempt_ms, int64_t until_ms)
 {
+	state_set_sub(a, s, reason, code, 0, user_action, next_attempt_ms, until_ms);
+}
+
+void
+state_set_sub(struct account *a, enum account_state s, const char *reason, unsigned code,
+    unsigned subcode, const char *user_action, int64_t next_attempt_ms, int64_t until_ms)
+{
 	if (a->state == s && strcmp(a->reason, reason) == 0 && a->code == code &&
-	    a->next_attempt_ms == next_attempt_ms && a->until_ms == until_ms)
+	    a->subcode == subcode && a->next_attempt_ms == next_attempt_ms &&
+	    a->until_ms == until_ms)
 		return;
 	if (a->state != s)
 		a->since_ms = clock_wall_ms();
 	a->state = s;
 	(void)snprintf(a->reason, sizeof(a->reason), "%s", reason);
 	a->code = code;
+	a->subcode = subcode;
 	a->user_action = user_action;
 	a->next_attempt_ms = next_attempt_ms;
 	a->until_ms = until_ms;
@@ -288,6 +335,19 @@ state_send_error(const struct account *a, struct api_error *buf)
 		return buf;
 	case ACCOUNT_BANNED:
 		*buf = api_error_make(-12, "banned", 0, "the account is banned");
+		return buf;
+	case ACCOUNT_RESTRICTED:
+		*buf = api_error_make(
+		    -12, "temp_banned", 1, "the account may not write for some time");
+		buf->until_ms = a->until_ms;
+		return buf;
+	case ACCOUNT_OUTDATED:
+		*buf = api_error_make(
+		    -13, "client_outdated", 0, "the service takes this client version no more");
+		return buf;
+	case ACCOUNT_REPLACED:
+		*buf = api_error_make(-7, "replaced", 0,
+		    "another program has logged in with the keys of this device");
 		return buf;
 	default:
 		return NULL; /* it may wait in the outbox */

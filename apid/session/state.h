@@ -18,7 +18,10 @@ void state_log_free(struct state_log *l);
  * as it was. The event is written as soon as the store takes it; nothing waits for that. */
 void state_set(struct account *a, enum account_state s, const char *reason, unsigned code,
     const char *user_action, int64_t next_attempt_ms, int64_t until_ms);
-/* Back from the record at start: no event. */
+/* The same with a sub-code (of a ban). */
+void state_set_sub(struct account *a, enum account_state s, const char *reason, unsigned code,
+    unsigned subcode, const char *user_action, int64_t next_attempt_ms, int64_t until_ms);
+/* Back from the record at start: no event. The codes are the caller's. */
 void state_restore(struct account *a, enum account_state s, const char *reason, int64_t since_ms,
     int64_t until_ms);
 /* The store works (again): write what waits. */

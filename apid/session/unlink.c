@@ -122,6 +122,8 @@ erase_created(const struct reply *rp, void *arg)
 	rec.state_reason = e->reason;
 	rec.has_state_since_ms = 1;
 	rec.state_since_ms = clock_wall_ms();
+	rec.has_state_code = 1;
+	rec.state_code = e->code;
 	unit_device(e->unit, &rec);
 	unit_event(e->unit, "account.unlinked", "live", clock_wall_ms(),
 	    json_pack(

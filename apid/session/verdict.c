@@ -69,41 +69,70 @@ verdict_failure(const struct node *n, int64_t now_ms, struct verdict *v)
 		(void)snprintf(v->reason, sizeof(v->reason), "failure_%d", (int)reason);
 }
 
-void
-verdict_stream_error(const struct node *n, unsigned rate_steps, struct verdict *v)
+/* What <stream:error> may say; conflict first, then code, then child. */
+struct stream_row {
+	const char *conflict; /* type of <conflict>; "" = any, or none */
+	int code;
+	const char *child;
+	enum verdict_action action;
+	enum account_state state;
+	const char *word, *user_action;
+};
+
+static const struct stream_row streams[] = {
+    {"replaced", 0, NULL, VERDICT_STOP, ACCOUNT_REPLACED, "replaced", "operator"},
+    {"device_removed", 0, NULL, VERDICT_ERASE, ACCOUNT_LOGGED_OUT, "device_removed", "relink"},
+    /* <failure reason=401> will settle it */
+    {"", 0, NULL, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "conflict", "none"},
+    {NULL, 515, NULL, VERDICT_RESTART, ACCOUNT_CONNECTING, "restart_required", "none"},
+    {NULL, 516, NULL, VERDICT_ERASE, ACCOUNT_LOGGED_OUT, "forced_logout", "relink"},
+    {NULL, 409, NULL, VERDICT_STOP, ACCOUNT_REPLACED, "replaced", "operator"},
+    {NULL, 429, NULL, VERDICT_DELAY, ACCOUNT_BACKOFF, "rate_limited", "wait"},
+    {NULL, 401, NULL, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "unauthorized", "none"},
+    {NULL, 503, NULL, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "unavailable", "none"},
+    {NULL, 0, "ack", VERDICT_RECONNECT, ACCOUNT_BACKOFF, "missing_ack", "none"},
+    {NULL, 0, "ping", VERDICT_RECONNECT, ACCOUNT_BACKOFF, "missing_pong", "none"},
+    {NULL, 0, "xml-not-well-formed", VERDICT_RECONNECT, ACCOUNT_BACKOFF, "bad_stanza", "none"},
+    {NULL, 500, NULL, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "server_error", "none"},
+    {NULL, 0, NULL, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "stream_error", "none"},
+};
+
+static int
+stream_fits(const struct stream_row *r, const struct node *n, int64_t code)
 {
 	const struct node *conflict = node_child(n, "conflict");
 	const char *type = conflict != NULL ? node_get(conflict, "type") : NULL;
-	int64_t code = node_get_int(n, "code", 99999);
 
-	if (type != NULL && strcmp(type, "replaced") == 0)
-		set(v, VERDICT_STOP, ACCOUNT_REPLACED, "replaced", "operator", code);
-	else if (type != NULL && strcmp(type, "device_removed") == 0)
-		set(v, VERDICT_ERASE, ACCOUNT_LOGGED_OUT, "device_removed", "relink", code);
-	else if (conflict != NULL) /* <failure reason=401> will settle it */
-		set(v, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "conflict", "none", code);
-	else if (code == 515)
-		set(v, VERDICT_RESTART, ACCOUNT_CONNECTING, "restart_required", "none", code);
-	else if (code == 516)
-		set(v, VERDICT_ERASE, ACCOUNT_LOGGED_OUT, "forced_logout", "relink", code);
-	else if (code == 409)
-		set(v, VERDICT_STOP, ACCOUNT_REPLACED, "replaced", "operator", code);
-	else if (code == 429) {
-		set(v, VERDICT_DELAY, ACCOUNT_BACKOFF, "rate_limited", "wait", code);
+	if (r->conflict != NULL)
+		return conflict != NULL &&
+		       (r->conflict[0] == '\0' || (type != NULL && strcmp(type, r->conflict) == 0));
+	if (r->code != 0)
+		return code == r->code;
+	return r->child == NULL || node_child(n, r->child) != NULL;
+}
+
+void
+verdict_stream_error(const struct node *n, unsigned rate_steps, struct verdict *v)
+{
+	int64_t code = node_get_int(n, "code", 99999);
+	const struct stream_row *r = streams;
+
+	while (!stream_fits(r, n, code)) /* the last one fits everything */
+		r++;
+	set(v, r->action, r->state, r->word, r->user_action, code);
+	if (r->action == VERDICT_DELAY)
 		v->delay_ms = RATE_DELAY_MS *
 			      (rate_steps + 1 > RATE_STEPS_MAX ? RATE_STEPS_MAX : rate_steps + 1);
-	} else if (code == 401)
-		set(v, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "unauthorized", "none", code);
-	else if (code == 503)
-		set(v, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "unavailable", "none", code);
-	else if (node_child(n, "ack") != NULL)
-		set(v, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "missing_ack", "none", code);
-	else if (node_child(n, "ping") != NULL)
-		set(v, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "missing_pong", "none", code);
-	else if (node_child(n, "xml-not-well-formed") != NULL)
-		set(v, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "bad_stanza", "none", code);
-	else if (code == 500)
-		set(v, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "server_error", "none", code);
-	else
-		set(v, VERDICT_RECONNECT, ACCOUNT_BACKOFF, "stream_error", "none", code);
+}
+
+const char *
+verdict_user_action(const char *reason)
+{
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+		if (strcmp(failures[i].word, reason) == 0)
+			return failures[i].user_action;
+	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++)
+		if (strcmp(streams[i].word, reason) == 0)
+			return streams[i].user_action;
+	return strncmp(reason, "failure_", 8) == 0 ? "operator" : NULL;
 }

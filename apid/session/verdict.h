@@ -27,5 +27,7 @@ struct verdict {
 /* now_ms: wall clock. rate_steps: 429s in a row so far. */
 void verdict_failure(const struct node *n, int64_t now_ms, struct verdict *v);
 void verdict_stream_error(const struct node *n, unsigned rate_steps, struct verdict *v);
+/* What a person has to do after this reason of a verdict; NULL if it is of none. */
+const char *verdict_user_action(const char *reason);
 
 #endif

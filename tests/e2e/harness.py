@@ -336,8 +336,10 @@ class Ward:
         if not os.path.exists(self.key):
             with open(os.open(self.key, os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
                 f.write(os.urandom(32))
+        self.client_data = os.path.join(folder, name + ".client")  # is not there unless a test makes it
         self.settings = {
-            "service": {"data": self.data, "socket": self.socket, "master_key": "file:" + self.key},
+            "service": {"data": self.data, "socket": self.socket, "master_key": "file:" + self.key,
+                        "client_data": self.client_data},
             "network": {"url": sim.url if sim else "wss://127.0.0.1:9/ws/chat", "backoff_unit": "50ms"},
             "log": {"level": "debug"},
         }

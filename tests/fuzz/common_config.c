@@ -1,4 +1,5 @@
-/* Fuzz: any bytes as ward.conf; what is accepted reads back the same in every child's form. */
+/* Fuzz: any bytes as ward.conf, and as the file of client data; what is accepted reads back the
+ * same in every child's form. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	for (i = 0; c != NULL && i < 4; i++)
 		read_back(c, children[i]);
+	config_free(c);
+	/* the same bytes as the file of client data */
+	if ((c = config_parse("w", "[account a]\n", 12, err, sizeof(err))) == NULL)
+		abort();
+	if (config_add_client(c, "f", (const char *)data, size, err, sizeof(err)) == 0)
+		read_back(c, CONFIG_FOR_APID);
+	else if (err[0] == '\0')
+		abort();
 	config_free(c);
 	return 0;
 }

@@ -91,6 +91,9 @@ struct rig {
 	uint8_t nct_salt[128];
 	size_t nct_salt_len;
 	size_t commits, aborts, opens, receipts, list_drops, list_puts;
+	char app_version[24];
+	unsigned state_code, state_subcode;
+	int64_t state_until_ms;
 	char state[32], state_reason[32], list_dropped[112];
 	int paused, from_backup; /* from_backup: restored_done was not written yet */
 	char contact[65];        /* user part of the LID of the one that was written last */
@@ -311,6 +314,13 @@ rig_apply(const Stored__Write *w)
 		rig_apply_update(w->outbox_update);
 	if (w->device != NULL && w->device->state != NULL)
 		snprintf(rig.state, sizeof(rig.state), "%s", w->device->state);
+	if (w->device != NULL && w->device->app_version != NULL)
+		snprintf(rig.app_version, sizeof(rig.app_version), "%s", w->device->app_version);
+	if (w->device != NULL && w->device->has_state_code) {
+		rig.state_code = w->device->state_code;
+		rig.state_subcode = w->device->state_subcode;
+		rig.state_until_ms = w->device->state_until_ms;
+	}
 	if (w->device != NULL && w->device->state_reason != NULL)
 		snprintf(rig.state_reason, sizeof(rig.state_reason), "%s", w->device->state_reason);
 	if (w->device != NULL && w->device->has_paused)
@@ -439,6 +449,12 @@ rig_on_device_load(struct message *m, void *owner)
 		r.state = rig.state;
 	if (rig.state_reason[0] != '\0')
 		r.state_reason = rig.state_reason;
+	r.app_version = rig.app_version;
+	r.has_state_code = r.has_state_subcode = 1;
+	r.state_code = rig.state_code;
+	r.state_subcode = rig.state_subcode;
+	r.has_state_until_ms = 1;
+	r.state_until_ms = rig.state_until_ms;
 	r.has_paused = 1;
 	r.paused = rig.paused;
 	r.has_nct_salt = rig.nct_salt_len > 0;

@@ -3,6 +3,7 @@
 
 #include "apid/session/pair_code.h"
 #include "apid/session/state.h"
+#include "common/clock.h"
 
 static char steps[16][64]; /* account.link: "qr qr:ref" */
 static size_t nsteps;
@@ -176,20 +177,54 @@ struct end {
 };
 
 static const struct end ends[] = {
+    {"failure", "reason", "400", NULL, ACCOUNT_STOPPED, "failure_generic", "stopped", 0, 1, 0},
     {"failure", "reason", "401", NULL, ACCOUNT_LOGGED_OUT, "logged_out", "logged_out", 0, 1, 1},
     {"failure", "reason", "402", NULL, ACCOUNT_RESTRICTED, "temp_banned", "restricted", 0, 1, 0},
+    {"failure", "reason", "403", NULL, ACCOUNT_LOGGED_OUT, "locked", "logged_out", 0, 1, 1},
     {"failure", "reason", "405", NULL, ACCOUNT_OUTDATED, "client_outdated", "outdated", 0, 1, 0},
     {"failure", "reason", "406", NULL, ACCOUNT_BANNED, "banned", "banned", 0, 1, 1},
-    {"failure", "reason", "999", NULL, ACCOUNT_STOPPED, "failure_999", "stopped", 0, 1, 0},
+    {"failure", "reason", "409", NULL, ACCOUNT_STOPPED, "bad_user_agent", "stopped", 0, 1, 0},
+    {"failure", "reason", "412", NULL, ACCOUNT_STOPPED, "failure_412", "stopped", 0, 1, 0},
+    {"failure", "reason", "413", NULL, ACCOUNT_STOPPED, "token_expired", "stopped", 0, 1, 0},
+    {"failure", "reason", "414", NULL, ACCOUNT_STOPPED, "token_invalid", "stopped", 0, 1, 0},
+    {"failure", "reason", "415", NULL, ACCOUNT_STOPPED, "not_found", "stopped", 0, 1, 0},
+    {"failure", "reason", "418", NULL, ACCOUNT_STOPPED, "client_unknown", "stopped", 0, 1, 0},
+    {"failure", "reason", "500", NULL, ACCOUNT_BACKOFF, "server_error", "backoff", 0, 0, 0},
+    {"failure", "reason", "501", NULL, ACCOUNT_STOPPED, "experimental", "stopped", 0, 1, 0},
     {"failure", "reason", "503", NULL, ACCOUNT_BACKOFF, "unavailable", "backoff", 0, 0, 0},
+    {"failure", "reason", "999", NULL, ACCOUNT_STOPPED, "failure_999", "stopped", 0, 1, 0},
+    {"failure", "reason", NULL, NULL, ACCOUNT_STOPPED, "failure_unknown", "stopped", 0, 1, 0},
     {"stream:error", "code", "515", NULL, ACCOUNT_CONNECTING, "restart_required", "connecting", 1,
 	0, 0},
+    {"stream:error", "code", "516", NULL, ACCOUNT_LOGGED_OUT, "forced_logout", "logged_out", 0, 1,
+	1},
     {"stream:error", "code", "429", NULL, ACCOUNT_BACKOFF, "rate_limited", "backoff", 1, 0, 0},
+    {"stream:error", "code", "401", NULL, ACCOUNT_BACKOFF, "unauthorized", "backoff", 0, 0, 0},
     {"stream:error", "code", "401", "device_removed", ACCOUNT_LOGGED_OUT, "device_removed",
 	"logged_out", 0, 1, 1},
-    {"stream:error", "code", "409", "replaced", ACCOUNT_REPLACED, "replaced", "replaced", 0, 1, 0},
+    {"stream:error", "code", "401", "other", ACCOUNT_BACKOFF, "conflict", "backoff", 0, 0, 0},
+    {"stream:error", "code", "409", NULL, ACCOUNT_REPLACED, "replaced", "replaced", 0, 1, 0},
+    {"stream:error", "code", NULL, "replaced", ACCOUNT_REPLACED, "replaced", "replaced", 0, 1, 0},
     {"stream:error", "code", "500", NULL, ACCOUNT_BACKOFF, "server_error", "backoff", 0, 0, 0},
+    {"stream:error", "code", "503", NULL, ACCOUNT_BACKOFF, "unavailable", "backoff", 0, 0, 0},
+    {"stream:error", "code", "777", NULL, ACCOUNT_BACKOFF, "stream_error", "backoff", 0, 0, 0},
 };
+
+/* What clients are told of the account, but for the times that may be others. */
+static void
+told(char out[256])
+{
+	json_t *d = account_describe(rig.a), *text = json_object_get(d, "text");
+
+	snprintf(out, 256, "%s %s %s %d %d %lld %s", json_string_value(json_object_get(d, "state")),
+	    json_string_value(json_object_get(d, "reason")),
+	    json_string_value(json_object_get(d, "user_action")),
+	    (int)json_integer_value(json_object_get(d, "code")),
+	    (int)json_integer_value(json_object_get(d, "subcode")),
+	    (long long)json_integer_value(json_object_get(d, "until_ms")),
+	    text != NULL ? json_string_value(text) : "");
+	json_decref(d);
+}
 
 static void
 how_it_ends(void **state)
@@ -197,11 +232,16 @@ how_it_ends(void **state)
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 		const struct end *e = &ends[i];
 		struct node *n = node_new(e->tag);
+		char before[256], after[256];
 		size_t ups;
 
 		rig_setup(NULL);
 		rig_online();
-		node_set(n, e->attr, e->value);
+		if (e->value != NULL)
+			node_set(n, e->attr, e->value);
+		node_set(n, "expire", "7200");
+		if (strcmp(e->tag, "failure") == 0)
+			node_set(n, "code", "104");
 		if (e->conflict != NULL)
 			node_set(node_child_new(n, "conflict"), "type", e->conflict);
 		rig_in(n);
@@ -211,6 +251,10 @@ how_it_ends(void **state)
 		assert_int_equal(rig.downs, e->stopped);
 		assert_int_equal(rig.generation, e->erased ? 2 : 1);
 		assert_int_equal(rig_events("account.unlinked"), e->erased);
+		/* all that it said is kept as it was */
+		if (!e->restarted || strcmp(e->reason, "rate_limited") == 0)
+			rig_until(rig_events("server.notice") == 1);
+		told(before);
 		/* a restart of the process comes back to it */
 		ups = rig.ups;
 		rig_crash();
@@ -219,11 +263,86 @@ how_it_ends(void **state)
 		if (e->stopped) {
 			assert_int_equal(rig.a->state, e->to);
 			assert_int_equal(rig.ups, ups);
+			told(after);
+			assert_string_equal(after, before);
 		} else {
 			assert_int_equal(rig.ups, ups + 1);
 		}
 		rig_teardown(NULL);
 	}
+}
+
+/* After a 405 only another version is tried, at the next start. */
+static void
+outdated(void **state)
+{
+	struct node *n = node_new("failure");
+	size_t ups;
+
+	rig_online();
+	assert_string_equal(rig.app_version, "2.3000.1045649367");
+	node_set(n, "reason", "405");
+	rig_in(n);
+	rig_until(strcmp(rig.state, "outdated") == 0);
+	ups = rig.ups;
+	snprintf(rig.app_version, sizeof(rig.app_version), "2.3000.1");
+	rig_crash();
+	rig_start();
+	rig_until(rig.ups == ups + 1);
+	assert_int_equal(rig.a->state, ACCOUNT_CONNECTING);
+	assert_string_equal(rig.a->reason, "new_version");
+}
+
+/* The service says that this version ends: kept, in health; taken back, and said of no other
+ * version. */
+static const char *
+version_health(void)
+{
+	static char reason[32];
+	json_t *d = json_array();
+
+	engine_health(&rig.svc, d);
+	snprintf(reason, sizeof(reason), "%s",
+	    json_string_value(
+		json_object_get(json_array_get(d, json_array_size(d) - 1), "reason")));
+	json_decref(d);
+	return reason;
+}
+
+static void
+expires(const char *t)
+{
+	struct node *ib = node_new("ib"), *e = node_child_new(ib, "client_expiration");
+
+	if (t != NULL)
+		node_set(e, "t", t);
+	rig_in(ib);
+	rig_settle();
+}
+
+static void
+client_expires(void **state)
+{
+	char t[24];
+	int64_t now = clock_wall_ms() / 1000;
+
+	rig_online();
+	assert_string_not_equal(version_health(), "client_expires");
+	expires("junk");
+	assert_true(rig.a->rec.client_expires_ms == 0);
+	snprintf(t, sizeof(t), "%lld", (long long)now + 400 * 86400);
+	expires(t);
+	assert_true(rig.a->rec.client_expires_ms == (now + 400 * 86400) * 1000);
+	expires("5"); /* long ago: three days are left */
+	assert_true(rig.a->rec.client_expires_ms >= (now + 3 * 86400) * 1000);
+	assert_true(rig.a->rec.client_expires_ms < (now + 4 * 86400) * 1000);
+	assert_string_equal(version_health(), "client_expires");
+	expires(t); /* a later end is no news */
+	assert_true(rig.a->rec.client_expires_ms < (now + 4 * 86400) * 1000);
+	expires(NULL);
+	assert_true(rig.a->rec.client_expires_ms == 0);
+	assert_string_not_equal(version_health(), "client_expires");
+	assert_int_equal(rig_events("server.notice"), 5);
 }
 
 /* 515 after 515: the fourth within a minute waits. */
@@ -485,6 +604,8 @@ main(void)
 	    T(link_again_and_cancel),
 	    cmocka_unit_test(phones),
 	    cmocka_unit_test(how_it_ends),
+	    T(outdated),
+	    T(client_expires),
 	    T(no_storm),
 	    T(closed_and_back),
 	    T(pause_and_resume),

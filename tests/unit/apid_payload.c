@@ -26,8 +26,18 @@ compare(const uint8_t *got, size_t len, const char *hex)
 	assert_string_equal(text, hex);
 }
 
-static const struct payload_client client = {
-    .revision = 1045649367, .os = "Linux", .display = "Chrome (Linux)", .platform = 1};
+static const struct payload_client client = {.revision = 1045649367,
+    .os_version = "0.1",
+    .device = "Desktop",
+    .language = "en",
+    .country = "US",
+    .props_version = {0, 1, 0},
+    .history_quota_mb = 10240,
+    .history_thumbnail_days = 60,
+    .history_support = "4 6 7 8 9 10 11 12 14 15 21 22",
+    .os = "Linux",
+    .display = "Chrome (Linux)",
+    .platform = 1};
 
 static void
 login(void **state)

@@ -281,6 +281,18 @@ engine_health(struct service *s, json_t *checks)
 			fake.health != NULL ? fake.health : "degraded", "reason", "offline"));
 }
 
+json_t *
+engine_client_version(const struct service *s)
+{
+	return json_string("2.3000.1045649367");
+}
+
+int64_t
+engine_client_age_s(const struct service *s)
+{
+	return 86400;
+}
+
 void
 engine_counters(struct service *s, json_t *counters)
 {

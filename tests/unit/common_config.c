@@ -38,7 +38,7 @@ test_defaults(void **state)
 	assert_false(config_bool(c, "service", "developer_unconfined"));
 	assert_string_equal(config_str(c, "network", "url"), "wss://web.whatsapp.com/ws/chat");
 	assert_int_equal(config_int(c, "network", "backoff_max"), 15 * 60000);
-	assert_int_equal(config_int(c, "device", "client_revision"), 1045649367);
+	assert_int_equal(config_int(c, "client", "revision"), 1045649367);
 	assert_int_equal(config_int(c, "api", "max_line"), 1 << 20);
 	assert_int_equal(config_int(c, "events", "keep_acked"), 7LL * 86400000);
 	assert_int_equal(config_int(c, "events", "max_bytes"), 1LL << 30);
@@ -144,6 +144,22 @@ static const struct {
     {ACC "[network]\nkeepalive_min = 31s\n", "t.conf:3: keepalive_min must not be above"},
     {ACC "[network]\nkeepalive_max = 14s\n\n", "t.conf:3: keepalive_min must not be above"},
     {ACC "[test]\nnoise_root_key = 00\n", "t.conf:3: noise_root_key must be 64 hex"},
+    {ACC "[client]\ndate = 2026-8-22\n", "t.conf:3: date must be a date"},
+    {ACC "[client]\ndate = 2026-02-30\n", "t.conf:3: date must be a date"},
+    {ACC "[client]\ndate = 2019-01-01\n", "t.conf:3: date must be a date"},
+    {ACC "[client]\ndate = 2026-08-2x\n", "t.conf:3: date must be a date"},
+    {ACC "[client]\nprops_version = 1.2\n", "t.conf:3: props_version must be three"},
+    {ACC "[client]\nprops_version = 1.2.x\n", "t.conf:3: props_version must be three"},
+    {ACC "[client]\nprops_version = 1.2.4294967296\n", "t.conf:3: props_version must be three"},
+    {ACC "[client]\nhistory_support = 4 4\n", "t.conf:3: history_support must be rising"},
+    {ACC "[client]\nhistory_support = 4,5\n", "t.conf:3: history_support must be rising"},
+    {ACC "[client]\nhistory_support = 0\n", "t.conf:3: history_support must be rising"},
+    {ACC "[client]\nhistory_support = 536870912\n", "t.conf:3: history_support must be"},
+    {ACC "[client]\ncountry = USA\n", "t.conf:3: country is too long"},
+    {ACC "[queries]\na-b = 1\n", "t.conf:3: a-b: a query's name is"},
+    {ACC "[queries]\nab = 0x1\n", "t.conf:3: ab: a query's id is"},
+    {ACC "[queries]\nab =\n", "t.conf:3: ab: a query's id is"},
+    {ACC "[queries]\nab = 1\nab = 2\n", "t.conf:4: ab comes twice"},
     {ACC "[api]\nmax_requests = 0\n", "t.conf:3: max_requests is too small"},
     {ACC "[api]\nmax_requests = 4097\n", "t.conf:3: max_requests is too big"},
     {ACC "[api]\nmax_requests = 1K\n", "t.conf:3: max_requests must be a whole"},
@@ -255,6 +271,55 @@ test_text_for(void **state)
 	config_free(c);
 }
 
+/* The file of client data: its two sections alone, and nothing that ward.conf has set. */
+static void
+test_client_data(void **state)
+{
+	static const struct {
+		const char *text, *want; /* NULL: it is taken */
+	} rows[] = {
+	    {"", NULL},
+	    {"# nothing\n[client]\n[queries]\n", NULL},
+	    {"[log]\nlevel = info\n", "c.conf:1: client data have no section [log]"},
+	    {"[account x]\n", "c.conf:1: client data have no section [account]"},
+	    {"[client]\ndevice = x\n", "c.conf:2: device is set in ward.conf already"},
+	    {"[client]\ndate = 2026-01-02\ndate = 2026-01-02\n",
+		"c.conf:3: date is set at line 2 already"},
+	    {"[client]\n[client]\n", "c.conf:2: section [client] has begun at line 1"},
+	    {"[queries]\nold = 5\n", "c.conf:2: old comes twice"},
+	    {"[client]\nrevision = 0\n", "c.conf:2: revision is too small"},
+	    {"revision = 1\n", "c.conf:1: revision stands before"},
+	};
+	struct config *c;
+	char err[256], *text;
+	size_t i, len;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		c = parse(ACC "[client]\ndevice = Box\n[queries]\nold = 4\n");
+		assert_int_equal(config_add_client(c, "c.conf", rows[i].text, strlen(rows[i].text),
+				     err, sizeof(err)),
+		    rows[i].want == NULL ? 0 : -1);
+		if (rows[i].want != NULL && strncmp(err, rows[i].want, strlen(rows[i].want)) != 0)
+			fail_msg("said \"%s\" instead of \"%s\"", err, rows[i].want);
+		config_free(c);
+	}
+	c = parse(ACC "[queries]\nold = 4\n");
+	assert_int_equal(config_date(c, "client", "date"), 1787356800); /* 2026-08-22 */
+	text = (char *)(uintptr_t) "[client]\nrevision = 1050000001\ndate = 2026-10-31\n"
+				   "[queries]\nnew_one = 123\n";
+	assert_int_equal(config_add_client(c, "c.conf", text, strlen(text), err, sizeof(err)), 0);
+	text = config_text_for(c, CONFIG_FOR_APID, &len); /* what apid gets of it */
+	config_free(c);
+	c = parse(text);
+	assert_int_equal(config_int(c, "client", "revision"), 1050000001);
+	assert_int_equal(config_date(c, "client", "date"), 1793404800);
+	assert_string_equal(config_query(c, "new_one"), "123");
+	assert_string_equal(config_query(c, "old"), "4");
+	assert_null(config_query(c, "none"));
+	free(text);
+	config_free(c);
+}
+
 /* The table: every key once, sections together, a doc line, and a default that is in its bounds (a
  * bad one would abort the parser in test_defaults). */
 static void
@@ -287,6 +352,7 @@ main(void)
 	    cmocka_unit_test(test_odd_bytes),
 	    cmocka_unit_test(test_account_limit),
 	    cmocka_unit_test(test_text_for),
+	    cmocka_unit_test(test_client_data),
 	    cmocka_unit_test(test_table),
 	};
 

@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/keyd.pb-c.h"
 #include "ipc/netd.pb-c.h"
 #include "netd/link.h"
@@ -51,6 +52,7 @@ struct world {
 	int flood_in_order;
 	unsigned hellos, finishes, drops;
 	const char *refuse; /* keyd's answer to NOISE_FINISH */
+	int ik;             /* keyd began with IK, and it was taken: nothing is left to send */
 	int status_ok;
 	Netd__LinkStatus status;
 };
@@ -128,7 +130,7 @@ take_finish(struct message *m, void *owner)
 	if (w->refuse != NULL)
 		return channel_reply_error(m->channel, m->id, w->refuse, "no");
 	r.client_finish.data = (uint8_t *)(uintptr_t)TEST_FINISH;
-	r.client_finish.len = strlen(TEST_FINISH);
+	r.client_finish.len = w->ik ? 0 : strlen(TEST_FINISH);
 	r.tx_key.data = (uint8_t *)(uintptr_t)test_tx;
 	r.rx_key.data = (uint8_t *)(uintptr_t)test_rx;
 	r.tx_key.len = r.rx_key.len = 32;
@@ -644,6 +646,80 @@ test_close_frame(void **state)
 	down_again(w);
 }
 
+/* The server takes an IK hello: no finish goes out, and stanzas flow. */
+static void
+test_ik(void **state)
+{
+	struct world *w = WORLD(IK_SERVE);
+
+	w->ik = 1;
+	send_up(w, 0, 0, NULL);
+	(void)expect(w, CONNECTING, "");
+	(void)expect(w, OPEN, "");
+	UNTIL(w, w->stanzas == 1);
+	assert_memory_equal(w->last.data, "\0greeting", 9);
+	down_again(w);
+}
+
+/* It answers an IK hello with a refusal and ends at once: what it said is read before the end. */
+static void
+test_ik_refused(void **state)
+{
+	static const enum behaviour how[] = {IK_REFUSE, IK_HANG_UP};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct world *w = world_new(&how[i], 1);
+
+		w->ik = 1;
+		for (unsigned n = 1; n <= 3; n++) {
+			if (n == 1)
+				send_up(w, 0, 0, NULL);
+			(void)expect(w, CONNECTING, "");
+			(void)expect(w, OPEN, "");
+			UNTIL(w, w->nnotices > w->nread);
+			assert_int_equal(w->notices[w->nread++].state, CLOSED);
+			assert_int_equal(w->stanzas, n);
+			assert_memory_equal(w->last.data, "\0refused", 8);
+		}
+		down_again(w);
+	}
+}
+
+/* A restart that is a failure waits like one; a new payload alone shortens no wait. */
+static void
+test_failed_restart(void **state)
+{
+	struct world *w = WORLD(SERVE);
+	Netd__LinkUp m = NETD__LINK_UP__INIT;
+	const struct notice *n;
+	int64_t start, delays[4];
+
+	send_up(w, 0, 0, NULL);
+	m.account = (char *)(uintptr_t) "a1";
+	m.payload = pb_bytes(PAYLOAD, strlen(PAYLOAD));
+	m.has_restart = m.restart = m.has_failed = m.failed = 1;
+	for (size_t i = 0; i < 4; i++) {
+		(void)expect(w, CONNECTING, "");
+		(void)expect(w, OPEN, "");
+		assert_int_equal(channel_notify(w->apid, NETD__TYPE__LINK_UP, &m.base), 0);
+		n = expect(w, CLOSED, "restart");
+		delays[i] = n->delay;
+		assert_int_equal(n->attempt, i + 1);
+	}
+	assert_true(delays[0] > 0 && delays[3] > delays[0]);
+	(void)expect(w, CONNECTING, "");
+	(void)expect(w, OPEN, "");
+	start = clock_mono_ms();
+	send_up(w, 1, 150, NULL);
+	send_up(w, 0, 0, NULL);
+	(void)expect(w, CLOSED, "restart");
+	send_up(w, 0, 0, NULL);
+	(void)expect(w, CONNECTING, "");
+	assert_true(clock_mono_ms() - start >= 149);
+	(void)expect(w, OPEN, "");
+	down_again(w);
+}
+
 /* Half open: the ping is not answered. Before login with back-off, after it at once. */
 static void
 test_keepalive_miss(void **state)
@@ -944,6 +1020,9 @@ main(void)
 	    cmocka_unit_test(test_drop_open),
 	    cmocka_unit_test(test_bad_frame),
 	    cmocka_unit_test(test_close_frame),
+	    cmocka_unit_test(test_ik),
+	    cmocka_unit_test(test_ik_refused),
+	    cmocka_unit_test(test_failed_restart),
 	    cmocka_unit_test(test_keepalive_miss),
 	    cmocka_unit_test(test_keepalive),
 	    cmocka_unit_test(test_stable),

@@ -42,7 +42,10 @@ enum behaviour {
 	BAD_FRAME,    /* open, then a frame that does not authenticate */
 	LONG_FRAME,   /* open, then a stanza of 100,000 bytes, then as SERVE */
 	FLOOD,        /* open, then FLOOD_COUNT numbered stanzas of 1 KiB, then as SERVE */
-	CLOSE_FRAME   /* open, then a close frame with code 1001 */
+	CLOSE_FRAME,  /* open, then a close frame with code 1001 */
+	IK_SERVE,     /* takes the hello for IK: no finish comes; then as SERVE */
+	IK_REFUSE,    /* the same, and in one go a stanza, a close frame and the end */
+	IK_HANG_UP    /* the same without the close frame */
 };
 #define FLOOD_COUNT 8000u
 
@@ -251,9 +254,12 @@ handshake(struct peer *p, enum behaviour how)
 		p->s->nhello = in.len;
 		pthread_mutex_unlock(&p->s->lock);
 		(void)noise_put_plain(&out, TEST_SERVER, strlen(TEST_SERVER));
-		if (how != DROP_HELLO && send_ws(p, 2, out.data, out.len) == 0 &&
-		    read_ws(p, &in) == 2 && in.len == 3 + strlen(TEST_FINISH) &&
-		    memcmp(in.data + 3, TEST_FINISH, in.len - 3) == 0)
+		if (how == IK_SERVE || how == IK_REFUSE || how == IK_HANG_UP) {
+			if (send_ws(p, 2, out.data, out.len) == 0)
+				ok = noise_set_keys(&p->noise, test_rx, test_tx);
+		} else if (how != DROP_HELLO && send_ws(p, 2, out.data, out.len) == 0 &&
+			   read_ws(p, &in) == 2 && in.len == 3 + strlen(TEST_FINISH) &&
+			   memcmp(in.data + 3, TEST_FINISH, in.len - 3) == 0)
 			ok = noise_set_keys(&p->noise, test_rx, test_tx);
 	}
 	buf_clear(&in);
@@ -307,7 +313,13 @@ talk(struct peer *p, enum behaviour how)
 		(void)send_stanza(p, large, sizeof(large));
 	if (how == FLOOD)
 		flood(p);
-	if (how == SERVE || how == SERVE_ONE)
+	if (how == IK_REFUSE || how == IK_HANG_UP) {
+		(void)send_stanza(p, "\0refused", 8);
+		if (how == IK_REFUSE)
+			(void)send_ws(p, 8, "\x03\xe8", 2);
+		return;
+	}
+	if (how == SERVE || how == SERVE_ONE || how == IK_SERVE)
 		(void)send_stanza(p, "\0greeting", 9);
 	while (how == DEAF && atomic_load(&p->s->accepted) < 2)
 		(void)poll(NULL, 0, 5);
