@@ -100,6 +100,14 @@ void account_pause(struct account *a, const void *client, engine_done_fn *fn, vo
 void account_resume(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 void account_reconnect(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 
+/* result: {account, signed_prekey_id, rotation_pending, rotation_due_ms, uploaded, stored,
+ * at_service, digest, digest_ms, upload_due} */
+void keys_status(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+void keys_upload(
+    struct account *a, const void *client, engine_done_fn *fn, void *arg); /* {count} */
+void keys_rotate_signed(struct account *a, const void *client, engine_done_fn *fn,
+    void *arg); /* {count, signed_prekey_id} */
+
 enum send_wait {
 	SEND_WAIT_QUEUED,
 	SEND_WAIT_SERVER,

@@ -24,6 +24,7 @@
 	X(PAIR_REFUSED, "pair_refused") \
 	X(PREKEYS_MADE, "prekeys_made") \
 	X(PREKEYS_USED, "prekeys_used") \
+	X(SKEY_ROTATED, "skey_rotated") \
 	X(SESSIONS_BUILT, "sessions_built") \
 	X(ENCRYPTED, "encrypted") \
 	X(ENCRYPT_FAILED, "encrypt_failed") \

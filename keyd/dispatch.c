@@ -18,8 +18,9 @@ const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_fini
     &verb_noise_drop, &verb_noise_keep, &verb_account_open, &verb_device_create, &verb_pair_qr,
     &verb_pair_refresh, &verb_pair_code, &verb_pair_code_finish, &verb_pair_success,
     &verb_passkey_begin, &verb_passkey_continue, &verb_passkey_seal, &verb_prekeys_make,
-    &verb_prekeys_uploaded, &verb_restored, &verb_sessions, &verb_encrypt, &verb_decrypt,
-    &verb_reseal, &verb_identities, &verb_identity_decide, &verb_identity_forget};
+    &verb_prekeys_uploaded, &verb_prekeys_public, &verb_skey_next, &verb_skey_end, &verb_restored,
+    &verb_sessions, &verb_encrypt, &verb_decrypt, &verb_reseal, &verb_identities,
+    &verb_identity_decide, &verb_identity_forget};
 const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
 
 static int
@@ -111,6 +112,9 @@ const struct channel_row dispatch_apid[] = {
     ROW(PASSKEY_SEAL, 5, 45, ROW_REQUEST, passkey_seal),
     ROW(PREKEYS_MAKE, 7, 53, ROW_REQUEST, prekeys_make),
     ROW(PREKEYS_UPLOADED, 5, 8 * KIB, ROW_REQUEST, prekeys_uploaded),
+    ROW(PREKEYS_PUBLIC, 3, 8 * KIB, ROW_REQUEST, prekeys_public),
+    ROW(SKEY_NEXT, 5, 45, ROW_REQUEST, skey_next),
+    ROW(SKEY_END, 9, 53, ROW_REQUEST, skey_end),
     ROW(RESTORED, 5, 45, ROW_REQUEST, restored),
     ROW(SESSIONS, 3, 256 * KIB, ROW_REQUEST, sessions),
     ROW(ENCRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, encrypt),

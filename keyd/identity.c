@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include <signal/key_helper.h>
-#include <signal/session_pre_key.h>
 #include <sodium.h>
 
 #include "common/clock.h"
@@ -108,37 +107,6 @@ load_device_create(struct request *r)
 	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY, work_name(&r->work, "1"));
 }
 
-/* The private half goes into a record of its own, in libsignal's form. */
-static void
-make_signed_prekey(struct request *r, struct device *d)
-{
-	signal_context *ctx = provider_context;
-	ec_key_pair *pair = NULL;
-	session_signed_pre_key *key = NULL;
-	signal_buffer *pub = NULL, *record = NULL;
-	uint8_t *bytes;
-
-	d->skey_id = 1;
-	if (curve_generate_key_pair(ctx, &pair) != 0 ||
-	    ec_public_key_serialize(&pub, ec_key_pair_get_public(pair)) != 0)
-		fatalx("libsignal makes no key");
-	bytes = signal_buffer_data(pub); /* 05 and the key: what is signed (page 04, 1) */
-	memcpy(d->skey_pub, bytes + 1, 32);
-	if (curve_sign(d->identity_priv, bytes, 33, d->skey_sig) == -1 ||
-	    !curve_check(d->identity_pub, bytes, 33, d->skey_sig))
-		fatalx("a new identity key does not sign");
-	if (session_signed_pre_key_create(
-		&key, d->skey_id, (uint64_t)clock_wall_ms(), pair, d->skey_sig, 64) != 0 ||
-	    session_signed_pre_key_serialize(&record, key) != 0)
-		fatalx("libsignal makes no signed prekey");
-	work_put(&r->work, STORED__DOMAIN__SIGNED_PREKEY, work_name(&r->work, "%u", d->skey_id),
-	    signal_buffer_data(record), signal_buffer_len(record));
-	signal_buffer_free(pub);
-	signal_buffer_bzero_free(record);
-	SIGNAL_UNREF(key);
-	SIGNAL_UNREF(pair);
-}
-
 static void
 run_device_create(struct request *r)
 {
@@ -156,7 +124,8 @@ run_device_create(struct request *r)
 	curve_pair(d->noise_priv, d->noise_pub);
 	curve_pair(d->identity_priv, d->identity_pub);
 	randombytes_buf(d->adv_secret, sizeof(d->adv_secret));
-	make_signed_prekey(r, d);
+	d->skey_id = 1;
+	skey_make(&r->work, d, d->skey_id, d->skey_pub, d->skey_sig);
 	identity_put(r, d);
 	forget_codes(r);
 	describe(&s, d);

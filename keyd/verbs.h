@@ -16,7 +16,18 @@ void identity_signed_prekey(Keyd__SignedPrekey *s, const struct device *d); /* p
 extern const struct verb verb_passkey_begin, verb_passkey_continue, verb_passkey_seal;
 void passkey_forget(struct account *a); /* wipe the exchange that is under way */
 /* prekeys.c */
-extern const struct verb verb_prekeys_make, verb_prekeys_uploaded, verb_restored;
+#define PREKEY_ID_MAX 0xfffffeu /* libsignal never removes 0xffffff after use (page 04, 2.2) */
+extern const struct verb verb_prekeys_make, verb_prekeys_uploaded, verb_prekeys_public,
+    verb_restored;
+/* skey.c: the signed prekey */
+extern const struct verb verb_skey_next, verb_skey_end;
+/* Make one with that id, signed by the device's identity, and put its record. */
+void skey_make(
+    struct work *w, const struct device *d, uint32_t id, uint8_t pub[32], uint8_t sig[64]);
+/* The one after that in use, if it is loaded and there; pub and sig are filled then. 1 or 0; -1:
+ * its record cannot be read. */
+int skey_next(struct work *w, const struct device *d, uint8_t pub[32], uint8_t sig[64]);
+int skey_need_next(struct work *w, const struct device *d);
 /* rekey.c */
 extern const struct verb verb_reseal;
 /* session.c */

@@ -22,6 +22,9 @@ int dispatch_answer(struct store *s, struct store_account *a, struct message *m,
     enum store_status st, uint32_t type, const ProtobufCMessage *out, struct region *r);
 int dispatch_refuse(struct message *m, const char *text); /* "bad_request" */
 
+/* dispatch_keyd.c: RECORDS_LIST, which apid may ask for names and numbers. */
+int dispatch_records_list(struct message *m, void *owner);
+
 /* dispatch_lookup.c */
 int dispatch_lookup(struct message *m, void *owner);
 int dispatch_scan(struct message *m, void *owner);

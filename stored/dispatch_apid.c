@@ -207,6 +207,16 @@ consumer_list_row(struct message *m, void *owner)
 	return service_usable(owner, m, &ret) ? consumer_list(owner, m) : ret;
 }
 
+/* What records there are, not what is in them: keyd's alone. */
+static int
+record_names(struct message *m, void *owner)
+{
+	const Stored__RecordsList *rq = (const Stored__RecordsList *)m->pb;
+
+	return rq->has_sealed && rq->sealed ? dispatch_refuse(m, "sealed records are keyd's")
+					    : dispatch_records_list(m, owner);
+}
+
 /* ---------------------------------------------------------------- the table */
 
 static const struct channel_row rows[] = {
@@ -222,6 +232,8 @@ static const struct channel_row rows[] = {
 	&stored__lookup__descriptor, dispatch_lookup},
     {STORED__TYPE__SCAN, "SCAN", 7, KIB, CHANNEL_ALL_STATES, ROW_REQUEST, &stored__scan__descriptor,
 	dispatch_scan},
+    {STORED__TYPE__RECORDS_LIST, "RECORDS_LIST", 3, KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__records_list__descriptor, record_names},
     {STORED__TYPE__OUTBOX_LOAD, "OUTBOX_LOAD", 7, 64, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__outbox_load__descriptor, outbox_load},
     {STORED__TYPE__OUTBOX_FIND, "OUTBOX_FIND", 3, 512, CHANNEL_ALL_STATES, ROW_REQUEST,

@@ -165,8 +165,8 @@ records_get(struct message *m, void *owner)
 	return ret;
 }
 
-static int
-records_list(struct message *m, void *owner)
+int
+dispatch_records_list(struct message *m, void *owner)
 {
 	struct store *s = owner;
 	const Stored__RecordsList *rq = (const Stored__RecordsList *)m->pb;
@@ -209,7 +209,7 @@ static const struct channel_row rows[] = {
     {STORED__TYPE__RECORDS_GET, "RECORDS_GET", 3, 256 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__records_get__descriptor, records_get},
     {STORED__TYPE__RECORDS_LIST, "RECORDS_LIST", 3, KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
-	&stored__records_list__descriptor, records_list},
+	&stored__records_list__descriptor, dispatch_records_list},
     {STORED__TYPE__REKEY, "REKEY", 34, 8 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__rekey__descriptor, rekey},
     {STORED__TYPE__STAGE, "STAGE", 5, 3072 * KIB, CHANNEL_ALL_STATES, 0, &stored__stage__descriptor,

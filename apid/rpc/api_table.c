@@ -175,6 +175,23 @@ static const struct api_field link_answer_params[] = {ACCOUNT,
 static const struct api_field result_link[] = {
     STR("link_id", 0, 0, 0, "names this attempt; its steps are account.link events"), END};
 
+static const struct api_field result_keys_status[] = {
+    STR("account", 0, 0, 0, "name of the account"),
+    INT("signed_prekey_id", 0, 0, BIG, "number of the signed prekey in use"),
+    FLAG("rotation_pending", "a new one was offered and the service has not answered"),
+    INT("rotation_due_ms", 0, 0, BIG, "when the next one is due"),
+    INT("uploaded", 0, 0, BIG, "one-time prekeys here that the service was given and nobody used"),
+    INT("stored", 0, 0, BIG, "all that are here; of some the service never said that it has them"),
+    INT("at_service", 0, 0, BIG, "those that the service has left, as it said last"),
+    WORD("digest", 0, "unknown|ok|missing|mismatch|failed",
+	"what the last comparison of the service's keys with ours found"),
+    INT("digest_ms", 0, 0, BIG, "when that was"),
+    FLAG("upload_due", "an upload has still to be done"), END};
+static const struct api_field result_keys_upload[] = {
+    INT("count", 0, 0, BIG, "prekeys that the service took"), END};
+static const struct api_field result_keys_rotate[] = {INT("count", 0, 0, BIG, "1"),
+    INT("signed_prekey_id", 0, 0, BIG, "number of the one that is now in use"), END};
+
 #define KEY(d)  STR("idempotency_key", API_REQUIRED, 1, 64, d)
 #define KEY_DOC "letters, digits and ._:- ; the same key never sends twice, kept 7 days"
 #define MENTIONS                                                                                   \
@@ -402,6 +419,13 @@ const struct api_method api_methods[] = {
 	"Connect a paused account again."),
     M("account.reconnect", API_LINK, account_only, result_state, API_ACTS,
 	"Drop the connection of the account and connect at once."),
+    M("keys.status", API_OBSERVE, account_only, result_keys_status, 0,
+	"Prekeys here and at the service, age of the signed prekey, and whether the service has "
+	"ours."),
+    M("keys.upload", API_ADMIN, account_only, result_keys_upload, API_ACTS,
+	"Give the service new one-time prekeys now; answered when it has them."),
+    M("keys.rotate_signed", API_ADMIN, account_only, result_keys_rotate, API_ACTS,
+	"Take a new signed prekey into use now; answered when the service has it."),
     M("message.send", API_SEND, send_params, result_send, API_ACTS,
 	"Send a text, or any message; the answer comes after it is durable in the outbox."),
     M("message.edit", API_SEND, edit_params, result_send, API_ACTS,

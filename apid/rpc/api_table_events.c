@@ -137,6 +137,9 @@ static const struct api_field account_link_failed[] = {STR("link_id", "the attem
 static const struct api_field account_unlinked[] = {STR("reason", "why, a stable word"),
     FLAG("on_connect", "found out when connecting"), WORD("by", "self|phone|service", "by whom"),
     END};
+static const struct api_field account_keys[] = {
+    WORD("kind", "low|uploaded|rotated|rotation_refused|digest_missing|digest_mismatch", "what"),
+    INT("count", "how many keys, where it says so"), END};
 static const struct api_field message_event[] = {OBJ("message", message, "the message"),
     STR("client_key", "idempotency key, if this service sent it"),
     STR("recovers", "id of the placeholder that it stands for, with origin recovered"), END};
@@ -183,6 +186,8 @@ const struct api_event api_events[] = {
     D("account.link_failed", API_READ | API_LINK, account_link_failed,
 	"Linking failed at the end."),
     D("account.unlinked", API_READ | API_LINK, account_unlinked, "This device was removed."),
+    D("account.keys", API_READ | API_LINK, account_keys,
+	"The keys at the service: few are left, new ones are there, or they are not ours."),
     D("message.received", API_READ, message_event, "A message for this account."),
     D("message.sent", API_READ, message_event, "Sent by this or another own device."),
     D("message.edited", API_READ, message_edited, "Its author changed a message."),

@@ -22,6 +22,7 @@ method_fn method_server_hello, method_server_schema, method_server_version, meth
 method_fn method_account_list, method_account_get, method_account_state, method_account_link,
     method_account_link_answer, method_account_link_cancel, method_account_unlink,
     method_account_pause, method_account_resume, method_account_reconnect;
+method_fn method_keys_status, method_keys_upload, method_keys_rotate_signed;
 method_fn method_message_send, method_message_edit, method_message_delete, method_message_react,
     method_message_state, method_chat_mark_read;
 method_fn method_privacy_tokens_issue, method_privacy_tokens_list, method_privacy_tokens_prune;

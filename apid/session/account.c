@@ -17,13 +17,16 @@
 #include "apid/session/call.h"
 #include "apid/session/client.h"
 #include "apid/session/connect.h"
+#include "apid/session/digest.h"
 #include "apid/session/engine.h"
 #include "apid/session/iq.h"
+#include "apid/session/keys.h"
 #include "apid/session/login.h"
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/restored.h"
 #include "apid/session/resume.h"
+#include "apid/session/rotate.h"
 #include "apid/session/state.h"
 #include "apid/session/unlink.h"
 #include "common/clock.h"
@@ -50,8 +53,11 @@ account_new(struct service *s, const char *name, size_t index)
 	a->contacts = contacts_new(a);
 	a->login = login_new(a);
 	a->pair = pair_new(a);
+	a->keys = keys_new(a);
 	a->prekeys = prekeys_new(a);
 	a->resume = resume_new(a);
+	a->digest = digest_new(a);
+	a->rotate = rotate_new(a);
 	a->recv = recv_lane_new(a);
 	a->receipts = receipts_new(a);
 	a->outbox = outbox_new(a);
@@ -75,7 +81,10 @@ account_free(struct account *a)
 	receipts_free(a->receipts);
 	recv_lane_free(a->recv);
 	resume_free(a->resume);
+	rotate_free(a->rotate);
+	digest_free(a->digest);
 	prekeys_free(a->prekeys);
+	keys_free(a->keys);
 	pair_free(a->pair);
 	login_free(a->login);
 	contacts_free(a->contacts);
@@ -215,6 +224,8 @@ account_take_record(struct account *a, const Stored__DeviceRecord *r)
 		v->client_expires_ms = r->client_expires_ms;
 	if (r->has_linked_ms)
 		v->linked_ms = r->linked_ms;
+	if (r->has_skey_due_ms)
+		v->skey_due_ms = r->skey_due_ms;
 	if (r->has_routing_info && r->routing_info.len <= sizeof(v->routing_info)) {
 		if (r->routing_info.len > 0)
 			memcpy(v->routing_info, r->routing_info.data, r->routing_info.len);

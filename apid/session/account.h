@@ -30,8 +30,10 @@ enum account_state {
 };
 
 struct contacts;
+struct digest;
 struct erase;
 struct iq_table;
+struct keys;
 struct login;
 struct outbox;
 struct pair;
@@ -41,6 +43,7 @@ struct recv_lane;
 struct restoring;
 struct resume;
 struct resume;
+struct rotate;
 struct sender;
 struct state_log;
 struct tctokens;
@@ -73,6 +76,7 @@ struct account_record {
 	char client_expires_version[24];
 	int64_t client_expires_ms;
 	int64_t linked_ms;
+	int64_t skey_due_ms; /* rotation of the signed prekey; 0 = never rotated */
 	uint8_t routing_info[1024];
 	size_t routing_info_len;
 	uint8_t nct_salt[ACCOUNT_SALT_MAX]; /* by which a cstoken is made */
@@ -125,8 +129,11 @@ struct account {
 	struct iq_table *iq;
 	struct login *login;
 	struct pair *pair;
+	struct keys *keys;
 	struct prekeys *prekeys;
 	struct resume *resume;
+	struct digest *digest;
+	struct rotate *rotate;
 	struct recv_lane *recv;
 	struct receipts *receipts;
 	struct outbox *outbox;
@@ -138,6 +145,8 @@ struct account {
 		uint64_t stanzas_in, stanzas_out, undecodable, unknown;
 		uint64_t received, sent, undecryptable, duplicates, receipts_in, receipts_out;
 		uint64_t retries_in, retries_out, failed_sends, store_failures, late_iqs, connects;
+		uint64_t prekeys_uploaded, prekey_upload_failures, digest_checks, digest_mismatches;
+		uint64_t skey_rotations, skey_refused;
 	} n;
 };
 

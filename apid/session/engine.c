@@ -441,6 +441,12 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("retries_out", t.retries_out);
 	COUNT("iq_answers_late", t.late_iqs);
 	COUNT("store_failures", t.store_failures);
+	COUNT("prekeys_uploaded", t.prekeys_uploaded);
+	COUNT("prekey_upload_failures", t.prekey_upload_failures);
+	COUNT("digest_checks", t.digest_checks);
+	COUNT("digest_mismatches", t.digest_mismatches);
+	COUNT("signed_prekey_rotations", t.skey_rotations);
+	COUNT("signed_prekey_refusals", t.skey_refused);
 	COUNT("outbox_depth", depth);
 	COUNT("receiving_now", recv);
 	COUNT("sending_now", send);

@@ -17,6 +17,7 @@
 #include "apid/session/connect.h"
 #include "apid/session/devices.h"
 #include "apid/session/iq.h"
+#include "apid/session/keys.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/resume.h"
 #include "apid/session/stanza.h"
@@ -140,7 +141,7 @@ login_disconnected(struct account *a)
 	l->how = NULL;
 	evtimer_del(l->next_batch);
 	evtimer_del(l->silence);
-	prekeys_disconnected(a);
+	keys_disconnected(a);
 }
 
 int
@@ -345,7 +346,7 @@ login_online(struct login *l, const char *how)
 	l->last = recv_ended(a) + recv_in_flight(a);
 	login_message_ended(a);
 	presence_unavailable(a);
-	prekeys_online(a);
+	keys_online(a);
 	devices_refresh_own(a);
 	outbox_online(a);
 	tctokens_online(a);

@@ -6,6 +6,7 @@
 #include "apid/message/contacts.h"
 #include "apid/message/tctoken.h"
 #include "apid/session/devices.h"
+#include "apid/session/keys.h"
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/stanza.h"
@@ -43,13 +44,18 @@ prekeys_are_low(struct account *a, const struct node *n)
 {
 	Stored__DeviceRecord rec = STORED__DEVICE_RECORD__INIT;
 	struct unit *u = unit_open(a);
+	int old = node_get(n, "offline") != NULL && prekeys_fresh(a);
 
 	rec.has_server_has_prekeys = 1;
 	rec.server_has_prekeys = 0;
-	if (u != NULL)
-		unit_device(u, &rec);
+	if (u != NULL) {
+		if (!old)
+			unit_device(u, &rec);
+		keys_event(a, u, "low", node_get_int(node_child(n, "count"), "value", 1 << 24));
+	}
 	stanza_ack_after(a, u, n, 0); /* a crash in between: the flag makes the next login upload */
-	prekeys_low(a);
+	if (!old)                     /* said before the upload of this login */
+		prekeys_low(a);
 }
 
 static void
@@ -59,7 +65,10 @@ encrypt(struct account *a, const struct node *n)
 		prekeys_are_low(a, n);
 	else if (node_child(n, "identity") != NULL)
 		identity(a, n);
-	else
+	else if (node_child(n, "digest") != NULL) {
+		stanza_ack(a, n, 0); /* a crash in between: the next login checks */
+		keys_want_digest(a);
+	} else
 		stanza_notice(a, n, "encrypt", 1);
 }
 

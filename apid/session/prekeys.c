@@ -2,7 +2,10 @@
  *
  *	prekeys_check -> counted -> prekeys_make -> made -> stored_made -> uploaded -> prekeys_mark
  *	-> stored_mark -> prekeys_end
- */
+ *
+ * Both watermarks of protocol page 12, 7 are one here: keys are made for one upload, and the mark
+ *moves with them in the unit that comes before it. So what was not answered, or answered with an
+ *error, is never offered again, and stays to be used if the service has it nevertheless. */
 #include "apid/session/prekeys.h"
 
 #include <stdlib.h>
@@ -10,8 +13,10 @@
 
 #include "apid/session/ask.h"
 #include "apid/session/iq.h"
+#include "apid/session/keys.h"
 #include "apid/session/login.h"
 #include "apid/session/unit.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #define COUNT_TIMEOUT_MS 20000u /* a login waits for it */
@@ -23,6 +28,10 @@ struct prekeys {
 	struct account *a;
 	int running, wanted; /* wanted: an upload is due when the backlog is done */
 	unsigned failures;
+	struct call *call; /* of a client, who hears how it ends */
+	int64_t there;     /* how many the service had when it was known last, -1 = never */
+	int64_t there_ms;
+	int fresh; /* an upload ended on this connection */
 	void (*fn)(struct account *);
 	struct unit *unit;
 	int open; /* the unit is not committed yet */
@@ -41,8 +50,8 @@ retry_now(evutil_socket_t fd, short what, void *arg)
 {
 	struct prekeys *p = arg;
 
-	if (!p->running && p->a->conn != 0 && p->a->logged_in)
-		prekeys_check(p->a, NULL);
+	p->wanted = 1;
+	keys_next(p->a);
 }
 
 struct prekeys *
@@ -53,6 +62,7 @@ prekeys_new(struct account *a)
 	if (p == NULL)
 		fatal("prekeys_new");
 	p->a = a;
+	p->there = -1;
 	if ((p->retry = evtimer_new(a->svc->base, retry_now, p)) == NULL)
 		fatalx("prekeys_new: no event");
 	return p;
@@ -94,11 +104,13 @@ static void
 prekeys_end(struct prekeys *p, const char *why)
 {
 	void (*fn)(struct account *) = p->fn;
+	int64_t n = (int64_t)p->nids;
 
 	drop(p);
 	p->fn = NULL;
 	if (why == NULL) {
 		p->failures = 0;
+		call_ok(p->call, json_pack("{s:I}", "count", (json_int_t)n));
 	} else {
 		unsigned a = 1, b = 1;
 		struct timeval tv = {0};
@@ -110,13 +122,18 @@ prekeys_end(struct prekeys *p, const char *why)
 			b = next;
 		}
 		p->failures++;
+		p->a->n.prekey_upload_failures++;
+		call_failf(p->call, -3, "server_error", 1,
+		    "the service did not take the prekeys; it is tried again");
 		tv.tv_sec = b > RETRY_MAX_S ? RETRY_MAX_S : (time_t)b;
 		log_warnx(
 		    "account %s: prekeys: %s; again in %ld s", p->a->name, why, (long)tv.tv_sec);
 		evtimer_add(p->retry, &tv);
 	}
+	p->call = NULL;
 	if (fn != NULL)
 		fn(p->a);
+	keys_next(p->a);
 }
 
 /* ------------------------------------------------------------------ nodes */
@@ -174,8 +191,12 @@ stored_mark(const struct unit_result *r, void *arg)
 	struct prekeys *p = arg;
 
 	p->unit = NULL;
-	if (r->ok)
+	if (r->ok) {
 		p->a->rec.server_has_prekeys = 1;
+		p->fresh = p->a->logged_in;
+		p->a->n.prekeys_uploaded += p->nids;
+		prekeys_counted(p->a, (p->there < 0 ? 0 : p->there) + (int64_t)p->nids);
+	}
 	prekeys_end(p, r->ok ? NULL : r->reason);
 }
 
@@ -193,6 +214,7 @@ marked(const struct reply *rp, void *arg)
 	unit_staged(p->unit, ((const Keyd__Staged *)rp->pb)->stages);
 	rec.has_server_has_prekeys = rec.server_has_prekeys = 1;
 	unit_device(p->unit, &rec);
+	keys_event(p->a, p->unit, "uploaded", (int64_t)p->nids);
 	p->open = 0;
 	unit_commit(p->unit, stored_mark, p);
 }
@@ -284,21 +306,39 @@ prekeys_make(struct prekeys *p)
 	    &keyd__prekeys_reply__descriptor, REPLY_MAX, MAKE_DEADLINE_MS, made, p);
 }
 
+int64_t
+prekeys_there(const struct account *a, int64_t *when_ms)
+{
+	*when_ms = a->prekeys->there_ms;
+	return a->prekeys->there;
+}
+
+void
+prekeys_counted(struct account *a, int64_t n)
+{
+	a->prekeys->there = n;
+	a->prekeys->there_ms = clock_wall_ms();
+}
+
+int64_t
+prekeys_count_came(struct account *a, const struct node *iq)
+{
+	const struct node *c = node_child(iq, "count");
+	int64_t n = c == NULL ? 0 : node_get_int(c, "value", 1 << 24);
+
+	prekeys_counted(a, n < 0 ? 0 : n);
+	return a->prekeys->there;
+}
+
 static void
 counted(const struct iq_answer *r, void *arg)
 {
 	struct prekeys *p = arg;
-	const struct node *c;
-	int64_t n;
 
 	p->iq = 0;
-	if (!r->ok) {
+	if (!r->ok)
 		prekeys_end(p, r->why);
-		return;
-	}
-	c = node_child(r->node, "count");
-	n = c == NULL ? 0 : node_get_int(c, "value", 1 << 24);
-	if (n < PREKEYS_LOW)
+	else if (prekeys_count_came(p->a, r->node) < PREKEYS_LOW)
 		prekeys_make(p);
 	else
 		prekeys_end(p, NULL);
@@ -315,15 +355,29 @@ prekeys_check(struct account *a, void (*fn)(struct account *))
 		return;
 	p->running = 1;
 	evtimer_del(p->retry);
-	if (!a->rec.server_has_prekeys) {
+	if (!a->rec.server_has_prekeys || p->call != NULL) {
 		p->wanted = 0;
 		prekeys_make(p);
 	} else {
 		struct node *n = iq_new("get", "encrypt");
 
+		p->wanted = 0;
 		node_add(n, node_new("count"));
 		p->iq = iq_request(a, n, COUNT_TIMEOUT_MS, counted, p);
 	}
+}
+
+void
+prekeys_ask(struct account *a, struct call *c)
+{
+	struct prekeys *p = a->prekeys;
+
+	if (p->call != NULL || p->running) {
+		call_failf(c, -9, "conflict", 1, "an upload is under way");
+		return;
+	}
+	p->call = c;
+	p->wanted = 1;
 }
 
 void
@@ -331,15 +385,25 @@ prekeys_low(struct account *a)
 {
 	a->rec.server_has_prekeys = 0; /* its notification wrote it down before the ack */
 	a->prekeys->wanted = 1;
-	if (!login_in_backlog(a))
-		prekeys_online(a);
+	keys_next(a);
 }
 
-void
-prekeys_online(struct account *a)
+int
+prekeys_fresh(const struct account *a)
 {
-	if (a->prekeys->wanted && a->conn != 0 && a->logged_in)
-		prekeys_check(a, NULL);
+	return a->prekeys->fresh;
+}
+
+int
+prekeys_wanted(const struct account *a)
+{
+	return a->prekeys->wanted;
+}
+
+int
+prekeys_running(const struct account *a)
+{
+	return a->prekeys->running;
 }
 
 void
@@ -348,7 +412,10 @@ prekeys_disconnected(struct account *a)
 	struct prekeys *p = a->prekeys;
 
 	evtimer_del(p->retry);
+	p->fresh = 0;
 	p->fn = NULL;
+	call_failf(p->call, -3, "offline", 1, "the connection is gone; it is tried again");
+	p->call = NULL;
 	if (p->iq != 0) /* else keyd or stored is at it: that ends by itself */
 		drop(p);
 }

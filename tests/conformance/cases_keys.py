@@ -49,6 +49,7 @@ REQUESTS = [
     ("apid", pb.OUTBOX_COUNT, pb.OutboxCount(since_ms=0)),
     ("apid", pb.OUTBOX_FIND, pb.OutboxFind(message_id="m")),
     ("apid", pb.SCAN, pb.Scan(table=pb.CONTACTS, limit=1)),
+    ("apid", pb.RECORDS_LIST, pb.RecordsList(domain=pb.SESSION, limit=1)),
 ]
 OF_SERVICE = [
     ("apid", pb.EVENTS_READ, pb.EventsRead(after_seq=0, limit=1, max_bytes=1)),

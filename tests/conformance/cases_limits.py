@@ -123,6 +123,8 @@ READS = [
     ("keyd", pb.RECORDS_GET, pb.RecordsGet(account="alice", names=[name(S, "")])),
     ("keyd", pb.RECORDS_LIST, pb.RecordsList(account="alice", domain=S, limit=1025)),
     ("keyd", pb.RECORDS_LIST, pb.RecordsList(account="alice", domain=S, limit=1, uploaded=True)),
+    ("apid", pb.RECORDS_LIST, pb.RecordsList(account="alice", domain=S, limit=1025)),
+    ("apid", pb.RECORDS_LIST, pb.RecordsList(account="alice", domain=S, limit=1, sealed=True)),
     ("apid", pb.OUTBOX_LOAD, pb.OutboxLoad(account="alice", after_row=0, limit=0)),
     ("apid", pb.OUTBOX_LOAD, pb.OutboxLoad(account="alice", after_row=0, limit=1001)),
     ("apid", pb.OUTBOX_FIND, pb.OutboxFind(account="alice")),

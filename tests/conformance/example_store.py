@@ -71,6 +71,7 @@ class Store:
             pb.OUTBOX_COUNT: K(pb.OutboxCount, self.read(pb.OUTBOX_COUNTS, writes.count_outbox)),
             pb.OUTBOX_FIND: K(pb.OutboxFind, self.read(pb.OUTBOX_ROWS, writes.find_outbox)),
             pb.SCAN: K(pb.Scan, self.read(pb.SCAN_REPLY, writes.scan)),
+            pb.RECORDS_LIST: K(pb.RecordsList, self.read(pb.RECORD_NAMES, writes.list_names)),
             pb.EVENTS_READ: K(pb.EventsRead, self.events_read),
             pb.CONSUMER_OPEN: K(pb.ConsumerOpen, self.later(self.consumer_open)),
             pb.CONSUMER_ACK: K(pb.ConsumerAck, self.later(self.consumer_ack)),

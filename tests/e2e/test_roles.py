@@ -70,6 +70,7 @@ PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "ac
           "account.link": {"account": "bob"}, "account.link_answer": {"account": "bob", "confirm": True},
           "account.link_cancel": {"account": "bob"}, "account.unlink": {"account": "bob"},
           "account.pause": {"account": "bob"}, "account.resume": {"account": "bob"}, "account.reconnect": {"account": "bob"},
+          "keys.status": {"account": "alice"}, "keys.upload": {"account": "bob"}, "keys.rotate_signed": {"account": "bob"},
           "message.send": {"account": "bob", "to": "+15550001111", "text": "x", "idempotency_key": "1"},
           "message.edit": {"account": "bob", "chat": "+15550001111", "message_id": "x", "text": "x", "idempotency_key": "2"},
           "message.delete": {"account": "bob", "chat": "+15550001111", "message_id": "x", "idempotency_key": "3"},

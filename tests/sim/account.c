@@ -10,6 +10,7 @@
 #include "tests/sim/account.h"
 #include "tests/sim/appstate.h"
 #include "tests/sim/crypt.h"
+#include "tests/sim/map.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/phone.h"
 #include "tests/sim/rng.h"
@@ -111,6 +112,7 @@ account_device_remove(struct device *d)
 	TAILQ_REMOVE(&d->account->devices, d, link);
 	d->account->ndevices--;
 	free(d->keys.pool);
+	map_free(d->keys.offered);
 	free(d->signed_identity);
 	free(d->recent);
 	free(d);

@@ -18,6 +18,19 @@ struct prekey {
 	uint8_t id[3], pub[32];
 };
 
+/* What is told wrong of a device's keys, so many times (prekeys.forge). */
+enum key_forgery {
+	FORGE_DIGEST_HASH, /* another hash */
+	FORGE_DIGEST_ID,   /* one more id, which the device never had */
+	FORGE_DIGEST_NONE, /* 404 */
+	FORGE_COUNT,       /* another number: see count_lie */
+	FORGE_SIGNATURE,   /* a bundle whose signed prekey is not signed */
+	FORGE_NO_KEY,      /* a bundle without a one-time key */
+	FORGE_UPLOAD,      /* stored, and answered with an error */
+	FORGE_ROTATE,      /* the same of a rotation */
+	FORGERIES
+};
+
 /* Public key material of a device, as registered and uploaded. */
 struct device_keys {
 	uint8_t registration[4];
@@ -27,6 +40,10 @@ struct device_keys {
 	size_t first, count, cap;
 	int uploaded; /* an upload came: the device can be written to */
 	int low_told; /* "prekeys low" was sent since the last upload */
+	unsigned forge[FORGERIES];
+	int count_lie, forge_code;
+	struct map *offered;                 /* every id that was ever uploaded, and its key */
+	unsigned uploads, rotations, reused; /* reused: an id came again with another key */
 };
 
 /* A stanza that waits for its answer (offline.c). */

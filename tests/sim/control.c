@@ -145,13 +145,17 @@ device_json(const struct device *d)
 	struct jid pn = device_jid(d, 0), lid = device_jid(d, 1);
 	char a[JID_TEXT_MAX], b[JID_TEXT_MAX];
 
-	return json_pack("{s:i,s:s,s:s,s:s,s:I,s:I,s:i,s:I,s:s,s:I,s:I,s:I,s:b}", "device",
-	    (int)d->id, "jid", jid_format(&pn, a), "lid", jid_format(&lid, b), "phase",
+	const struct device_keys *k = &d->keys;
+
+	return json_pack("{s:i,s:s,s:s,s:s,s:I,s:I,s:i,s:I,s:s,s:I,s:I,s:I,s:b,s:i,s:i,s:i,s:i}",
+	    "device", (int)d->id, "jid", jid_format(&pn, a), "lid", jid_format(&lid, b), "phase",
 	    d->id == 0 ? "phone" : phases[d->phase], "queued", (json_int_t)d->queued, "prekeys",
 	    (json_int_t)(d->keys.count - d->keys.first), "key_index", (int)d->key_index, "conn",
 	    (json_int_t)(d->conn == NULL ? 0 : conn_id(d->conn)), "platform", d->platform, "logins",
 	    (json_int_t)d->logins, "messages_from", (json_int_t)d->messages_in, "messages_to",
-	    (json_int_t)d->messages_out, "available", d->available);
+	    (json_int_t)d->messages_out, "available", d->available, "uploads", (int)k->uploads,
+	    "rotations", (int)k->rotations, "reused_prekeys", (int)k->reused, "signed_prekey",
+	    k->skey_id[0] << 16 | k->skey_id[1] << 8 | k->skey_id[2]);
 }
 
 static json_t *

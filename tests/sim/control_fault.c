@@ -263,7 +263,35 @@ cmd_prekeys_drain(struct call *c)
 
 	if (d == NULL || c->error != NULL)
 		return NULL;
-	prekeys_drain(d, (size_t)keep);
+	prekeys_drain(d, (size_t)keep, call_bool(c, "quiet", 0));
+	return json_object();
+}
+
+static json_t *
+cmd_prekeys_digest(struct call *c)
+{
+	struct device *d = call_device(c);
+
+	if (d == NULL)
+		return NULL;
+	prekeys_want_digest(d);
+	return json_object();
+}
+
+static json_t *
+cmd_prekeys_forge(struct call *c)
+{
+	struct device *d = call_device(c);
+	const char *what = call_str(c, "what");
+	int64_t times = call_int(c, "count", 0, 1000000, 1),
+		value = call_int(c, "value", 0, 1 << 24, 0);
+
+	if (d == NULL || c->error != NULL)
+		return NULL;
+	if (what == NULL || prekeys_forge(d, what, (unsigned)times, (int)value) != 0)
+		return call_failed(c,
+		    "what: digest_hash, digest_id, digest_none, count, signature, "
+		    "no_key, upload or rotate");
 	return json_object();
 }
 
@@ -296,6 +324,8 @@ const struct command control_fault_commands[] = {
     {"stream.end", cmd_stream_end},
     {"server.ping", cmd_ping},
     {"prekeys.drain", cmd_prekeys_drain},
+    {"prekeys.digest", cmd_prekeys_digest},
+    {"prekeys.forge", cmd_prekeys_forge},
     {"prekeys.missing", cmd_prekeys_missing},
     {NULL, NULL},
 };

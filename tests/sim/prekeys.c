@@ -1,4 +1,5 @@
 /* Key bundles: upload, count, fetch, digest, rotation. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 
 #include "common/log.h"
 #include "tests/sim/crypt.h"
+#include "tests/sim/map.h"
 #include "tests/sim/nodes.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/phone.h"
@@ -14,6 +16,55 @@
 #define MAX_POOL 65536
 
 int prekeys_missing_code = 406;
+
+static const char *const forgeries[FORGERIES] = {
+    [FORGE_DIGEST_HASH] = "digest_hash",
+    [FORGE_DIGEST_ID] = "digest_id",
+    [FORGE_DIGEST_NONE] = "digest_none",
+    [FORGE_COUNT] = "count",
+    [FORGE_SIGNATURE] = "signature",
+    [FORGE_NO_KEY] = "no_key",
+    [FORGE_UPLOAD] = "upload",
+    [FORGE_ROTATE] = "rotate",
+};
+
+int
+prekeys_forge(struct device *d, const char *what, unsigned times, int value)
+{
+	for (int i = 0; i < FORGERIES; i++)
+		if (strcmp(forgeries[i], what) == 0) {
+			d->keys.forge[i] = times;
+			if (i == FORGE_COUNT)
+				d->keys.count_lie = value;
+			else
+				d->keys.forge_code = value;
+			return 0;
+		}
+	return -1;
+}
+
+/* Is it to be told wrong this time? */
+static int
+forged(struct device_keys *k, enum key_forgery what)
+{
+	if (k->forge[what] == 0)
+		return 0;
+	k->forge[what]--;
+	return 1;
+}
+
+/* Answers a change that was made: with the result, with an error nevertheless, or (code 0) not at
+ * all. */
+static void
+answer_change(struct origin *o, const struct node *iq, enum key_forgery what)
+{
+	struct device_keys *k = &o->dev->keys;
+
+	if (!forged(k, what))
+		route_result(o, iq);
+	else if (k->forge_code != 0)
+		route_error(o, iq, k->forge_code);
+}
 
 static size_t
 left(const struct device_keys *k)
@@ -36,9 +87,26 @@ read_skey(const struct node *n, const uint8_t identity[32], struct device_keys *
 	return crypt_verify(identity, point, sizeof(point), out->skey_sig);
 }
 
+/* The same id must never come with two keys. */
+static void
+note_offer(struct device_keys *k, char kind, const uint8_t id[3], const uint8_t pub[32])
+{
+	char name[16];
+	const uint8_t *was;
+	size_t len;
+
+	if (k->offered == NULL)
+		k->offered = map_new();
+	snprintf(name, sizeof(name), "%c%02x%02x%02x", kind, id[0], id[1], id[2]);
+	if ((was = map_get(k->offered, name, &len)) != NULL && memcmp(was, pub, 32) != 0)
+		k->reused++;
+	map_put(k->offered, name, pub, 32);
+}
+
 static void
 put_key(struct device_keys *k, const struct prekey *p)
 {
+	note_offer(k, 'p', p->id, p->pub);
 	for (size_t i = k->first; i < k->count; i++)
 		if (memcmp(k->pool[i].id, p->id, 3) == 0) {
 			k->pool[i] = *p;
@@ -92,17 +160,21 @@ prekeys_upload(struct origin *o, const struct node *iq)
 		nodes_fixed(list->children[i], "value", p.pub, 32);
 		put_key(k, &p);
 	}
+	note_offer(k, 's', k->skey_id, k->skey_pub);
 	k->uploaded = 1;
 	k->low_told = 0;
-	route_result(o, iq);
+	k->uploads++;
+	answer_change(o, iq, FORGE_UPLOAD);
 }
 
 void
 prekeys_count(struct origin *o, const struct node *iq)
 {
+	struct device_keys *k = &o->dev->keys;
 	struct node *a = nodes_result(iq);
 
-	node_setf(node_child_new(a, "count"), "value", "%zu", left(&o->dev->keys));
+	node_setf(node_child_new(a, "count"), "value", "%zu",
+	    forged(k, FORGE_COUNT) ? (size_t)k->count_lie : left(k));
 	route_reply(o, a);
 }
 
@@ -135,7 +207,7 @@ take_key(struct device *d, struct prekey *p)
 		phone_make_prekey(d->account->phone, p);
 		return 1;
 	}
-	if (left(k) == 0)
+	if (left(k) == 0 || forged(k, FORGE_NO_KEY))
 		return 0;
 	*p = k->pool[k->first++];
 	return 1;
@@ -155,7 +227,14 @@ put_bundle(struct node *user, struct device *d)
 		node_add_bytes(key, "id", p.id, 3);
 		node_add_bytes(key, "value", p.pub, 32);
 	}
-	put_skey(user, &d->keys);
+	if (forged(&d->keys, FORGE_SIGNATURE)) {
+		struct device_keys bad = d->keys;
+
+		bad.skey_sig[5] ^= 1;
+		put_skey(user, &bad);
+	} else {
+		put_skey(user, &d->keys);
+	}
 	if (d->signed_identity != NULL)
 		node_add_bytes(user, "device-identity", d->signed_identity, d->signed_identity_len);
 }
@@ -237,11 +316,11 @@ prekeys_digest_hash(const struct device_keys *k, uint8_t out[20])
 void
 prekeys_digest(struct origin *o, const struct node *iq)
 {
-	const struct device_keys *k = &o->dev->keys;
+	struct device_keys *k = &o->dev->keys;
 	struct node *a, *d, *list;
 	uint8_t hash[20];
 
-	if (!k->uploaded) {
+	if (!k->uploaded || forged(k, FORGE_DIGEST_NONE)) {
 		route_error(o, iq, 404);
 		return;
 	}
@@ -254,7 +333,11 @@ prekeys_digest(struct origin *o, const struct node *iq)
 	list = node_child_new(d, "list");
 	for (size_t i = k->first; i < k->count; i++)
 		node_add_bytes(list, "id", k->pool[i].id, 3);
+	if (forged(k, FORGE_DIGEST_ID))
+		node_add_bytes(list, "id", "\x0f\xff\x0f", 3);
 	prekeys_digest_hash(k, hash);
+	if (forged(k, FORGE_DIGEST_HASH))
+		hash[0] ^= 1;
 	node_add_bytes(d, "hash", hash, sizeof(hash));
 	route_reply(o, a);
 }
@@ -271,14 +354,27 @@ prekeys_rotate(struct origin *o, const struct node *iq)
 	memcpy(k->skey_id, fresh.skey_id, 3);
 	memcpy(k->skey_pub, fresh.skey_pub, 32);
 	memcpy(k->skey_sig, fresh.skey_sig, 64);
-	route_result(o, iq);
+	note_offer(k, 's', k->skey_id, k->skey_pub);
+	k->rotations++;
+	answer_change(o, iq, FORGE_ROTATE);
 }
 
 void
-prekeys_drain(struct device *d, size_t keep)
+prekeys_drain(struct device *d, size_t keep, int quiet)
 {
 	if (left(&d->keys) > keep)
 		d->keys.first = d->keys.count - keep;
+	if (quiet)
+		return;
 	d->keys.low_told = 1;
 	tell_low(d);
+}
+
+void
+prekeys_want_digest(struct device *d)
+{
+	struct node *n = route_notification("encrypt");
+
+	node_child_new(n, "digest");
+	offline_deliver(d, n);
 }

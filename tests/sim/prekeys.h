@@ -13,9 +13,14 @@ void prekeys_fetch(struct origin *o, const struct node *iq);
 void prekeys_digest(struct origin *o, const struct node *iq);
 void prekeys_rotate(struct origin *o, const struct node *iq);
 
-/* Throws away all but `keep` one-time keys of a device and tells it so, as if others had taken
- * them. */
-void prekeys_drain(struct device *d, size_t keep);
+/* Throws away all but `keep` one-time keys of a device and, if not quiet, tells it so, as if others
+ * had taken them. */
+void prekeys_drain(struct device *d, size_t keep, int quiet);
+/* Asks the device to compare its keys with ours. */
+void prekeys_want_digest(struct device *d);
+/* Tell something wrong of its keys so many times; value: the count, or the code of an error (0 = no
+ * answer). -1: there is no such forgery. */
+int prekeys_forge(struct device *d, const char *what, unsigned times, int value);
 
 /* SHA-1 over identity, signed prekey, its signature and the unused one-time keys in order. */
 void prekeys_digest_hash(const struct device_keys *k, uint8_t out[20]);

@@ -571,6 +571,14 @@ rig_on_outbox_find(struct message *msg, void *owner)
 	return channel_reply(msg->channel, msg->id, STORED__TYPE__OUTBOX_ROWS, &r.base);
 }
 
+static int
+rig_on_records_list(struct message *m, void *owner)
+{
+	Stored__RecordNames r = STORED__RECORD_NAMES__INIT;
+
+	return channel_reply(m->channel, m->id, STORED__TYPE__RECORD_NAMES, &r.base);
+}
+
 #define REQ(room, T, t, run)                                                                       \
 	{                                                                                          \
 		room##__TYPE__##T, #T, 0, FRAME_PAYLOAD_MAX, CHANNEL_ALL_STATES, ROW_REQUEST,      \
@@ -587,6 +595,7 @@ static const struct channel_row rig_stored_rows[] = {
     NOTE(STORED, UNIT_ABORT, stored__unit_abort, rig_on_abort),
     REQ(STORED, DEVICE_LOAD, stored__device_load, rig_on_device_load),
     REQ(STORED, LOOKUP, stored__lookup, rig_on_lookup),
+    REQ(STORED, RECORDS_LIST, stored__records_list, rig_on_records_list),
     REQ(STORED, OUTBOX_LOAD, stored__outbox_load, rig_on_outbox_load),
     REQ(STORED, OUTBOX_FIND, stored__outbox_find, rig_on_outbox_find),
 };
@@ -762,6 +771,46 @@ rig_on_prekeys_make(struct message *msg, void *owner)
 }
 
 static int
+rig_on_prekeys_public(struct message *msg, void *owner)
+{
+	const Keyd__PrekeysPublic *m = (const Keyd__PrekeysPublic *)msg->pb;
+	Keyd__PrekeysReply r = KEYD__PREKEYS_REPLY__INIT;
+	Keyd__SignedPrekey sk = KEYD__SIGNED_PREKEY__INIT;
+	Keyd__Prekey keys[1000], *ptr[1000];
+
+	rig_bytes(&r.identity_pub, 32);
+	r.registration_id = 12345;
+	sk.id = 1;
+	rig_bytes(&sk.pub, 32);
+	rig_bytes(&sk.signature, 64);
+	r.signed_prekey = &sk;
+	assert_true(m->n_ids <= 1000);
+	for (size_t i = 0; i < m->n_ids; i++) {
+		keyd__prekey__init(&keys[i]);
+		keys[i].id = m->ids[i];
+		rig_bytes(&keys[i].pub, 32);
+		ptr[i] = &keys[i];
+	}
+	r.n_keys = m->n_ids;
+	r.keys = ptr;
+	return channel_reply(msg->channel, msg->id, KEYD__TYPE__PREKEYS_REPLY, &r.base);
+}
+
+static int
+rig_on_skey_next(struct message *m, void *owner)
+{
+	Keyd__SkeyReply r = KEYD__SKEY_REPLY__INIT;
+	Keyd__SignedPrekey sk = KEYD__SIGNED_PREKEY__INIT;
+
+	sk.id = 2;
+	rig_bytes(&sk.pub, 32);
+	rig_bytes(&sk.signature, 64);
+	r.signed_prekey = &sk;
+	r.stages = 1;
+	return channel_reply(m->channel, m->id, KEYD__TYPE__SKEY_REPLY, &r.base);
+}
+
+static int
 rig_on_staged(struct message *m, void *owner)
 {
 	Keyd__Staged r = KEYD__STAGED__INIT;
@@ -826,6 +875,9 @@ static const struct channel_row rig_keyd_rows[] = {
     REQ(KEYD, SESSIONS, keyd__sessions, rig_on_sessions),
     REQ(KEYD, ENCRYPT, keyd__encrypt, rig_on_encrypt),
     REQ(KEYD, PREKEYS_MAKE, keyd__prekeys_make, rig_on_prekeys_make),
+    REQ(KEYD, PREKEYS_PUBLIC, keyd__prekeys_public, rig_on_prekeys_public),
+    REQ(KEYD, SKEY_NEXT, keyd__skey_next, rig_on_skey_next),
+    REQ(KEYD, SKEY_END, keyd__skey_end, rig_on_staged),
     REQ(KEYD, PREKEYS_UPLOADED, keyd__prekeys_uploaded, rig_on_staged),
     REQ(KEYD, NOISE_KEEP, keyd__noise_keep, rig_on_noise_keep),
     REQ(KEYD, RESTORED, keyd__restored, rig_on_restored),

@@ -191,6 +191,9 @@ FAKE_VERB(account_link_cancel, "link_cancel")
 FAKE_VERB(account_unlink, "unlink")
 FAKE_VERB(account_resume, "resume")
 FAKE_VERB(account_reconnect, "reconnect")
+FAKE_VERB(keys_status, "keys_status")
+FAKE_VERB(keys_upload, "keys_upload")
+FAKE_VERB(keys_rotate_signed, "keys_rotate_signed")
 
 void
 account_pause(struct account *a, const void *client, engine_done_fn *fn, void *arg)

@@ -1,0 +1,20 @@
+/* The methods of keys: how they stand at the service, and renewing them. */
+#include "apid/rpc/methods.h"
+
+void
+method_keys_status(struct request *rq)
+{
+	keys_status(rq->account, rq->token, request_engine_said, rq);
+}
+
+void
+method_keys_upload(struct request *rq)
+{
+	keys_upload(rq->account, rq->token, request_engine_said, rq);
+}
+
+void
+method_keys_rotate_signed(struct request *rq)
+{
+	keys_rotate_signed(rq->account, rq->token, request_engine_said, rq);
+}
