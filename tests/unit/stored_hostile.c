@@ -214,7 +214,8 @@ test_rows(void **state)
 		one_frame(i, p, rows[i].min, 0, rows[i].request ? 0 : 7, 0, -1, "id or none");
 		one_frame(i, p, rows[i].min, rows[i].min, id, rows[i].fd ? 0 : FRAME_FD,
 		    rows[i].fd ? -1 : 0, "a descriptor, or none");
-		one_frame(i, other, rows[i].min, 0, id, 0, -1, "wrong peer");
+		if (rows[i].type != STORED__TYPE__RECORDS_LIST) /* which both may ask */
+			one_frame(i, other, rows[i].min, 0, id, 0, -1, "wrong peer");
 		one_frame(i, p, rows[i].min, 0, 7, FRAME_REPLY, -1, "an answer to nothing");
 		if (rows[i].min > 0) /* zero bytes are no protobuf message */
 			one_frame(i, p, rows[i].min, rows[i].min, id, 0, -1, "malformed");
