@@ -141,8 +141,45 @@ void message_send(struct account *a, const void *client, const struct send_reque
 /* by idempotency key of that uid; result as message_send */
 void message_state(struct account *a, const void *client, uint32_t uid, const char *key,
     engine_done_fn *fn, void *arg);
-void chat_mark_read(struct account *a, const void *client, const char *chat,
-    const char *const *message_ids, size_t n, engine_done_fn *fn, void *arg);
+enum mark_status {
+	MARK_READ,
+	MARK_PLAYED
+};
+enum mark_receipts {
+	MARK_AS_PRIVACY, /* as the account's setting is */
+	MARK_ALWAYS,     /* the other side is told */
+	MARK_NEVER       /* only the own devices are told */
+};
+struct mark_request {
+	const char *chat; /* stable id, JID or +E.164 of a direct chat */
+	const char *const *message_ids;
+	size_t n; /* 1 to 256 */
+	enum mark_status status;
+	enum mark_receipts receipts;
+};
+/* Strings are copied. result: {marked}, when the service has it. */
+void chat_mark(struct account *a, const void *client, const struct mark_request *rq,
+    engine_done_fn *fn, void *arg);
+/* state: composing, recording or paused; it ends by itself after ttl_ms. result: {ok} */
+void chat_typing(struct account *a, const void *client, const char *chat, const char *state,
+    unsigned ttl_ms, engine_done_fn *fn, void *arg);
+
+/* Available until ttl_ms have passed, or unavailable. result: {state, until_ms?} */
+void presence_set(struct account *a, const void *client, int available, unsigned ttl_ms,
+    engine_done_fn *fn, void *arg);
+/* party: stable id, JID or +E.164 of a person, or the JID of a group. Belongs to the account, not to
+ * the client; asked again it lasts longer. result: {ok, ends_ms, available} and {ok} */
+void presence_subscribe(
+    struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg);
+void presence_unsubscribe(
+    struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg);
+
+/* from may be NULL: whoever calls. result: {ok}, when the service has it. */
+void call_reject(struct account *a, const void *client, const char *call_id, const char *from,
+    engine_done_fn *fn, void *arg);
+/* Who has, read or played a message of this account. result: {message_id, status, receipts} */
+void message_receipts(struct account *a, const void *client, const char *message_id,
+    engine_done_fn *fn, void *arg);
 
 /* Give our trusted-contact token to people (at most 8: stable ids, JIDs or +E.164). result:
  * {tokens: [{party, time_ms}]}. What is kept, from after on (NULL: the beginning): {parties:

@@ -72,6 +72,7 @@ enum store_kind {
 	STORE_ACCOUNT
 };
 
+#define STORE_RECEIPTS_MAX 1024
 #define STORE_KEY_LEN 32
 
 struct store_db; /* the backend's own */
@@ -310,6 +311,10 @@ struct store_backend {
 	/* By (uid, key), or by message_id if that is not NULL, with `ahead`. Absent: *out NULL. */
 	enum store_status (*outbox_find)(struct store_db *db, uint32_t uid, const char *key,
 	    const char *message_id, struct region *r, Stored__OutboxRow **out);
+	/* What each party said of the message of that row: the latest STORE_RECEIPTS_MAX, latest
+	 * first, of one time in order of parties; message_id is "". */
+	enum store_status (*outbox_receipts)(struct store_db *db, uint64_t row, struct region *r,
+	    Stored__ReceiptMark ***marks, size_t *n);
 	/* In steps of max rows: keys of rows added before keys_before_ms are freed; rows added
 	 * before rows_before_ms that are ACKED or FAILED go, with their receipts. *n says how many
 	 * changed. A freed key reads as "". */

@@ -113,6 +113,9 @@ outbox_find(struct message *m, void *owner)
 	if ((r = region_new(16 * MIB)) != NULL)
 		st = s->backend->outbox_find(
 		    a->db, rq->uid, rq->idempotency_key, rq->message_id, r, &row);
+	if (st == STORE_OK && row != NULL && rq->has_receipts && rq->receipts)
+		st = s->backend->outbox_receipts(
+		    a->db, row->row, r, &row->receipts, &row->n_receipts);
 	out.rows = &row;
 	out.n_rows = row != NULL;
 	return dispatch_answer(s, a, m, st, STORED__TYPE__OUTBOX_ROWS, &out.base, r);

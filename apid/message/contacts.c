@@ -468,6 +468,14 @@ contacts_written(struct account *a, const struct jid *j, int ok)
 		k->dirty = 1;
 }
 
+int
+contacts_unwritten(struct account *a, const struct jid *j)
+{
+	const struct contact *k = find_jid(a->contacts, j);
+
+	return k != NULL && k->dirty;
+}
+
 void
 contacts_forget_session(struct account *a, const struct jid *j)
 {

@@ -46,6 +46,8 @@ void contacts_learn_name(struct account *a, const struct jid *j, const char *pus
  * the unit ended with contacts_written. */
 int contacts_write(struct account *a, const struct jid *j, struct unit *u);
 void contacts_written(struct account *a, const struct jid *j, int ok);
+/* 1: stored does not know all of this person, and no unit is on its way that tells it. */
+int contacts_unwritten(struct account *a, const struct jid *j);
 
 /* His sessions are stale (he was registered anew): the next send builds new ones. 1 once if so. */
 void contacts_forget_session(struct account *a, const struct jid *j);

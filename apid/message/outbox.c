@@ -14,6 +14,7 @@
 #include "apid/message/doubt.h"
 #include "apid/message/ids.h"
 #include "apid/message/send.h"
+#include "apid/message/typing.h"
 #include "apid/session/ask.h"
 #include "apid/session/connect.h"
 #include "apid/session/stanza.h"
@@ -338,6 +339,7 @@ outbox_ready(struct account *a, const char *message_id, const char *chat, const 
 	o->nsent++;
 	if (!evtimer_pending(o->tick, NULL))
 		evtimer_add(o->tick, &tv);
+	typing_sent(a, chat);
 	(void)stanza_send_bytes(a, stanza, len); /* last: it may end the connection */
 }
 

@@ -7,6 +7,7 @@
 #include "apid/message/recv_impl.h"
 #include "apid/message/retry.h"
 #include "apid/session/engine.h"
+#include "apid/session/presence.h"
 #include "apid/session/stanza.h"
 #include "common/log.h"
 #include "ipc/frame.h"
@@ -378,6 +379,8 @@ recv_known(const struct person *people, size_t n, const Stored__LookupReply *lis
 	envelope_learn(r->a, &r->e);
 	if (notify != NULL && !r->e.from_me)
 		contacts_learn_name(r->a, &bare, notify);
+	else if (notify != NULL)
+		presence_learn_name(r->a, notify);
 	if (contacts_cached(r->a, &bare, &r->sender) == -1 && n > 0)
 		r->sender = people[0];
 	if (r->e.kind == ENVELOPE_DIRECT && contacts_cached(r->a, &r->e.chat, &r->chat) == -1)

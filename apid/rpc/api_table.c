@@ -243,9 +243,50 @@ static const struct api_field msg_state_params[] = {ACCOUNT,
     STR("idempotency_key", API_REQUIRED | API_ARG, 1, 64,
 	"key of an own message.send, edit, delete or react"),
     END};
-static const struct api_field mark_read_params[] = {ACCOUNT,
-    STR("chat", API_REQUIRED | API_ARG, 1, 128, "stable id or JID of the chat"),
-    STRS("message_ids", API_REQUIRED | API_TEXT, 1, 256, "the messages to mark"), END};
+static const struct api_field mark_params[] = {ACCOUNT,
+    STR("chat", API_REQUIRED | API_ARG, 1, 128, "stable id, JID or +E.164 of a direct chat"),
+    STRS("message_ids", API_REQUIRED | API_TEXT, 1, 256, "the messages to mark"),
+    WORD("receipts", 0, "privacy|always|never",
+	"whether the sender is told: as the account's privacy setting says (default), or in any "
+	"case, or not; the own devices always are"),
+    END};
+static const struct api_field typing_params[] = {ACCOUNT,
+    STR("chat", API_REQUIRED | API_ARG, 1, 128, "stable id, JID or +E.164 of a direct chat"),
+    WORD("state", API_REQUIRED, "composing|recording|paused", "what to show over there"),
+    INT("ttl_ms", 0, 1000, 300000,
+	"how long, unless a message is sent before; default 15000. Until then it is said again "
+	"now and then, and at the end it is paused"),
+    END};
+static const struct api_field presence_params[] = {ACCOUNT,
+    WORD("state", API_REQUIRED, "available|unavailable", "how the account is to appear"),
+    INT("ttl_ms", 0, 1000, 300000,
+	"for available: how long, default 60000; then it is unavailable by itself"),
+    END};
+static const struct api_field result_presence[] = {
+    WORD("state", 0, "available|unavailable", "how the account appears now"),
+    INT("until_ms", 0, 0, BIG, "for available: until when"), END};
+static const struct api_field watch_params[] = {ACCOUNT,
+    STR("party", API_REQUIRED | API_ARG, 1, 128,
+	"stable id, JID or +E.164 of a person, or the JID of a group"),
+    END};
+static const struct api_field result_watch[] = {FLAG("ok", "true"),
+    INT("ends_ms", 0, 0, BIG, "when it ends, unless it is asked for again before"),
+    FLAG("available", "the account is available now; the service tells of others only while it is"),
+    END};
+static const struct api_field reject_params[] = {ACCOUNT,
+    STR("call_id", API_REQUIRED | API_ARG, 1, 64, "the call, as call.offer names it"),
+    STR("from", 0, 1, 128, "who calls; with it, no call of anybody else is refused"), END};
+static const struct api_field receipts_params[] = {ACCOUNT,
+    STR("message_id", API_REQUIRED | API_ARG, 1, 128, "a message that this service sent"), END};
+static const struct api_field receipt_party[] = {STR("id", 0, 0, 0, "stable id, u_…"),
+    STR("pn", 0, 0, 0, "JID by number"), STR("lid", 0, 0, 0, "LID"),
+    STR("phone", 0, 0, 0, "+E.164"), STR("push_name", 0, 0, 0, "name that the person chose"), END};
+static const struct api_field receipt_fields[] = {OBJ("party", receipt_party, "who"),
+    WORD("status", 0, "delivered|read|played", "the most that was told"),
+    INT("time_ms", 0, 0, BIG, "when that was"), END};
+static const struct api_field result_receipts[] = {STR("message_id", 0, 0, 0, "the message"),
+    WORD("status", 0, "queued|server|delivered|read|played|failed|retrying", "how far it is"),
+    LIST("receipts", receipt_fields, "what each party told, the latest first; at most 1024"), END};
 
 static const struct api_field tokens_issue_params[] = {ACCOUNT,
     STRS("parties", API_REQUIRED | API_TEXT, 1, API_PARTIES_MAX,
@@ -436,14 +477,30 @@ const struct api_method api_methods[] = {
 	"React to a message, or take the reaction back; goes the way of message.send."),
     M("message.state", API_SEND, msg_state_params, result_send, 0,
 	"How far an own message is, by its idempotency key."),
-    M("chat.mark_read", API_SEND, mark_read_params, result_ok, API_ACTS,
-	"Tell the senders that messages were read."),
     M("privacy.tokens_issue", API_MANAGE, tokens_issue_params, result_tokens_issue, API_ACTS,
 	"Give people this account's trusted-contact token, so that they may write to it."),
     M("privacy.tokens_list", API_ADMIN, tokens_list_params, result_tokens_list, 0,
 	"Who gave this account a trusted-contact token, and who was given one."),
     M("privacy.tokens_prune", API_ADMIN, account_only, result_tokens_prune, API_ACTS,
 	"Throw away expired trusted-contact tokens; done daily anyway."),
+    M("message.receipts", API_READ, receipts_params, result_receipts, 0,
+	"Who has, read or played a message."),
+    M("chat.mark_read", API_SEND, mark_params, result_ok, API_ACTS,
+	"Tell the sender that messages were read; answered when the service has it."),
+    M("chat.mark_played", API_SEND, mark_params, result_ok, API_ACTS,
+	"Tell the sender that voice or video messages were played."),
+    M("chat.typing", API_SEND, typing_params, result_ok, API_ACTS,
+	"Show in a chat that somebody is typing or recording; ends by itself."),
+    M("presence.set", API_MANAGE, presence_params, result_presence, API_ACTS,
+	"Appear as available for a while, which keeps the phone silent; the default is "
+	"unavailable."),
+    M("presence.subscribe", API_READ, watch_params, result_watch, API_ACTS,
+	"Have presence events of somebody for an hour. Belongs to the account: it outlasts the "
+	"connection of the client, and is made again when the account has reconnected."),
+    M("presence.unsubscribe", API_READ, watch_params, result_ok, API_ACTS,
+	"Have them no longer; also what another client subscribed to."),
+    M("call.reject", API_SEND, reject_params, result_ok, API_ACTS,
+	"Refuse a call that rings, on all devices of the account."),
     M("events.subscribe", API_READ | API_LINK, subscribe_params, result_subscribe, 0,
 	"Have events delivered on this connection as they are committed."),
     M("events.unsubscribe", API_READ | API_LINK, unsubscribe_params, result_ok, 0,
@@ -478,7 +535,7 @@ const struct api_error_class api_error_classes[] = {
     {-32603, "internal", "internal", "no"},
     {-1, "request",
 	"not_found|not_on_whatsapp|too_large|unsupported|bad_cursor|window_closed|not_allowed|"
-	"refused",
+	"refused|full",
 	"no"},
     {-2, "internal", "internal|store_corrupt", "no"},
     {-3, "upstream, network", "offline|server_error", "yes"},

@@ -171,6 +171,32 @@ static const struct api_field events_gap[] = {INT("from", "first seq that is los
 static const struct api_field events_closed[] = {STR("subscription", "which"),
     WORD("reason", "stolen|expired|stopping|deleted|error", "why"), END};
 
+static const struct api_field presence[] = {OBJ("party", party, "of whom"),
+    STR("chat", "of which group, instead of a person"), FLAG("available", "online now"),
+    INT("last_seen_ms", "when it was seen last, if that is told"),
+    FLAG("hidden", "when it was seen last is not for this account"),
+    INT("count", "of a group: how many are online"), END};
+static const struct api_field chat_typing[] = {STR("chat", "where"), OBJ("party", party, "who"),
+    WORD("state", "composing|recording|paused", "what"),
+    INT("expires_ms", "when it is paused by itself, if nothing comes"), END};
+static const struct api_field call[] = {STR("call_id", "names the call"),
+    OBJ("from", party, "who calls"), STR("creator", "JID of the device that began it"),
+    STR("chat", "where it belongs"), FLAG("group", "a call in a group"),
+    FLAG("video", "with video"), FLAG("offline", "it rang while the account was away"),
+    FLAG("joinable", "others may join"), STR("platform", "of the caller"),
+    STR("version", "of the caller's client"), STR("country", "code of the caller's country"),
+    {.name = "codecs", .type = API_STRINGS, .doc = "audio that is offered: name/rate"}, END};
+static const struct api_field call_offer[] = {OBJ("call", call, "the call"),
+    FLAG("notice_only", "only told of; it cannot be refused from here"), END};
+static const struct api_field call_state[] = {STR("call_id", "which call"),
+    OBJ("from", party, "whose device says so"),
+    WORD("state", "preaccepted|accepted|rejected|ended|missed", "what became of it"),
+    STR("reason", "in the words of the service, if it gives one"),
+    INT("duration_s", "how long it lasted"), END};
+static const struct api_field call_signal[] = {STR("call_id", "which call"),
+    STR("kind", "transport, relaylatency, mute_v2, …"), INT("latency_ms", "for relaylatency"),
+    STR("raw_b64", "the stanza's child as it came; not of what carries keys"), END};
+
 #define D(t, r, b, d)                                                                              \
 	{                                                                                          \
 		.type = (t), .durable = 1, .role = (r), .body = (b), .doc = (d)                    \
@@ -198,6 +224,11 @@ const struct api_event api_events[] = {
     D("message.read", API_READ, message_read, "Read or played on another own device."),
     D("message.undecryptable", API_READ, message_undecryptable,
 	"A message could not be read; a retry runs, unless its stanza is malformed."),
+    T("presence", API_READ, presence, "Somebody who is subscribed to came or went."),
+    T("chat.typing", API_READ, chat_typing, "Somebody types or records, or no longer."),
+    D("call.offer", API_READ, call_offer, "A call rings, or rang while the account was away."),
+    D("call.state", API_READ, call_state, "A call was taken, refused, missed, or is over."),
+    T("call.signal", API_READ, call_signal, "Something of the moment about a call."),
     D("identity.changed", API_READ, identity_changed, "Somebody has a new identity key."),
     D("offline.done", API_READ, offline_done, "The queue of the service is drained."),
     D("server.notice", API_READ, server_notice, "Something that this version does not know."),

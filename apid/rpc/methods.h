@@ -24,7 +24,10 @@ method_fn method_account_list, method_account_get, method_account_state, method_
     method_account_pause, method_account_resume, method_account_reconnect;
 method_fn method_keys_status, method_keys_upload, method_keys_rotate_signed;
 method_fn method_message_send, method_message_edit, method_message_delete, method_message_react,
-    method_message_state, method_chat_mark_read;
+    method_message_state, method_message_receipts;
+method_fn method_chat_mark_read, method_chat_mark_played, method_chat_typing;
+method_fn method_presence_set, method_presence_subscribe, method_presence_unsubscribe,
+    method_call_reject;
 method_fn method_privacy_tokens_issue, method_privacy_tokens_list, method_privacy_tokens_prune;
 method_fn method_events_subscribe, method_events_unsubscribe, method_events_fetch,
     method_events_ack, method_events_consumers, method_events_consumer_delete;

@@ -1,4 +1,4 @@
-/* message.send, edit, delete, react and state, chat.mark_read. */
+/* message.send, edit, delete, react, state and receipts. */
 #include <string.h>
 
 #include <sodium.h>
@@ -123,23 +123,9 @@ method_message_state(struct request *rq)
 	    request_str(rq, "idempotency_key"), request_engine_said, rq);
 }
 
-static void
-marked(void *arg, const json_t *result, const struct api_error *err)
-{
-	if (err != NULL)
-		request_fail(arg, err);
-	else
-		request_result(arg, json_pack("{s:b}", "ok", 1));
-}
-
 void
-method_chat_mark_read(struct request *rq)
+method_message_receipts(struct request *rq)
 {
-	const json_t *ids = json_object_get(rq->params, "message_ids");
-	const char *text[256] = {NULL}; /* the most that the table allows */
-	size_t n = json_array_size(ids);
-
-	for (size_t i = 0; i < n; i++)
-		text[i] = json_string_value(json_array_get(ids, i));
-	chat_mark_read(rq->account, rq->token, request_str(rq, "chat"), text, n, marked, rq);
+	message_receipts(
+	    rq->account, rq->token, request_str(rq, "message_id"), request_engine_said, rq);
 }

@@ -7,12 +7,16 @@
 
 #include <sodium.h>
 
+#include "apid/message/calls.h"
 #include "apid/message/contacts.h"
+#include "apid/message/mark.h"
 #include "apid/message/outbox.h"
 #include "apid/message/receipts.h"
+#include "apid/message/receipts_in.h"
 #include "apid/message/recv.h"
 #include "apid/message/send.h"
 #include "apid/message/tctoken.h"
+#include "apid/message/typing.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
 #include "apid/session/client.h"
@@ -24,6 +28,7 @@
 #include "apid/session/login.h"
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
+#include "apid/session/presence.h"
 #include "apid/session/restored.h"
 #include "apid/session/resume.h"
 #include "apid/session/rotate.h"
@@ -59,7 +64,12 @@ account_new(struct service *s, const char *name, size_t index)
 	a->digest = digest_new(a);
 	a->rotate = rotate_new(a);
 	a->recv = recv_lane_new(a);
+	a->presence = presence_new(a);
 	a->receipts = receipts_new(a);
+	a->receipts_in = receipts_in_new(a);
+	a->marks = marks_new(a);
+	a->typing = typing_new(a);
+	a->calls = calls_new(a);
 	a->outbox = outbox_new(a);
 	a->sender = sender_new(a);
 	a->tokens = tctokens_new(a);
@@ -72,13 +82,19 @@ account_free(struct account *a)
 {
 	if (a == NULL)
 		return;
+	flow_cancel_group(a->svc->flows, a, "stopping"); /* those that are in no list of its parts */
 	unlink_free(a);
 	restored_free(a);
 	sender_free(a->sender);
 	tctokens_free(a->tokens);
 	waits_free(a->waits);
 	outbox_free(a->outbox);
+	calls_free(a->calls);
+	typing_free(a->typing);
+	marks_free(a->marks);
+	receipts_in_free(a->receipts_in);
 	receipts_free(a->receipts);
+	presence_free(a->presence);
 	recv_lane_free(a->recv);
 	resume_free(a->resume);
 	rotate_free(a->rotate);
@@ -213,6 +229,10 @@ account_take_record(struct account *a, const Stored__DeviceRecord *r)
 		v->lid_migrated = r->lid_migrated;
 	if (r->has_initial_sync_pending)
 		v->initial_sync_pending = r->initial_sync_pending;
+	if (r->has_read_receipts_disabled) {
+		v->privacy_known = 1;
+		v->read_receipts_disabled = r->read_receipts_disabled;
+	}
 	if (r->has_paused)
 		v->paused = r->paused;
 	if (r->has_login_counter)

@@ -29,16 +29,20 @@ enum account_state {
 	ACCOUNT_STATES
 };
 
+struct calls;
 struct contacts;
 struct digest;
 struct erase;
 struct iq_table;
 struct keys;
 struct login;
+struct marks;
 struct outbox;
 struct pair;
 struct prekeys;
+struct presence;
 struct receipts;
+struct receipts_in;
 struct recv_lane;
 struct restoring;
 struct resume;
@@ -47,6 +51,7 @@ struct rotate;
 struct sender;
 struct state_log;
 struct tctokens;
+struct typing;
 struct waits;
 
 /* Public facts of the device, as keyd told them. */
@@ -71,6 +76,7 @@ struct account_record {
 	char account_user[JID_USER_MAX + 1]; /* number of the account, also of a former device */
 	char account_lid[JID_USER_MAX + 1];  /* and its LID, "" if it was not told */
 	int server_has_prekeys, lid_migrated, initial_sync_pending, paused;
+	int privacy_known, read_receipts_disabled; /* session/privacy.c */
 	int32_t login_counter;
 	char app_version[24]; /* that the service was told last */
 	char client_expires_version[24];
@@ -125,20 +131,27 @@ struct account {
 	struct event *kick_timer;
 	size_t unsent_over; /* bytes sent while netd's channel was full */
 
+	uint64_t privacy_iq; /* a question of session/privacy.c is on its way */
+
+	struct calls *calls;
 	struct contacts *contacts;
 	struct iq_table *iq;
 	struct login *login;
+	struct marks *marks;
 	struct pair *pair;
 	struct keys *keys;
 	struct prekeys *prekeys;
 	struct resume *resume;
 	struct digest *digest;
 	struct rotate *rotate;
+	struct presence *presence;
 	struct recv_lane *recv;
 	struct receipts *receipts;
+	struct receipts_in *receipts_in;
 	struct outbox *outbox;
 	struct sender *sender;
 	struct tctokens *tokens;
+	struct typing *typing;
 	struct waits *waits;
 
 	struct account_counters {
@@ -147,6 +160,7 @@ struct account {
 		uint64_t retries_in, retries_out, failed_sends, store_failures, late_iqs, connects;
 		uint64_t prekeys_uploaded, prekey_upload_failures, digest_checks, digest_mismatches;
 		uint64_t skey_rotations, skey_refused;
+		uint64_t transients_lost;
 	} n;
 };
 

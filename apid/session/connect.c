@@ -6,13 +6,17 @@
 
 #include <sodium.h>
 
+#include "apid/message/mark.h"
 #include "apid/message/outbox.h"
 #include "apid/message/receipts.h"
 #include "apid/message/tctoken.h"
+#include "apid/message/typing.h"
 #include "apid/session/iq.h"
 #include "apid/session/login.h"
 #include "apid/session/pair.h"
 #include "apid/session/payload.h"
+#include "apid/session/presence.h"
+#include "apid/session/privacy.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
 #include "apid/session/unlink.h"
@@ -112,7 +116,11 @@ disconnected(struct account *a)
 		evtimer_del(a->kick_timer);
 	login_disconnected(a);
 	iq_disconnected(a);
+	presence_disconnected(a);
+	privacy_disconnected(a);
 	receipts_disconnected(a);
+	marks_disconnected(a);
+	typing_disconnected(a);
 	outbox_disconnected(a);
 	pair_disconnected(a);
 	tctokens_disconnected(a);
@@ -141,6 +149,7 @@ connect_stop(struct account *a)
 	Netd__LinkDown m = NETD__LINK_DOWN__INIT;
 
 	a->link_wanted = 0;
+	receipts_flush(a); /* what was read is not to come again */
 	m.account = a->name;
 	(void)channel_notify(a->svc->netd, NETD__TYPE__LINK_DOWN, &m.base);
 	disconnected(a);

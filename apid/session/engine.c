@@ -440,6 +440,7 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("retries_in", t.retries_in);
 	COUNT("retries_out", t.retries_out);
 	COUNT("iq_answers_late", t.late_iqs);
+	COUNT("transients_lost", t.transients_lost);
 	COUNT("store_failures", t.store_failures);
 	COUNT("prekeys_uploaded", t.prekeys_uploaded);
 	COUNT("prekey_upload_failures", t.prekey_upload_failures);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "apid/message/contacts.h"
+#include "apid/message/mark.h"
 #include "apid/message/outbox.h"
 #include "apid/message/receipts.h"
 #include "apid/message/recv.h"
@@ -19,6 +20,8 @@
 #include "apid/session/iq.h"
 #include "apid/session/keys.h"
 #include "apid/session/prekeys.h"
+#include "apid/session/presence.h"
+#include "apid/session/privacy.h"
 #include "apid/session/resume.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
@@ -152,8 +155,8 @@ login_in_backlog(const struct account *a)
 
 /* ------------------------------------------------------------------ success */
 
-static void
-unified_session(struct account *a)
+void
+login_session_mark(struct account *a)
 {
 	struct node *ib = node_new("ib"), *u = node_new("unified_session");
 
@@ -176,7 +179,7 @@ booked(const struct unit_result *r, void *arg)
 	}
 	connect_refresh(a); /* the next handshake tells the new login counter */
 	resume_keep(a);
-	unified_session(a);
+	login_session_mark(a);
 	login_prekeys(l);
 }
 
@@ -300,15 +303,6 @@ online_written(const struct unit_result *r, void *arg)
 	l->unit = NULL; /* an event that could not be written is no reason to stop */
 }
 
-static void
-presence_unavailable(struct account *a)
-{
-	struct node *p = node_new("presence");
-
-	node_set(p, "type", "unavailable");
-	(void)stanza_send(a, p);
-}
-
 /* Behind the last event of the backlog. */
 static void
 backlog_done(struct login *l)
@@ -341,11 +335,13 @@ login_online(struct login *l, const char *how)
 	l->step = LOGIN_DONE;
 	evtimer_del(l->silence);
 	receipts_flush(a);
+	marks_flush(a);
 	state_set(a, ACCOUNT_ONLINE, "online", 0, "none", 0, 0);
 	l->how = how;
 	l->last = recv_ended(a) + recv_in_flight(a);
 	login_message_ended(a);
-	presence_unavailable(a);
+	presence_online(a);
+	privacy_read(a);
 	keys_online(a);
 	devices_refresh_own(a);
 	outbox_online(a);

@@ -13,6 +13,8 @@ void login_success(struct account *a, const struct node *n);
 void login_ib(struct account *a, const struct node *n);
 /* A stanza came; with the attribute `offline` it belongs to the backlog. */
 void login_stanza_seen(struct account *a, const struct node *n);
+/* <ib><unified_session>: at login, and when the account becomes available (page 09, 2.3). */
+void login_session_mark(struct account *a);
 void login_disconnected(struct account *a);
 /* The backlog is being delivered: receipts are collected. */
 int login_in_backlog(const struct account *a);

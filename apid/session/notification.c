@@ -9,6 +9,7 @@
 #include "apid/session/keys.h"
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
+#include "apid/session/privacy.h"
 #include "apid/session/stanza.h"
 #include "apid/session/unit.h"
 
@@ -82,6 +83,19 @@ devices(struct account *a, const struct node *n)
 	stanza_ack_after(a, u, n, 0);
 }
 
+/* Its settings were changed on the phone; of the others ward knows nothing yet, so it is kept. */
+static void
+privacy(struct account *a, const struct node *n)
+{
+	struct unit *u = unit_open(a);
+
+	if (u != NULL) {
+		(void)privacy_take(a, node_child(n, "privacy"), u);
+		stanza_keep(u, n, "account_sync");
+	}
+	stanza_ack_after(a, u, n, 0);
+}
+
 void
 notification_in(struct account *a, const struct node *n)
 {
@@ -101,6 +115,8 @@ notification_in(struct account *a, const struct node *n)
 		devices(a, n);
 	else if (strcmp(type, "privacy_token") == 0)
 		tctoken_notification(a, n);
+	else if (strcmp(type, "account_sync") == 0 && node_child(n, "privacy") != NULL)
+		privacy(a, n);
 	else
 		stanza_notice(a, n, type[0] != '\0' ? type : "notification", 1);
 }

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apid/message/calls.h"
 #include "apid/message/outbox.h"
 #include "apid/message/tctoken.h"
 #include "apid/session/connect.h"
 #include "apid/session/pair_impl.h"
+#include "apid/session/presence.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
 #include "common/clock.h"
@@ -86,6 +88,8 @@ pair_stored(const struct unit_result *r, void *arg)
 	(void)snprintf(a->rec.account_user, sizeof(a->rec.account_user), "%s", a->dev.jid.user);
 	outbox_reset(a);
 	tctokens_reset(a);
+	presence_reset(a);
+	calls_reset(a);
 	send_sign(p);
 	p->running = 0;
 	pair_drop_refs(p);

@@ -6,16 +6,20 @@
 
 #include <sodium.h>
 
+#include "apid/message/calls.h"
 #include "apid/message/content.h"
+#include "apid/message/mark.h"
 #include "apid/message/outbox.h"
-#include "apid/message/receipts.h"
+#include "apid/message/receipts_in.h"
 #include "apid/message/recv.h"
+#include "apid/message/typing.h"
 #include "apid/session/connect.h"
 #include "apid/session/engine.h"
 #include "apid/session/iq.h"
 #include "apid/session/login.h"
 #include "apid/session/notification.h"
 #include "apid/session/pair.h"
+#include "apid/session/presence.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/pb.h"
@@ -344,8 +348,13 @@ dispatch(struct account *a, struct node *n, size_t len)
 		receipts_in(a, n, len);
 		return NULL;
 	}
+	if (node_is(n, "call")) {
+		login_stanza_seen(a, n);
+		calls_in(a, n, len);
+		return NULL;
+	}
 	if (node_is(n, "ack")) {
-		if (!outbox_ack(a, n))
+		if (!outbox_ack(a, n) && !marks_ack(a, n))
 			(void)iq_answered(a, n);
 	} else if (node_is(n, "iq")) {
 		iq_in(a, n);
@@ -359,11 +368,11 @@ dispatch(struct account *a, struct node *n, size_t len)
 	} else if (node_is(n, "failure") || node_is(n, "stream:error") ||
 		   node_is(n, "xmlstreamend") || node_is(n, "error")) {
 		connect_verdict_node(a, n);
-	} else if (node_is(n, "call")) {
-		login_stanza_seen(a, n);
-		stanza_notice(a, n, "call", 1);
-	} else if (!node_is(n, "presence") && !node_is(n, "chatstate")) {
-		/* the two are of the moment: losing them loses nothing */
+	} else if (node_is(n, "presence")) {
+		presence_in(a, n);
+	} else if (node_is(n, "chatstate")) {
+		typing_in(a, n);
+	} else {
 		login_stanza_seen(a, n);
 		stanza_notice(a, n, "unknown", 1);
 	}

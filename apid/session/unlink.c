@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apid/message/calls.h"
 #include "apid/message/contacts.h"
 #include "apid/message/outbox.h"
 #include "apid/message/send.h"
@@ -18,6 +19,7 @@
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
 #include "apid/session/iq.h"
+#include "apid/session/presence.h"
 #include "apid/session/state.h"
 #include "apid/session/unit.h"
 #include "common/clock.h"
@@ -84,6 +86,8 @@ erase_stored(const struct unit_result *r, void *arg)
 	outbox_reset(a);
 	contacts_reset(a->contacts);
 	tctokens_reset(a);
+	presence_reset(a);
+	calls_reset(a);
 	state_set(a, e->state, e->reason, e->code, e->user_action, 0, 0);
 	outbox_state_changed(a);
 	call_ok(e->call, json_pack("{s:b}", "unlinked", 1));

@@ -73,6 +73,7 @@ const struct store_backend store_memory = {
     .outbox_receipt = mem_outbox_receipt,
     .outbox_load = mem_outbox_load,
     .outbox_find = mem_outbox_find,
+    .outbox_receipts = mem_outbox_receipts,
     .outbox_expire = mem_outbox_expire,
     .outbox_take = mem_outbox_take,
     .outbox_count = mem_outbox_count,

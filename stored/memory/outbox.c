@@ -408,6 +408,53 @@ mem_outbox_count(struct store_db *db, int64_t since_ms, struct region *r, Stored
 	return first_contacts(db, since_ms, r, out);
 }
 
+static int
+later_first(const void *a, const void *b)
+{
+	const Stored__ReceiptMark *x = *(Stored__ReceiptMark *const *)a,
+				  *y = *(Stored__ReceiptMark *const *)b;
+
+	if (x->time_ms != y->time_ms)
+		return x->time_ms < y->time_ms ? 1 : -1;
+	return strcmp(x->party, y->party);
+}
+
+enum store_status
+mem_outbox_receipts(
+    struct store_db *db, uint64_t row, struct region *r, Stored__ReceiptMark ***marks, size_t *n)
+{
+	static const char *const words[] = {
+	    [DELIVERED] = "delivered", [READ] = "read", [PLAYED] = "played"};
+	const struct map_row *at;
+	struct receipt m;
+	struct key k;
+	size_t count = 0;
+
+	*n = 0;
+	receipts_key(&k, row);
+	for (at = map_from(db->map, &k); map_within(at, &k); at = map_next(at))
+		count++;
+	if ((*marks = region_alloc(r, (count + 1) * sizeof(Stored__ReceiptMark *))) == NULL)
+		return STORE_NO_MEMORY;
+	for (at = map_from(db->map, &k); map_within(at, &k); at = map_next(at)) {
+		Stored__ReceiptMark *out = region_alloc(r, sizeof(*out));
+
+		if (out == NULL)
+			return STORE_NO_MEMORY;
+		memcpy(&m, at->value, sizeof(m));
+		stored__receipt_mark__init(out);
+		out->message_id = region_text(r, "");
+		out->party = region_text(r, (const char *)at->key + k.len);
+		out->status = region_text(
+		    r, words[m.status >= DELIVERED && m.status <= PLAYED ? m.status : DELIVERED]);
+		out->time_ms = m.time_ms;
+		(*marks)[(*n)++] = out;
+	}
+	qsort(*marks, *n, sizeof(**marks), later_first);
+	*n = *n < STORE_RECEIPTS_MAX ? *n : STORE_RECEIPTS_MAX;
+	return region_failed(r) ? STORE_NO_MEMORY : STORE_OK;
+}
+
 /* ---------------------------------------------------------------- expiry */
 
 /* Its key may be used for another message from now on. */

@@ -74,6 +74,7 @@ const struct store_backend store_sqlcipher = {
     .outbox_receipt = outbox_receipt,
     .outbox_load = outbox_load,
     .outbox_find = outbox_find,
+    .outbox_receipts = outbox_receipts,
     .outbox_expire = outbox_expire,
     .outbox_take = outbox_take,
     .outbox_count = outbox_count,

@@ -223,6 +223,8 @@ enum store_status outbox_load(struct store_db *, uint64_t after_row, uint32_t li
     size_t max_bytes, struct region *, Stored__OutboxRow ***, size_t *n);
 enum store_status outbox_find(struct store_db *, uint32_t uid, const char *key,
     const char *message_id, struct region *, Stored__OutboxRow **);
+enum store_status outbox_receipts(
+    struct store_db *, uint64_t row, struct region *, Stored__ReceiptMark ***, size_t *n);
 enum store_status outbox_expire(
     struct store_db *, int64_t keys_before_ms, int64_t rows_before_ms, size_t max, size_t *n);
 enum store_status outbox_take(struct store_db *, const char *message_id);

@@ -382,6 +382,42 @@ outbox_count(struct store_db *db, int64_t since_ms, struct region *r, Stored__Ou
 	return st == STORE_OK ? first_contacts(db, since_ms, r, out) : st;
 }
 
+enum store_status
+outbox_receipts(
+    struct store_db *db, uint64_t row, struct region *r, Stored__ReceiptMark ***marks, size_t *n)
+{
+	static struct sql q = SQL("SELECT party, status, time_ms FROM receipt WHERE outbox = ?1"
+				  " ORDER BY time_ms DESC, party LIMIT ?2");
+	static const char *const words[] = {
+	    [DELIVERED] = "delivered", [READ] = "read", [PLAYED] = "played"};
+	enum store_status st;
+	sqlite3_stmt *s = db_stmt(db, &q, &st);
+	int more;
+
+	*n = 0;
+	if (s == NULL)
+		return st;
+	*marks = region_alloc(r, STORE_RECEIPTS_MAX * sizeof(Stored__ReceiptMark *));
+	db_bind_u64(s, 1, row);
+	sqlite3_bind_int64(s, 2, STORE_RECEIPTS_MAX);
+	while (*marks != NULL && (st = db_step(db, s, &more)) == STORE_OK && more) {
+		Stored__ReceiptMark *m = region_alloc(r, sizeof(*m));
+		int status = sqlite3_column_int(s, 1);
+
+		if (m == NULL)
+			break;
+		stored__receipt_mark__init(m);
+		m->message_id = region_text(r, "");
+		m->party = db_text(s, 0, r);
+		m->status = region_text(
+		    r, words[status >= DELIVERED && status <= PLAYED ? status : DELIVERED]);
+		m->time_ms = sqlite3_column_int64(s, 2);
+		(*marks)[(*n)++] = m;
+	}
+	db_done(s);
+	return region_failed(r) ? STORE_NO_MEMORY : st;
+}
+
 /* ---------------------------------------------------------------- expiry */
 
 /* The oldest finished rows: the same for each of the three deletes. */

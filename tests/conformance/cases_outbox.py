@@ -172,6 +172,22 @@ def receipts(c):
     c.fails("bad_request", "alice", mark("a", "seen"))
 
 
+@case("what each party said is told on request, the latest first; a status that is not higher keeps the first one's time")
+def each_party(c):
+    def mark(party, status, ms):
+        return W(receipt=pb.ReceiptMark(message_id="m", party=party, status=status, time_ms=ms))
+    c.ok("alice", put("m"), put("n"))
+    c.ok("alice", mark("a", "read", 5), mark("b", "delivered", 9), mark("c", "played", 9), mark("a", "delivered", 20),
+         mark("d", "delivered", 3), mark("d", "read", 2), W(receipt=pb.ReceiptMark(
+             message_id="n", party="z", status="read", time_ms=1)))
+    got = [(m.party, m.status, m.time_ms, m.message_id) for m in c.row("alice", message_id="m", receipts=True).receipts]
+    equal(got, [("b", "delivered", 9, ""), ("c", "played", 9, ""), ("a", "read", 5, ""), ("d", "read", 2, "")], "marks")
+    equal(list(c.row("alice", message_id="m").receipts), [], "marks that nobody asked for")
+    c.ok("alice", *[mark("p%04d" % i, "delivered", 100 + i) for i in range(1100)])
+    got = c.row("alice", message_id="m", receipts=True).receipts
+    equal((len(got), got[0].party, got[-1].party), (1024, "p1099", "p0076"), "the latest 1024")
+
+
 @case("content is taken exactly once: the row stays for its receipts, a second take fails its unit")
 def take(c):
     c.ok("alice", put("m", state=pb.ACKED), put("n"))

@@ -162,8 +162,8 @@ def update_outbox(rows, u):
 
 def receipt(rows, m):
     row = outbox_row(rows, "outbox_id", m.message_id)
-    if row and RANKS[m.status] > (rows.get("receipt", row.row, m.party) or b""):
-        rows.put("receipt", (row.row, m.party), RANKS[m.status])
+    if row and RANKS[m.status] > (rows.get("receipt", row.row, m.party) or b"")[:1]:
+        rows.put("receipt", (row.row, m.party), RANKS[m.status] + m.time_ms.to_bytes(8, "big", signed=True))
 
 
 def take(rows, message_id):
@@ -177,7 +177,16 @@ def take(rows, message_id):
 def told(rows, row):
     """With what its receipts say."""
     ranks = [value for _, _, value in rows.scan("receipt", row.row)]
-    row.delivered, row.read = len(ranks), sum(r >= RANKS["read"] for r in ranks)
+    row.delivered, row.read = len(ranks), sum(r[:1] >= RANKS["read"] for r in ranks)
+    return row
+
+
+def with_receipts(rows, row):
+    names = {rank: status for status, rank in RANKS.items()}
+    marks = [pb.ReceiptMark(message_id="", party=key[8:-1].decode(), status=names[value[:1]],
+                            time_ms=int.from_bytes(value[1:], "big", signed=True))
+             for key, _, value in rows.scan("receipt", row.row)]
+    row.receipts.extend(sorted(marks, key=lambda m: (-m.time_ms, m.party.encode()))[:1024])
     return row
 
 
@@ -201,6 +210,8 @@ def find_outbox(rows, q):
         raise Error("bad_request", "neither a message id nor uid and key")
     if row and row.put.state in (pb.QUEUED, pb.READY):
         row.ahead = sum(1 for key, _, _ in rows.scan("outbox_waits") if int.from_bytes(key, "big") < row.row)
+    if row and q.receipts:
+        with_receipts(rows, row)
     return pb.OutboxRows(rows=[told(rows, row)] if row else [])
 
 

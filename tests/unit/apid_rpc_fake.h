@@ -230,13 +230,80 @@ message_state(struct account *a, const void *client, uint32_t uid, const char *k
 }
 
 void
-chat_mark_read(struct account *a, const void *client, const char *chat, const char *const *ids,
-    size_t n, engine_done_fn *fn, void *arg)
+chat_mark(struct account *a, const void *client, const struct mark_request *rq, engine_done_fn *fn,
+    void *arg)
 {
-	struct fake_call *c = fake_called(a, client, "mark_read", fn, arg);
+	static const char *const receipts[] = {"", " always", " never"};
+	struct fake_call *c = fake_called(
+	    a, client, rq->status == MARK_READ ? "mark_read" : "mark_played", fn, arg);
+
+	snprintf(c->to, sizeof(c->to), "%s", rq->chat);
+	snprintf(c->text, sizeof(c->text), "%zu:%s%s", rq->n, rq->message_ids[rq->n - 1],
+	    receipts[rq->receipts]);
+	fake_finish(c);
+}
+
+void
+chat_typing(struct account *a, const void *client, const char *chat, const char *state,
+    unsigned ttl_ms, engine_done_fn *fn, void *arg)
+{
+	struct fake_call *c = fake_called(a, client, "typing", fn, arg);
 
 	snprintf(c->to, sizeof(c->to), "%s", chat);
-	snprintf(c->text, sizeof(c->text), "%zu:%s", n, ids[n - 1]);
+	snprintf(c->text, sizeof(c->text), "%s", state);
+	c->timeout_ms = ttl_ms;
+	fake_finish(c);
+}
+
+void
+presence_set(struct account *a, const void *client, int available, unsigned ttl_ms,
+    engine_done_fn *fn, void *arg)
+{
+	struct fake_call *c =
+	    fake_called(a, client, available ? "available" : "unavailable", fn, arg);
+
+	c->timeout_ms = ttl_ms;
+	fake_finish(c);
+}
+
+void
+presence_subscribe(
+    struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg)
+{
+	struct fake_call *c = fake_called(a, client, "watch", fn, arg);
+
+	snprintf(c->to, sizeof(c->to), "%s", party);
+	fake_finish(c);
+}
+
+void
+presence_unsubscribe(
+    struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg)
+{
+	struct fake_call *c = fake_called(a, client, "unwatch", fn, arg);
+
+	snprintf(c->to, sizeof(c->to), "%s", party);
+	fake_finish(c);
+}
+
+void
+call_reject(struct account *a, const void *client, const char *call_id, const char *from,
+    engine_done_fn *fn, void *arg)
+{
+	struct fake_call *c = fake_called(a, client, "reject", fn, arg);
+
+	snprintf(c->to, sizeof(c->to), "%s", call_id);
+	snprintf(c->text, sizeof(c->text), "%s", from != NULL ? from : "");
+	fake_finish(c);
+}
+
+void
+message_receipts(
+    struct account *a, const void *client, const char *message_id, engine_done_fn *fn, void *arg)
+{
+	struct fake_call *c = fake_called(a, client, "receipts", fn, arg);
+
+	snprintf(c->to, sizeof(c->to), "%s", message_id);
 	fake_finish(c);
 }
 
