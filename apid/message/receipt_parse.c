@@ -204,9 +204,11 @@ receipt_parse(
 
 	memset(f, 0, sizeof(*f));
 	f->kind = RECEIPT_UNKNOWN;
-	if ((status = status_of(type, &self)) != NULL)
+	if (node_child(n, "offer") != NULL) /* a call rings over there */
+		f->kind = RECEIPT_SILENT;
+	else if ((status = status_of(type, &self)) != NULL)
 		return parse_status(a, n, status, self, time_ms, f);
-	if (strcmp(type, "retry") == 0)
+	else if (strcmp(type, "retry") == 0)
 		f->kind = RECEIPT_RETRY;
 	else if (strcmp(type, "enc_rekey_retry") == 0)
 		f->kind = RECEIPT_CALL;

@@ -7,6 +7,7 @@
 
 #include "apid/message/tctoken.h"
 #include "apid/session/engine.h"
+#include "apid/session/presence.h"
 #include "apid/session/stanza.h"
 #include "common/log.h"
 
@@ -69,6 +70,7 @@ keep(struct account *a, const struct node *n, const struct person *p)
 	if (u != NULL && tctoken_user(p, user) == 0)
 		(void)take_tokens(a, n, user, u);
 	stanza_ack_after(a, u, n, 0);
+	presence_token_came(a, p);
 }
 
 static void

@@ -130,13 +130,15 @@ due(evutil_socket_t fd, short what, void *arg)
 	typed_drop(t);
 }
 
+/* Under either name: the pair may have been learned since. */
 static struct typed *
-find(struct typing *t, const struct jid *to)
+find(struct typing *t, const struct person *p)
 {
 	struct typed *k;
 
 	TAILQ_FOREACH(k, &t->out, link)
-	if (jid_eq(&k->to, to))
+	if ((p->pn[0] != '\0' && strcmp(k->pn, p->pn) == 0) ||
+	    (p->lid[0] != '\0' && strcmp(k->lid, p->lid) == 0))
 		return k;
 	return NULL;
 }
@@ -144,16 +146,15 @@ find(struct typing *t, const struct jid *to)
 void
 typing_sent(struct account *a, const char *chat)
 {
-	struct typed *t, *next;
+	struct person p;
+	struct typed *t;
 	struct jid j;
 
-	if (TAILQ_EMPTY(&a->typing->out) || jid_parse(chat, &j) == -1)
+	if (TAILQ_EMPTY(&a->typing->out) || jid_parse(chat, &j) == -1 ||
+	    contacts_cached(a, &j, &p) == -1)
 		return;
-	for (t = TAILQ_FIRST(&a->typing->out); t != NULL; t = next) {
-		next = TAILQ_NEXT(t, link);
-		if (strcmp(jid_is_lid(&j) ? t->lid : t->pn, j.user) == 0)
-			typed_drop(t); /* the message itself ends it over there */
-	}
+	while ((t = find(a->typing, &p)) != NULL)
+		typed_drop(t); /* the message itself ends it over there */
 }
 
 /* ------------------------------------------------------------------ chat.typing */
@@ -162,7 +163,7 @@ static void
 type(struct asked *k, const struct jid *to, const struct person *p)
 {
 	struct account *a = k->a;
-	struct typed *t = find(a->typing, to);
+	struct typed *t = find(a->typing, p);
 
 	if (say(a, to, k->state) == -1) {
 		call_failf(k->call, -3, "offline", 1, "the service cannot be told now");
@@ -179,12 +180,12 @@ type(struct asked *k, const struct jid *to, const struct person *p)
 		    (t->timer = evtimer_new(a->svc->base, due, t)) == NULL)
 			fatal("typing");
 		t->a = a;
-		t->to = *to;
-		memcpy(t->pn, p->pn, sizeof(t->pn));
-		memcpy(t->lid, p->lid, sizeof(t->lid));
 		TAILQ_INSERT_TAIL(&a->typing->out, t, link);
 		a->typing->nout++;
 	}
+	t->to = *to;
+	memcpy(t->pn, p->pn, sizeof(t->pn));
+	memcpy(t->lid, p->lid, sizeof(t->lid));
 	t->state = k->state;
 	t->until_ms = clock_mono_ms() + k->ttl_ms;
 	arm(t);
@@ -204,7 +205,7 @@ asked_known(const struct person *people, size_t n, const Stored__LookupReply *li
 		call_fail(k->call, &e);
 	} else if (people[0].id[0] == '\0' || peer_jid(k->a, &people[0], &to) == -1) {
 		call_failf(k->call, -1, "not_found", 0, "no such chat");
-	} else if (find(k->a->typing, &to) == NULL && k->a->typing->nout >= TYPING_MAX &&
+	} else if (find(k->a->typing, &people[0]) == NULL && k->a->typing->nout >= TYPING_MAX &&
 		   k->state != TYPING_PAUSED) {
 		call_failf(k->call, -5, "overloaded", 1, "typing in too many chats at a time");
 	} else {

@@ -7,6 +7,7 @@
 #ifndef WARD_PRESENCE_H
 #define WARD_PRESENCE_H
 
+#include "apid/message/contacts.h"
 #include "apid/session/account.h"
 #include "common/wire/node.h"
 
@@ -26,8 +27,9 @@ void presence_reset(struct account *a);
 int presence_is_available(const struct account *a);
 /* An own message from another device came with our name. */
 void presence_learn_name(struct account *a, const char *name);
-/* Somebody gave us a token: if he is watched he is subscribed to again, with it. */
-void presence_token_came(struct account *a, const struct jid *who);
+/* Somebody gave us a token, in a unit that was committed just now: if he is watched he is subscribed
+ * to again, with it. */
+void presence_token_came(struct account *a, const struct person *who);
 
 /* A <presence> came: a transient event. */
 void presence_in(struct account *a, const struct node *n);

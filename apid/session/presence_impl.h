@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "apid/message/contacts.h"
+#include "apid/message/tctoken.h"
 #include "apid/session/account.h"
 
 /* Somebody whose presence is wanted. */
@@ -14,6 +15,7 @@ struct watch {
 	struct jid to;        /* as the wire names him, bare; or a group */
 	struct person person; /* of a person */
 	int64_t ends_ms;
+	struct tctoken_search *search; /* before he is subscribed to */
 };
 
 struct presence_lookup;

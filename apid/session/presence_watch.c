@@ -8,12 +8,14 @@
 #include "apid/session/presence.h"
 #include "apid/session/presence_impl.h"
 #include "apid/session/stanza.h"
+#include "apid/session/unit.h"
 #include "common/clock.h"
 #include "common/log.h"
 
 static void
 watch_drop(struct watch *w)
 {
+	tctoken_cancel(w->search);
 	TAILQ_REMOVE(&w->p->watches, w, link);
 	w->p->nwatches--;
 	free(w);
@@ -29,24 +31,41 @@ presence_watch_clear(struct presence *p)
 }
 
 static void
-watch_say(struct watch *w, const char *type)
+watch_say(struct watch *w, const char *type, const struct tctoken *token)
 {
+	struct account *a = w->p->a;
 	struct node *n = node_new("presence");
 
 	node_set(n, "type", type);
 	node_set_jid(n, "to", &w->to);
-	(void)stanza_send(w->p->a, n);
+	if (token != NULL)
+		(void)tctoken_add(a, token, n); /* some show themselves only to whom they gave it */
+	(void)stanza_send(a, n);
+}
+
+static void
+watch_token(const struct tctoken *t, void *arg)
+{
+	struct watch *w = arg;
+
+	w->search = NULL;
+	watch_say(w, "subscribe", t);
 }
 
 /* Tell the service that he is watched, on this connection. */
 static void
 watch_ask(struct watch *w)
 {
-	const struct account *a = w->p->a;
+	struct account *a = w->p->a;
 
 	if (a->conn == 0 || login_in_backlog(a))
 		return; /* presence_online comes here again */
-	watch_say(w, "subscribe");
+	tctoken_cancel(w->search);
+	w->search = NULL;
+	if (w->person.id[0] == '\0') /* a group */
+		watch_say(w, "subscribe", NULL);
+	else
+		w->search = tctoken_find(a, &w->person, watch_token, w);
 }
 
 void
@@ -58,17 +77,50 @@ presence_watch_all(struct presence *p)
 	watch_ask(w);
 }
 
-void
-presence_token_came(struct account *a, const struct jid *who)
+static int
+is_watched(const struct watch *w, const struct person *p)
 {
-	struct person p;
+	return (p->lid[0] != '\0' && strcmp(p->lid, w->person.lid) == 0) ||
+	       (p->pn[0] != '\0' && strcmp(p->pn, w->person.pn) == 0);
+}
+
+struct renewal {
+	struct account *a;
+	struct person who;
+};
+
+static void
+token_kept(const struct unit_result *u, void *arg)
+{
+	struct renewal *r = arg;
 	struct watch *w;
 
-	if (contacts_cached(a, who, &p) == -1)
-		return;
-	TAILQ_FOREACH(w, &a->presence->watches, link)
-	if (p.id[0] != '\0' && strcmp(w->person.id, p.id) == 0)
+	TAILQ_FOREACH(w, &r->a->presence->watches, link)
+	if (is_watched(w, &r->who))
 		watch_ask(w);
+	free(r);
+}
+
+void
+presence_token_came(struct account *a, const struct person *who)
+{
+	struct watch *w;
+	struct renewal *r;
+	struct unit *u;
+
+	TAILQ_FOREACH(w, &a->presence->watches, link)
+	if (is_watched(w, who))
+		break;
+	/* an empty unit ends behind the one with the token */
+	if (w == NULL || (r = calloc(1, sizeof(*r))) == NULL)
+		return;
+	if ((u = unit_open(a)) == NULL) {
+		free(r);
+		return;
+	}
+	r->a = a;
+	r->who = *who;
+	unit_commit(u, token_kept, r);
 }
 
 /* Those whose time is over end; the timer is set for the next. */
@@ -85,7 +137,7 @@ sweep(struct presence *p)
 			first = w->ends_ms < first ? w->ends_ms : first;
 			continue;
 		}
-		watch_say(w, "unsubscribe");
+		watch_say(w, "unsubscribe", NULL);
 		watch_drop(w);
 	}
 	evtimer_del(p->sweep);
@@ -174,7 +226,7 @@ watching_done(struct watching *k, const struct jid *to, const struct person *per
 	if (k->end && w == NULL) {
 		call_failf(k->call, -1, "not_found", 0, "nobody of that name is watched");
 	} else if (k->end) {
-		watch_say(w, "unsubscribe");
+		watch_say(w, "unsubscribe", NULL);
 		watch_drop(w);
 		call_ok(k->call, json_pack("{s:b}", "ok", 1));
 	} else if ((w = watch_put(p, to, person)) == NULL) {

@@ -109,6 +109,7 @@ struct account {
 	uint32_t raw_id, next_key_index;
 	struct phone *phone;
 	struct login_refusal refusal;
+	int64_t last_seen;   /* when its last device that was available ceased to be; 0 = never */
 	int read_receipts;   /* the privacy setting that clients ask for */
 	char *blocklist[64]; /* JIDs */
 	size_t nblocklist;

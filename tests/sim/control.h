@@ -21,6 +21,12 @@ struct command {
 };
 extern const struct command control_phone_commands[], control_fault_commands[]; /* end with NULL */
 
+/* control_call.c */
+json_t *control_call(struct call *c);
+json_t *control_deliver(struct call *c);
+/* A node from {"tag":…,"attrs":{…},"content":[…] or "text"}. NULL: malformed. */
+struct node *control_node(const json_t *o);
+
 void control_init(const char *dir, uint64_t seed, int port);
 void control_fini(void);
 void control_request(struct http_request *r);

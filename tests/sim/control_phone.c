@@ -187,6 +187,12 @@ node_from_json(const json_t *o, int depth)
 	return n;
 }
 
+struct node *
+control_node(const json_t *o)
+{
+	return node_from_json(o, 0);
+}
+
 static json_t *
 cmd_send_raw(struct call *c)
 {
@@ -383,6 +389,8 @@ const struct command control_phone_commands[] = {
     {"phone.enter_code", cmd_enter_code},
     {"phone.send", cmd_send},
     {"phone.send_raw", cmd_send_raw},
+    {"phone.call", control_call},
+    {"device.deliver", control_deliver},
     {"phone.inbox", cmd_inbox},
     {"phone.receipts", cmd_receipts},
     {"phone.read", cmd_read},

@@ -9,6 +9,7 @@
 #include "tests/sim/nodes.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/phone.h"
+#include "tests/sim/presence.h"
 
 void
 devices_keep_list(struct account *a, const struct node *n)
@@ -108,6 +109,7 @@ unlink_device(struct device *d)
 		conn_end(c, "device removed");
 	}
 	phone_forget_device(a->phone, d->id);
+	presence_forget(d);
 	account_device_remove(d);
 }
 

@@ -10,6 +10,7 @@
 #include "tests/sim/nodes.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/phone.h"
+#include "tests/sim/presence.h"
 #include "tests/sim/stanza_log.h"
 
 #define PRIMER 5 /* stanzas that go out unasked in pulled mode */
@@ -123,6 +124,7 @@ send_end(struct device *d)
 	node_setf(node_child_new(ib, "offline"), "count", "%u", d->backlog);
 	conn_send(d->conn, ib);
 	node_free(ib);
+	presence_live(d);
 }
 
 /* A stanza reaches the phone, faults permitting. */

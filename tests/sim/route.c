@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "tests/sim/appstate.h"
+#include "tests/sim/calls.h"
 #include "tests/sim/devices.h"
 #include "tests/sim/expect.h"
 #include "tests/sim/faults.h"
@@ -70,6 +71,7 @@ static const struct {
     {"presence", presence_in},
     {"chatstate", presence_chatstate_in},
     {"ib", services_ib},
+    {"call", calls_in},
 };
 
 void
