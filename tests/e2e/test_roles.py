@@ -80,6 +80,13 @@ PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "ac
           "chat.mark_read": {"account": "bob", "chat": "15550001111@s.whatsapp.net", "message_ids": ["A"]},
           "privacy.tokens_issue": {"account": "bob", "parties": ["+15550001111"]},
           "privacy.tokens_list": {"account": "bob"}, "privacy.tokens_prune": {"account": "bob"},
+          "message.receipts": {"account": "alice", "message_id": "none"},
+          "chat.mark_played": {"account": "bob", "chat": "15550001111@s.whatsapp.net", "message_ids": ["A"]},
+          "chat.typing": {"account": "bob", "chat": "15550001111@s.whatsapp.net", "state": "paused"},
+          "presence.set": {"account": "bob", "state": "unavailable"},
+          "presence.subscribe": {"account": "bob", "party": "15550001111@s.whatsapp.net"},
+          "presence.unsubscribe": {"account": "bob", "party": "15550001111@s.whatsapp.net"},
+          "call.reject": {"account": "bob", "call_id": "none"},
           "events.subscribe": {}, "events.unsubscribe": {"subscription": "s9"}, "events.fetch": {"consumer": "x"},
           "events.ack": {"consumer": "none", "cursor": "1.x.1"}, "events.consumer_delete": {"consumer": "none"},
           "store.backup": {"fd": 0}, "store.snapshot": {"name": "of-each-role"}}

@@ -111,7 +111,8 @@ struct rig {
 	/* netd */
 	struct node *out[RIG_OUT_MAX];
 	size_t nout;
-	int mute; /* iqs are not answered */
+	int mute; /* iqs and receipts are not answered */
+	int no_read_receipts;
 	size_t ups, restarts, downs;
 	uint32_t delay_ms;
 	uint64_t conn;
@@ -1001,12 +1002,39 @@ rig_bundles(const struct node *iq)
 	rig_in(node_add(a, list));
 }
 
+static void
+rig_ack_receipt(const struct node *n)
+{
+	struct node *k = node_new("ack");
+
+	node_set(k, "class", "receipt");
+	node_set(k, "id", node_get(n, "id"));
+	node_set(k, "from", node_get(n, "to"));
+	node_set(k, "type", node_get(n, "type"));
+	rig_in(k);
+}
+
+static void
+rig_privacy(const struct node *iq)
+{
+	struct node *a = rig_answer(iq), *p = node_new("privacy"), *c = node_child_new(p, "category");
+
+	node_set(c, "name", "readreceipts");
+	node_set(c, "value", rig.no_read_receipts ? "none" : "all");
+	rig_in(node_add(a, p));
+}
+
 /* The service answers what every login asks. */
 static void
 rig_service(const struct node *n)
 {
-	const char *xmlns = node_get(n, "xmlns");
+	const char *xmlns = node_get(n, "xmlns"), *type = node_get(n, "type");
 
+	if (node_is(n, "receipt") && type != NULL && !rig.mute &&
+	    (strncmp(type, "read", 4) == 0 || strncmp(type, "played", 6) == 0)) {
+		rig_ack_receipt(n);
+		return;
+	}
 	if (!node_is(n, "iq") || xmlns == NULL || rig.mute)
 		return;
 	if (node_child(n, "count") != NULL) {
@@ -1018,6 +1046,8 @@ rig_service(const struct node *n)
 		rig_usync(n);
 	} else if (strcmp(xmlns, "encrypt") == 0 && node_child(n, "key") != NULL) {
 		rig_bundles(n);
+	} else if (strcmp(xmlns, "privacy") == 0 && node_child(n, "privacy") != NULL) {
+		rig_privacy(n);
 	} else {
 		rig_in(rig_answer(n));
 	}

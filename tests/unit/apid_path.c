@@ -326,13 +326,15 @@ static void
 people_without_end(void **state)
 {
 	static const char *const ids[] = {"M1"};
+	struct mark_request m = {.message_ids = ids, .n = 1, .receipts = MARK_ALWAYS};
 	size_t max = CONTACTS_DIRTY_FACTOR * CONTACTS_CACHE_MAX;
 	char number[32];
 
+	m.chat = number;
 	rig_online();
 	for (size_t i = 0; i < max + 500; i++) {
 		snprintf(number, sizeof(number), "+1666%07zu", i);
-		chat_mark_read(rig.a, &rig, number, ids, 1, rig_done, NULL);
+		chat_mark(rig.a, &rig, &m, rig_done, NULL);
 		if (i % 50 == 49) {
 			rig_until(rig.answers == (int)i + 1);
 			rig_out_clear();

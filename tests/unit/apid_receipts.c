@@ -107,7 +107,7 @@ types(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const char *t = receipts_type(&rows[i].e);
+		const char *t = receipts_type(rig.a, &rows[i].e);
 
 		if (rows[i].type == NULL)
 			assert_null(t);
@@ -244,7 +244,7 @@ main(void)
 	    T(aggregation),
 	    T(aggregation_bound),
 	    T(forgotten_with_the_connection),
-	    cmocka_unit_test(types),
+	    T(types),
 	    T(incoming),
 	    T(incoming_not_durable),
 	    T(end_while_written),

@@ -664,6 +664,21 @@ sending(void **state)
 	assert_string_equal(fake.calls[3].text, "2:B");
 	json_decref(tc_call(t, "message.state", "{\"idempotency_key\":\"k:1\"}"));
 	assert_string_equal(fake.calls[4].key, "k:1");
+	json_decref(tc_call(t, "chat.mark_played",
+	    "{\"chat\":\"u_x\",\"message_ids\":[\"A\"],\"receipts\":\"never\"}"));
+	assert_string_equal(fake.calls[5].what, "mark_played");
+	assert_string_equal(fake.calls[5].text, "1:A never");
+	json_decref(tc_call(t, "chat.typing", "{\"chat\":\"u_x\",\"state\":\"recording\"}"));
+	assert_string_equal(fake.calls[6].text, "recording");
+	assert_int_equal(fake.calls[6].timeout_ms, 15000);
+	json_decref(tc_call(t, "presence.set", "{\"state\":\"available\",\"ttl_ms\":2000}"));
+	assert_string_equal(fake.calls[7].what, "available");
+	assert_int_equal(fake.calls[7].timeout_ms, 2000);
+	tc_refused(t, "presence.set", "{\"state\":\"available\",\"ttl_ms\":300001}", -32602,
+	    "params", "ttl_ms");
+	tc_refused(t, "presence.set", "{\"state\":\"away\"}", -32602, "params", "state");
+	json_decref(tc_call(t, "call.reject", "{\"call_id\":\"C1\",\"from\":\"+4915\"}"));
+	assert_string_equal(fake.calls[8].text, "+4915");
 	tc_free(t);
 }
 
