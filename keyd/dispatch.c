@@ -19,8 +19,8 @@ const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_fini
     &verb_pair_refresh, &verb_pair_code, &verb_pair_code_finish, &verb_pair_success,
     &verb_passkey_begin, &verb_passkey_continue, &verb_passkey_seal, &verb_prekeys_make,
     &verb_prekeys_uploaded, &verb_prekeys_public, &verb_skey_next, &verb_skey_end, &verb_restored,
-    &verb_sessions, &verb_encrypt, &verb_decrypt, &verb_reseal, &verb_identities,
-    &verb_identity_decide, &verb_identity_forget};
+    &verb_sessions, &verb_encrypt, &verb_decrypt, &verb_reseal, &verb_secrets_keep,
+    &verb_addon_open, &verb_identities, &verb_identity_decide, &verb_identity_forget};
 const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
 
 static int
@@ -119,6 +119,8 @@ const struct channel_row dispatch_apid[] = {
     ROW(SESSIONS, 3, 256 * KIB, ROW_REQUEST, sessions),
     ROW(ENCRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, encrypt),
     ROW(DECRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, decrypt),
+    ROW(SECRETS_KEEP, 5, 8 * KIB, ROW_REQUEST, secrets_keep),
+    ROW(ADDON_OPEN, 9, 512 * KIB, ROW_REQUEST, addon_open),
     ROW(IDENTITIES, 3, 256 * KIB, ROW_REQUEST, identities),
     ROW(IDENTITY_DECIDE, 5, 256 * KIB, ROW_REQUEST, identity_decide),
     ROW(IDENTITY_FORGET, 5, 256 * KIB, ROW_REQUEST, identity_forget),

@@ -136,6 +136,8 @@ check_encrypt(const ProtobufCMessage *pb)
 	const char *why;
 	size_t i, total = 0;
 
+	if ((why = msg_secret_check(q->secrets, q->n_secrets)) != NULL)
+		return why;
 	if (q->n_items > ADDRESSES_MAX || q->n_plaintexts > PLAINTEXTS_MAX)
 		return "more than 1024 items or 4 plaintexts";
 	for (i = 0; i < q->n_items; i++) {
@@ -159,6 +161,7 @@ load_encrypt(struct request *r)
 	const Keyd__Encrypt *q = (const Keyd__Encrypt *)r->pb;
 	size_t i;
 
+	msg_secret_load(r, q->secrets, q->n_secrets);
 	for (i = 0; i < q->n_items; i++)
 		need_device(r, q->items[i]->address);
 }
@@ -330,6 +333,7 @@ run_encrypt(struct request *r)
 		encrypt_one(r, q->items[i], &q->plaintexts[q->items[i]->plaintext], &done[i]);
 		list[i] = &done[i].result;
 	}
+	msg_secret_put(r, q->secrets, q->n_secrets);
 	a.results = list;
 	a.n_results = q->n_items;
 	if (signal_now.broken)

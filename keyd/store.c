@@ -287,7 +287,7 @@ store_stage_end(void)
 }
 
 void
-store_stage(const struct entry *e, uint64_t removed, int uploaded)
+store_stage(const struct entry *e, uint64_t removed, int uploaded, int64_t expires_s)
 {
 	Stored__RecordName *name;
 	Stored__RecordDelete *d;
@@ -313,6 +313,8 @@ store_stage(const struct entry *e, uint64_t removed, int uploaded)
 	p->sealed = (ProtobufCBinaryData){e->len, e->sealed};
 	p->has_uploaded = e->domain == STORED__DOMAIN__PREKEY && uploaded != -1;
 	p->uploaded = uploaded > 0;
+	p->has_expires_s = e->domain == STORED__DOMAIN__MSG_SECRET && expires_s != -1;
+	p->expires_s = p->has_expires_s ? expires_s : 0;
 	out.put_list[out.stage.n_puts++] = p;
 }
 

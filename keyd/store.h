@@ -33,8 +33,8 @@ void store_fetch(struct account *a, struct entry **list, size_t n);
  * entry that is put must not change before store_stage_end. */
 void store_stage_begin(struct account *a, uint64_t unit);
 /* Put what the entry holds, or (removed > 0) delete what was that version of it. uploaded: the mark
- * of a prekey, -1 = as it is. */
-void store_stage(const struct entry *e, uint64_t removed, int uploaded);
+ * of a prekey, -1 = as it is; expires_s: of a message secret, the same. */
+void store_stage(const struct entry *e, uint64_t removed, int uploaded, int64_t expires_s);
 uint32_t store_stage_end(void); /* returns the number of frames */
 
 #endif

@@ -15,6 +15,12 @@ void identity_signed_prekey(Keyd__SignedPrekey *s, const struct device *d); /* p
 /* verb_passkey.c */
 extern const struct verb verb_passkey_begin, verb_passkey_continue, verb_passkey_seal;
 void passkey_forget(struct account *a); /* wipe the exchange that is under way */
+/* msg_secret.c */
+extern const struct verb verb_secrets_keep, verb_addon_open;
+/* The three parts of a verb that keeps secrets; check and load as in struct verb. */
+const char *msg_secret_check(Keyd__Secret *const *list, size_t n);
+void msg_secret_load(struct request *r, Keyd__Secret *const *list, size_t n);
+void msg_secret_put(struct request *r, Keyd__Secret *const *list, size_t n);
 /* prekeys.c */
 #define PREKEY_ID_MAX 0xfffffeu /* libsignal never removes 0xffffff after use (page 04, 2.2) */
 extern const struct verb verb_prekeys_make, verb_prekeys_uploaded, verb_prekeys_public,

@@ -15,6 +15,7 @@ struct change {
 	struct change *below;  /* of the entry */
 	struct entry *entry;
 	int gone, uploaded; /* uploaded -1: as it is */
+	int64_t expires_s;  /* of a message secret; -1: as it is */
 	struct buf data;
 };
 
@@ -150,7 +151,16 @@ work_put_prekey(struct work *w, uint32_t id, const void *data, size_t len, int u
 void
 work_put_again(struct work *w, int domain, const char *name, const void *data, size_t len)
 {
-	change(w, domain, name, data, len)->uploaded = -1;
+	struct change *c = change(w, domain, name, data, len);
+
+	c->uploaded = -1;
+	c->expires_s = -1;
+}
+
+void
+work_put_secret(struct work *w, const char *name, const void *data, size_t len, int64_t expires_s)
+{
+	change(w, STORED__DOMAIN__MSG_SECRET, name, data, len)->expires_s = expires_s;
 }
 
 void
@@ -221,7 +231,7 @@ work_stage(struct work *w, uint64_t unit, uint32_t *stages)
 			    "account %s: too many units are waiting for stored", w->account->name);
 			return -1;
 		}
-		store_stage(c->entry, removed, c->uploaded);
+		store_stage(c->entry, removed, c->uploaded, c->expires_s);
 	}
 	*stages = store_stage_end();
 	return 0;

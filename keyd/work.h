@@ -38,6 +38,9 @@ int work_get(
     struct work *w, int domain, const char *name, struct buf *out); /* 1, 0 absent, -1 unreadable */
 void work_put(struct work *w, int domain, const char *name, const void *data, size_t len);
 void work_put_prekey(struct work *w, uint32_t id, const void *data, size_t len, int uploaded);
+/* expires_s: when stored forgets it, 0 = never. */
+void work_put_secret(
+    struct work *w, const char *name, const void *data, size_t len, int64_t expires_s);
 /* Written again as it is, with the mark that it has. */
 void work_put_again(struct work *w, int domain, const char *name, const void *data, size_t len);
 void work_delete(struct work *w, int domain, const char *name);

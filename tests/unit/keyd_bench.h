@@ -52,6 +52,7 @@ struct bench {
 	struct bench_write *writes, **writes_end;
 	struct buf header;
 	unsigned stages, fetches, fetched; /* frames, requests, records that stored saw */
+	int64_t expires_s;                 /* of the secret that was staged last; -1 = none given */
 	unsigned promised, staged;         /* frames that replies spoke of, and that came */
 	int hold_records;                  /* do not answer RECORDS_GET until bench_release */
 	struct message *held[64];
@@ -299,6 +300,10 @@ bench_stage(struct message *m, void *owner)
 	for (i = 0; i < s->n_puts; i++) {
 		w = bench_write(b, s, s->puts[i]->name, s->puts[i]->version);
 		w->uploaded = s->puts[i]->has_uploaded ? s->puts[i]->uploaded : -1;
+		if (s->puts[i]->name->domain == STORED__DOMAIN__MSG_SECRET)
+			b->expires_s = s->puts[i]->has_expires_s ? s->puts[i]->expires_s : -1;
+		else if (s->puts[i]->has_expires_s)
+			abort();
 		if (s->puts[i]->sealed.len > VAULT_SEALED_MAX)
 			abort();
 		buf_put(&w->sealed, s->puts[i]->sealed.data, s->puts[i]->sealed.len);
