@@ -10,6 +10,8 @@
 #include "apid/message/content.h"
 #include "apid/message/pbjson.h"
 #include "apid/message/recv_event.h"
+#include "apid/message/reporting.h"
+#include "apid/message/secrets.h"
 #include "apid/session/call.h"
 #include "common/pb.h"
 
@@ -385,6 +387,34 @@ fill_about(const struct intent *in, struct texts *t, struct parts *p, int64_t no
 	p->message.protocol_message = &p->protocol;
 }
 
+/* The client's own object as it gave it; a secret is added where one belongs and there is none. */
+static uint8_t *
+with_secret(const struct intent *in, const uint8_t secret[32], size_t *len)
+{
+	E2e__MessageContextInfo info = E2E__MESSAGE_CONTEXT_INFO__INIT;
+	struct pb_arena *arena = pb_arena_new(CONTENT_BUDGET);
+	/* nobody else holds what was just unpacked */
+	E2e__Message *m = arena == NULL ? NULL
+					: (E2e__Message *)(uintptr_t)content_parse(
+					      in->raw, in->raw_len, arena, NULL);
+	uint8_t *out = NULL;
+
+	if (m != NULL && secrets_wanted(m)) {
+		if (m->message_context_info == NULL)
+			m->message_context_info = &info;
+		if (!m->message_context_info->has_message_secret) {
+			m->message_context_info->has_message_secret = 1;
+			m->message_context_info->message_secret = pb_bytes(secret, 32);
+		}
+		m->message_context_info->has_reporting_token_version = 1;
+		m->message_context_info->reporting_token_version = REPORTING_VERSION;
+	}
+	if (m != NULL)
+		out = pb_pack(&m->base, len);
+	pb_arena_free(arena);
+	return out;
+}
+
 uint8_t *
 intent_encode(const struct intent *in, const struct intent_where *w, const uint8_t secret[32],
     int64_t now_ms, size_t *len)
@@ -394,13 +424,9 @@ intent_encode(const struct intent *in, const struct intent_where *w, const uint8
 	    E2E__MESSAGE_CONTEXT_INFO__INIT, E2E__PROTOCOL_MESSAGE__INIT,
 	    E2E__REACTION_MESSAGE__INIT, WACOMMON__MESSAGE_KEY__INIT};
 	struct texts t;
-	uint8_t *copy;
 
-	if (in->raw != NULL) {
-		if ((copy = malloc(in->raw_len)) != NULL)
-			memcpy(copy, in->raw, *len = in->raw_len);
-		return copy;
-	}
+	if (in->raw != NULL)
+		return with_secret(in, secret, len);
 	if (fill_texts(in, w, &t) == -1)
 		return NULL;
 	if (in->act != SEND_ACT_NEW) {
@@ -410,6 +436,8 @@ intent_encode(const struct intent *in, const struct intent_where *w, const uint8
 	fill_text(in, &t, &p, &p.message);
 	p.info.has_message_secret = 1;
 	p.info.message_secret = pb_bytes(secret, 32);
+	p.info.has_reporting_token_version = 1;
+	p.info.reporting_token_version = REPORTING_VERSION;
 	p.message.message_context_info = &p.info;
 	return pb_pack(&p.message.base, len);
 }

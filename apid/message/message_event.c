@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "apid/message/pbjson.h"
 #include "apid/session/unit.h"
 
 #define BODY_ROOM    (1024u) /* for what is added after the object, and keys */
 #define MENTIONS_MAX 256u
+#define OPTIONS_MAX  256u
 
 /* ------------------------------------------------------------------ people */
 
@@ -154,12 +157,13 @@ about(const struct message_facts *f, const Wacommon__MessageKey *key, const char
 }
 
 static json_t *
-edited_body(const struct message_facts *f, const E2e__ProtocolMessage *p, const struct person *by)
+edited_body(const struct message_facts *f, const Wacommon__MessageKey *key, const E2e__Message *now,
+    const struct person *by)
 {
-	json_t *o = about(f, p->key, "editor", by);
+	json_t *o = about(f, key, "editor", by);
 
-	json_object_set_new(o, "content", content_json(p->edited_message));
-	set_context(o, f->a, p->edited_message);
+	json_object_set_new(o, "content", content_json(now));
+	set_context(o, f->a, now);
 	return o;
 }
 
@@ -173,17 +177,87 @@ deleted_body(const struct message_facts *f, const E2e__ProtocolMessage *p, const
 }
 
 static json_t *
-reaction_body(const struct message_facts *f, const E2e__ReactionMessage *r, const struct person *by)
+reaction_body(const struct message_facts *f, const Wacommon__MessageKey *key,
+    const E2e__ReactionMessage *r, const struct person *by)
 {
-	json_t *o = about(f, r->key, "party", by);
+	json_t *o = about(f, key, "party", by);
 	json_t *text = json_string(r->text != NULL ? r->text : "");
 
 	json_object_set_new(o, "text", text != NULL ? text : json_string("\xef\xbf\xbd"));
-	json_object_set_new(o, "encrypted", json_false());
+	json_object_set_new(o, "encrypted", json_boolean(f->addon != NULL));
 	if (is_direct(f)) /* the key is written from the side of who reacts */
-		json_object_set_new(o, "target_from_me",
-		    json_boolean(f->from_me ? r->key->from_me : !r->key->from_me));
+		json_object_set_new(
+		    o, "target_from_me", json_boolean(f->from_me ? key->from_me : !key->from_me));
 	return o;
+}
+
+/* ------------------------------------------------------------------ what was opened */
+
+/* Which options: SHA-256 of their names, as the poll that was told has these. None: taken back. */
+static json_t *
+vote_body(const struct message_facts *f, const E2e__PollVoteMessage *v, const struct person *by)
+{
+	const E2e__PollUpdateMessage *p = content_unwrap(f->m)->poll_update_message;
+	json_t *o = about(f, f->addon->target, "voter", by), *list = json_array();
+	char hex[65];
+
+	for (size_t i = 0; i < v->n_selected_options && i < OPTIONS_MAX; i++)
+		if (v->selected_options[i].len == 32)
+			json_array_append_new(list, json_string(sodium_bin2hex(hex, sizeof(hex),
+							v->selected_options[i].data, 32)));
+	json_object_set_new(o, "options_sha256", list);
+	if (p != NULL && p->has_sender_timestamp_ms) /* the newest of a voter counts */
+		json_object_set_new(o, "voted_ms", json_integer(p->sender_timestamp_ms));
+	return o;
+}
+
+static json_t *
+response_body(
+    const struct message_facts *f, const E2e__EventResponseMessage *r, const struct person *by)
+{
+	static const char *const words[] = {"unknown", "going", "not_going", "maybe"};
+	json_t *o = about(f, f->addon->target, "party", by);
+	unsigned n = r->has_response ? (unsigned)r->response : 0;
+
+	json_object_set_new(o, "response", json_string(words[n < 4 ? n : 0]));
+	json_object_set_new(
+	    o, "guests", json_integer(r->has_extra_guest_count ? r->extra_guest_count : 0));
+	return o;
+}
+
+/* The new text, or the edit as it would stand in the clear. */
+static json_t *
+opened_edit(const struct message_facts *f, const struct person *by)
+{
+	const E2e__ProtocolMessage *p = protocol_of(f->plain->message);
+	json_t *o = edited_body(f, f->addon->target,
+	    p != NULL && p->edited_message != NULL ? p->edited_message : f->plain->message, by);
+
+	json_object_set_new(o, "encrypted", json_true());
+	return o;
+}
+
+static json_t *
+opened_body(const struct message_facts *f, const struct person *by, const char **type)
+{
+	switch (f->addon->use) {
+	case KEYD__ADDON_OPEN__USE__POLL_VOTE:
+		*type = "message.poll_vote";
+		return vote_body(f, f->plain->vote, by);
+	case KEYD__ADDON_OPEN__USE__EVENT_RESPONSE:
+		*type = "message.event_response";
+		return response_body(f, f->plain->response, by);
+	case KEYD__ADDON_OPEN__USE__REACTION:
+		*type = "message.reaction";
+		return reaction_body(f, f->addon->target, f->plain->reaction, by);
+	case KEYD__ADDON_OPEN__USE__POLL_EDIT:
+	case KEYD__ADDON_OPEN__USE__POLL_ADD_OPTION:
+		*type = "message.poll_edited";
+		return opened_edit(f, by);
+	default:
+		*type = "message.edited";
+		return opened_edit(f, by);
+	}
 }
 
 /* ------------------------------------------------------------------ the body */
@@ -215,9 +289,11 @@ message_event_body(const struct message_facts *f, const char **type, json_t **ca
 		own_person(f->a, &own);
 		sender = &own;
 	}
+	if (f->addon != NULL)
+		return *carrier = opened_body(f, sender, type);
 	if (is_edit(p)) {
 		*type = "message.edited";
-		return *carrier = edited_body(f, p, sender);
+		return *carrier = edited_body(f, p->key, p->edited_message, sender);
 	}
 	if (is_delete(f, p)) {
 		*type = "message.deleted";
@@ -225,7 +301,7 @@ message_event_body(const struct message_facts *f, const char **type, json_t **ca
 	}
 	if (r != NULL && has_id(r->key)) {
 		*type = "message.reaction";
-		return *carrier = reaction_body(f, r, sender);
+		return *carrier = reaction_body(f, r->key, r, sender);
 	}
 	*type = f->from_me ? "message.sent" : "message.received";
 	*carrier = message_object(f, sender);

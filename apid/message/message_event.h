@@ -2,6 +2,7 @@
 #ifndef WARD_MESSAGE_EVENT_H
 #define WARD_MESSAGE_EVENT_H
 
+#include "apid/message/addon.h"
 #include "apid/message/contacts.h"
 #include "apid/message/content.h"
 
@@ -14,11 +15,15 @@ struct message_facts {
 	int from_me;
 	int64_t time_ms;
 	const E2e__Message *m;
+	/* it was opened with the secret of another message: what it is, and what it said */
+	const struct addon *addon;
+	const struct addon_plain *plain;
 };
 
 /* The body, a new reference. *type: "message.received", "message.sent", "message.edited",
- * "message.deleted" or "message.reaction". *carrier, borrowed: the object in it that holds what
- * belongs to this very message, for message_event_object and for its raw bytes. */
+ * "message.deleted" or "message.reaction"; of what was opened also "message.poll_vote",
+ * "message.poll_edited" or "message.event_response". *carrier, borrowed: the object in it that
+ * holds what belongs to this very message, for message_event_object and for its raw bytes. */
 json_t *message_event_body(const struct message_facts *f, const char **type, json_t **carrier);
 
 /* Add the complete message as `object` to the carrier, last of all: it gets the room that the body

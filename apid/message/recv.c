@@ -6,6 +6,7 @@
 #include "apid/message/recv_event.h"
 #include "apid/message/recv_impl.h"
 #include "apid/message/retry.h"
+#include "apid/message/secrets.h"
 #include "apid/session/engine.h"
 #include "apid/session/presence.h"
 #include "apid/session/stanza.h"
@@ -84,8 +85,11 @@ recv_plaintext(struct recv *r, const ProtobufCBinaryData *padded)
 		pb_arena_free(arena);
 		return -1;
 	}
-	kind = recv_event_message(r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, m, padded->data,
-	    (size_t)len, r->enc_count > 0);
+	if (secrets_take(r, m, padded->data, (size_t)len))
+		kind = RECV_EVENT_MESSAGE; /* told when it is opened */
+	else
+		kind = recv_event_message(r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, m,
+		    padded->data, (size_t)len, r->enc_count > 0);
 	if (kind == RECV_EVENT_HISTORY)
 		r->hist_sync = 1;
 	if (kind == RECV_EVENT_MESSAGE)

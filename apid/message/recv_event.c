@@ -124,24 +124,51 @@ recv_event_peer_only(const E2e__Message *m)
 
 /* ------------------------------------------------------------------ messages */
 
+/* f: all but people and chat. What was opened takes the place of what it came in. */
+static void
+add_message(struct unit *u, const struct envelope *e, const struct node *stanza,
+    struct message_facts *f, const uint8_t *raw, size_t len, int resent)
+{
+	char key[256], chat_id[STABLE_ID_LEN + 1], buf[JID_TEXT_MAX];
+	const char *name = node_get(stanza, "notify"), *type;
+	json_t *body, *carrier;
+	size_t parts;
+
+	contacts_chat_id(&e->chat, f->chat_person, chat_id);
+	recv_event_key(key, 'm', chat_id, sender_key(e, f->sender, buf), e->id);
+	body = message_event_body(f, &type, &carrier);
+	if (name != NULL && !e->from_me)
+		json_object_set_new(carrier, "notify", json_string(name));
+	parts = content_set_raw(carrier, raw, len);
+	if (resent)
+		json_object_set_new(body, "recovers", json_string(e->id));
+	message_event_object(body, carrier,
+	    f->addon != NULL && f->plain->message != NULL ? f->plain->message : f->m);
+	unit_event(u, type, origin_of(e, resent), e->time_ms, body, key);
+	add_parts(u, e, "message_part", key, raw, len, parts);
+}
+
+/* A copy of our own names the chat in its stanza. */
+static const E2e__Message *
+without_copy(const struct envelope *e, const E2e__Message *m)
+{
+	const E2e__DeviceSentMessage *d = m->device_sent_message;
+
+	return e->from_me && d != NULL && d->message != NULL ? d->message : m;
+}
+
 enum recv_event_kind
 recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
     const struct person *sender, const struct person *chat, const struct node *stanza,
     const E2e__Message *m, const uint8_t *raw, size_t len, int resent)
 {
-	char key[256], chat_id[STABLE_ID_LEN + 1], buf[JID_TEXT_MAX];
-	const struct person *cp = e->kind == ENVELOPE_DIRECT ? chat : NULL;
-	const char *name = node_get(stanza, "notify");
 	struct message_facts f = {.a = a,
 	    .id = e->id,
 	    .chat = &e->chat,
-	    .chat_person = cp,
+	    .chat_person = e->kind == ENVELOPE_DIRECT ? chat : NULL,
 	    .sender = sender,
 	    .from_me = e->from_me,
 	    .time_ms = e->time_ms};
-	json_t *body, *carrier;
-	const char *type;
-	size_t parts;
 
 	if (recv_event_peer_only(m)) {
 		if (e->from_me)
@@ -151,23 +178,31 @@ recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
 		stanza_keep(u, stanza, "peer_from_stranger"); /* ignored, but seen */
 		return RECV_EVENT_PEER;
 	}
-	if (e->from_me && m->device_sent_message != NULL && m->device_sent_message->message != NULL)
-		m = m->device_sent_message->message; /* its chat is the stanza's recipient */
-	if (content_is_silent(m))
+	f.m = without_copy(e, m);
+	if (content_is_silent(f.m))
 		return RECV_EVENT_SILENT;
-	contacts_chat_id(&e->chat, cp, chat_id);
-	recv_event_key(key, 'm', chat_id, sender_key(e, sender, buf), e->id);
-	f.m = m;
-	body = message_event_body(&f, &type, &carrier);
-	if (name != NULL && !e->from_me)
-		json_object_set_new(carrier, "notify", json_string(name));
-	parts = content_set_raw(carrier, raw, len);
-	if (resent)
-		json_object_set_new(body, "recovers", json_string(e->id));
-	message_event_object(body, carrier, m);
-	unit_event(u, type, origin_of(e, resent), e->time_ms, body, key);
-	add_parts(u, e, "message_part", key, raw, len, parts);
+	add_message(u, e, stanza, &f, raw, len, resent);
 	return RECV_EVENT_MESSAGE;
+}
+
+void
+recv_event_addon(struct unit *u, struct account *a, const struct envelope *e,
+    const struct person *sender, const struct person *chat, const struct node *stanza,
+    const E2e__Message *m, const uint8_t *raw, size_t len, int resent, const struct addon *ad,
+    const struct addon_plain *plain)
+{
+	struct message_facts f = {.a = a,
+	    .id = e->id,
+	    .chat = &e->chat,
+	    .chat_person = e->kind == ENVELOPE_DIRECT ? chat : NULL,
+	    .sender = sender,
+	    .from_me = e->from_me,
+	    .time_ms = e->time_ms,
+	    .m = without_copy(e, m),
+	    .addon = ad,
+	    .plain = plain};
+
+	add_message(u, e, stanza, &f, raw, len, resent);
 }
 
 static json_t *

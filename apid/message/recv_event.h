@@ -21,6 +21,13 @@ int recv_event_peer_only(const E2e__Message *m);
 enum recv_event_kind recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
     const struct person *sender, const struct person *chat, const struct node *stanza,
     const E2e__Message *m, const uint8_t *raw, size_t len, int resent);
+/* The same for one that was opened with the secret of another message. */
+struct addon;
+struct addon_plain;
+void recv_event_addon(struct unit *u, struct account *a, const struct envelope *e,
+    const struct person *sender, const struct person *chat, const struct node *stanza,
+    const E2e__Message *m, const uint8_t *raw, size_t len, int resent, const struct addon *ad,
+    const struct addon_plain *plain);
 void recv_event_undecryptable(struct unit *u, struct account *a, const struct envelope *e,
     const struct person *sender, const struct person *chat, const struct node *stanza,
     const char *reason, unsigned attempt);

@@ -56,6 +56,7 @@ struct recv {
 	unsigned attempt, retry_code;
 	int hist_sync;   /* a receipt of that type too */
 	int counted_new; /* a message event was added */
+	struct recv_secrets *secrets; /* message/secrets.c; NULL: none came */
 	int repeated;    /* all counters were used before: is it known? */
 	/* a stanza that does not decode: n has only what could be read of it */
 	const char *broken; /* why, or NULL */

@@ -6,6 +6,7 @@
 #include "apid/message/receipts.h"
 #include "apid/message/recv_impl.h"
 #include "apid/message/retry.h"
+#include "apid/message/secrets.h"
 #include "apid/session/engine.h"
 #include "apid/session/login.h"
 #include "apid/session/stanza.h"
@@ -109,6 +110,7 @@ recv_end(struct flow *f, const char *outcome, const char *text)
 	l->n--;
 	l->ended++;
 	engine_inbound_end(a->svc, r->size);
+	secrets_free(r);
 	node_free(r->retry);
 	node_free(r->n);
 	buf_clear(&r->raw);
@@ -233,6 +235,8 @@ recv_committed(const struct unit_result *u, void *arg)
 void
 recv_commit(struct recv *r)
 {
+	if (secrets_first(r))
+		return;
 	flow_step(&r->f, "recv_commit");
 	r->wrote_sender = contacts_write(r->a, &r->e.sender, r->unit);
 	if (r->e.kind == ENVELOPE_DIRECT && !jid_same_user(&r->e.chat, &r->e.sender))

@@ -8,6 +8,8 @@
 #include "apid/message/message_event.h"
 #include "apid/message/outbox.h"
 #include "apid/message/recv_event.h"
+#include "apid/message/reporting.h"
+#include "apid/message/secrets.h"
 #include "apid/message/send_impl.h"
 #include "apid/message/stanza_kind.h"
 #include "common/log.h"
@@ -63,6 +65,16 @@ enc_node(const Keyd__EncryptResult *r, const struct stanza_kind *kind)
 	return node_set_bytes(enc, r->ciphertext.data, r->ciphertext.len);
 }
 
+/* Ours, in the namespace of the chat. */
+static const struct jid *
+own_name(const struct send *s, struct jid *out)
+{
+	const struct account_device *d = &s->a->dev;
+
+	*out = jid_bare(jid_is_lid(&s->chat) && d->has_lid ? &d->lid : &d->jid);
+	return out;
+}
+
 /* The stanza (page 04, 9.4), as bytes. -1: no device of the recipient could be encrypted for. */
 static int
 make_stanza(struct send *s, const Keyd__EncryptReply *m)
@@ -73,6 +85,7 @@ make_stanza(struct send *s, const Keyd__EncryptReply *m)
 	size_t k = 0, theirs = 0, all = 0;
 	struct stanza_kind kind;
 	struct buf b = BUF_INIT;
+	struct jid own;
 
 	stanza_kind_of(s->content, s->content_len, &kind);
 	node_set(n, "id", s->id);
@@ -102,6 +115,7 @@ make_stanza(struct send *s, const Keyd__EncryptReply *m)
 		    n, "device-identity", s->a->dev.signed_identity, s->a->dev.signed_identity_len);
 	if (kind.meta != NULL)
 		node_set(node_child_new(n, "meta"), kind.meta, kind.meta_value);
+	reporting_add(n, s->content, s->content_len, s->id, own_name(s, &own), &s->chat);
 	tctoken_add_to_message(s->a, &s->chat, &s->peer, &s->token, n);
 	if (all > 0 && (theirs > 0 || to_self) && node_encode(n, &b) == 0 &&
 	    (s->stanza = malloc(b.len)) != NULL) {
@@ -326,6 +340,7 @@ encrypt(struct send *s)
 	Keyd__Address *addr = calloc(s->ndev + 1, sizeof(*addr));
 	struct bundle_pb *bundles = calloc(s->ndev + 1, sizeof(*bundles));
 	ProtobufCBinaryData plain[2] = {{0}};
+	struct secret_pb secret;
 	char chat[JID_TEXT_MAX];
 	uint8_t *copy;
 	size_t copy_len = 0, n = 0;
@@ -365,6 +380,9 @@ encrypt(struct send *s)
 		m.plaintexts = plain;
 		m.n_items = n;
 		m.items = ptr;
+		m.n_secrets = secrets_sent(
+		    s->content, s->content_len, &s->peer, s->id, s->created_ms / 1000, &secret);
+		m.secrets = secret.list;
 		s->ask = ask_keyd(s->a, KEYD__TYPE__ENCRYPT, &m.base, KEYD__TYPE__ENCRYPT_REPLY,
 		    &keyd__encrypt_reply__descriptor, FRAME_PAYLOAD_MAX, KEYD_DEADLINE, encrypted,
 		    s);
@@ -374,6 +392,7 @@ encrypt(struct send *s)
 			sodium_memzero(plain[i].data, plain[i].len);
 		free(plain[i].data);
 	}
+	sodium_memzero(secret.bytes, sizeof(secret.bytes));
 	if (copy != NULL)
 		sodium_memzero(copy, copy_len);
 	free(copy);

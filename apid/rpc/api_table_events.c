@@ -104,11 +104,21 @@ static const struct api_field message[] = {STR("message_id", "id at the service"
 	    STR("client_key", "idempotency key, if this service sent it"),                         \
 	    STR("recovers", "id of the placeholder that it stands for, with origin recovered")
 static const struct api_field message_edited[] = {ABOUT, OBJ("editor", party, "who changed it"),
-    OBJ("content", content, "what it says now"), CONTEXT, CARRIED, END};
+    OBJ("content", content, "what it says now"),
+    FLAG("encrypted", "it came under the secret of the earlier message"), CONTEXT, CARRIED, END};
+static const struct api_field message_poll_vote[] = {ABOUT, OBJ("voter", party, "who votes"),
+    {.name = "options_sha256",
+	.type = API_STRINGS,
+	.doc = "hashes of the names of the options that he chose; none: the vote is taken back"},
+    INT("voted_ms", "the time by which the newest vote of a voter counts"), CARRIED, END};
+static const struct api_field message_event_response[] = {ABOUT, OBJ("party", party, "who answers"),
+    WORD("response", "going|not_going|maybe|unknown", "what he says"),
+    INT("guests", "whom he brings"), CARRIED, END};
 static const struct api_field message_deleted[] = {ABOUT, OBJ("by", party, "who took it back"),
     FLAG("by_admin", "an administrator, not its author"), CARRIED, END};
 static const struct api_field message_reaction[] = {ABOUT, OBJ("party", party, "who reacts"),
-    STR("text", "the emoji; empty: it is taken back"), FLAG("encrypted", "it came encrypted"),
+    STR("text", "the emoji; empty: it is taken back"),
+    FLAG("encrypted", "it came under the secret of the earlier message"),
     FLAG("target_from_me", "the earlier message is of this account"), CARRIED, END};
 
 static const struct api_field account_state[] = {STR("state", "as in account.state, the method"),
@@ -220,6 +230,12 @@ const struct api_event api_events[] = {
     D("message.deleted", API_READ, message_deleted, "A message was taken back for everybody."),
     D("message.reaction", API_READ, message_reaction,
 	"A reaction to a message was added, changed or removed."),
+    D("message.poll_vote", API_READ, message_poll_vote,
+	"A vote in a poll of a direct chat; message_id is the poll's."),
+    D("message.poll_edited", API_READ, message_edited,
+	"Its author changed a poll, or somebody added to it."),
+    D("message.event_response", API_READ, message_event_response,
+	"An answer to an event of a direct chat; message_id is the event's."),
     D("message.status", API_READ, message_status, "A sent message moves on."),
     D("message.read", API_READ, message_read, "Read or played on another own device."),
     D("message.undecryptable", API_READ, message_undecryptable,

@@ -137,7 +137,9 @@ def anything_else():
         t.call("message.send", to=t.bob, content={"kind": "raw", "object": place})
         part(t.got(1), {"kind": "location", "text": "here", "stanza": "media", "mediatype": "location"}, "at bob's")
         e = t.client.wait_event(lambda e: e.get("type") == "message.sent")
-        equal(e["body"]["message"]["object"], place, "the object comes back")
+        sent = e["body"]["message"]["object"]
+        check(len(sent.pop("message_context_info")["message_secret_b64"]) == 44, "a secret for what is added to it")
+        equal(sent, place, "the object comes back")
         part(e["body"]["message"]["content"], {"kind": "location", "latitude": 48.5, "longitude": -2.25}, "content")
         for object, path in (({"location_message": {"degrees_latitude": "north"}},
                               "content.object.location_message.degrees_latitude"),

@@ -114,6 +114,12 @@ send_burst(struct account *a, const struct jid *to, const char *text, int number
 	return json_pack("{s:o}", "ids", ids);
 }
 
+static int
+phone_says_no_text(const struct phone_said *s)
+{
+	return s->poll != NULL || s->vote != NULL || s->event != NULL || s->respond != NULL;
+}
+
 static json_t *
 cmd_send(struct call *c)
 {
@@ -128,13 +134,21 @@ cmd_send(struct call *c)
 	    .edit = call_str(c, "edit"),
 	    .revoke = call_str(c, "revoke"),
 	    .react = call_str(c, "react"),
-	    .from_me = call_bool(c, "from_me", 0)};
+	    .from_me = call_bool(c, "from_me", 0),
+	    .encrypted = call_bool(c, "encrypted", 0),
+	    .poll = call_str(c, "poll"),
+	    .vote = call_str(c, "vote"),
+	    .event = call_str(c, "event"),
+	    .respond = call_str(c, "respond"),
+	    .response = call_str(c, "response"),
+	    .options = json_object_get(c->args, "options"),
+	    .jids = call_str(c, "jids")};
 	struct jid to;
 	char id[32];
 
 	if (a == NULL || c->error != NULL || call_jid(c, "to", a, &to) != 0)
 		return NULL;
-	if (said.revoke != NULL && text == NULL)
+	if (text == NULL && (said.revoke != NULL || phone_says_no_text(&said)))
 		text = "";
 	if (text == NULL && prefix == NULL)
 		return call_failed(c, "text or prefix is missing");
@@ -143,7 +157,8 @@ cmd_send(struct call *c)
 		    (unsigned)count, (unsigned)gap);
 	phone_new_id(a->phone, id);
 	if (phone_say(a->phone, &to, &said, id) != 0)
-		return call_failed(c, "nobody could be written to");
+		return call_failed(
+		    c, "nobody could be written to, or the secret of that message is not known");
 	return json_pack("{s:[s]}", "ids", id);
 }
 

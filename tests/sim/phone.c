@@ -29,6 +29,7 @@ phone_new(struct device *self)
 	records_init(&p->inbox, KEPT);
 	records_init(&p->receipts, KEPT);
 	p->retries = map_new();
+	p->secrets = map_new();
 	/* epoch 1 of device 0 */
 	p->sync_key_id[5] = 1;
 	rng_bytes(p->sync_key, sizeof(p->sync_key));
@@ -45,6 +46,7 @@ phone_free(struct phone *p)
 	records_clear(&p->receipts);
 	map_free(p->retries);
 	free(p->tokens);
+	map_free(p->secrets);
 	phone_signal_free(p->signal);
 	free(p);
 }

@@ -149,6 +149,12 @@ kind_of(const E2e__Message *m, const char **text, json_t *o)
 		*text = m->location_message->name;
 		return "location";
 	}
+	if (m->poll_creation_message != NULL || m->poll_creation_message_v3 != NULL) {
+		*text = (m->poll_creation_message != NULL ? m->poll_creation_message
+							  : m->poll_creation_message_v3)
+			    ->name;
+		return "poll";
+	}
 	if (p == NULL)
 		return "other";
 	explain_key(o, p->key);

@@ -14,6 +14,13 @@ struct phone_said {
 	const char *reply_to, *reply_text, *mention;
 	const char *edit, *revoke, *react; /* ids of messages */
 	int from_me;                       /* whose that message is, of a reply or a reaction */
+	/* phone_secrets.c */
+	int encrypted;           /* the edit or reaction goes under the secret of that message */
+	const char *poll, *vote; /* the name of a new one; the id of one that is voted in */
+	const char *event, *respond, *response; /* the same; going, not_going or maybe */
+	const json_t *options;                  /* names: of the poll, or those that are chosen */
+	const char
+	    *jids; /* in which both are named in the key: lid, pn or mixed; NULL: as the chat */
 };
 
 struct phone_stanza {

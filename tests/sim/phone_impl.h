@@ -69,6 +69,7 @@ struct phone {
 	int pump_due;
 	uint64_t next_iq;
 	uint8_t sync_key_id[6], sync_key[32]; /* the app-state key that it shares */
+	struct map *secrets;                  /* message id -> its secret */
 	struct phone_token *tokens;
 	size_t ntokens;
 	struct map *retries; /* message id -> how often it asked again */
@@ -85,6 +86,14 @@ int phone_send_peer(struct phone *p, struct device *d, const struct buf *message
 void phone_resend(struct phone *p, const struct node *receipt);
 /* phone_receive.c */
 void phone_message(struct phone *p, const struct node *n);
+/* phone_secrets.c */
+int phone_needs_secret(const struct phone_said *said);
+/* The message of one that phone_needs_secret. 0, or -1: the secret of its target is not known. */
+int phone_secret_build(struct phone *p, const struct phone_said *said, const struct jid *own,
+    const struct jid *chat, const char *id, struct buf *out, struct phone_stanza *stanza);
+/* A secret for what others may add to a message of its own. */
+void phone_secret_put(struct phone *p, const char *id, struct buf *message);
+void phone_secret_note(struct phone *p, const char *id, const E2e__Message *m);
 /* phone_tokens.c */
 void phone_token_in(struct phone *p, const struct node *n);
 /* tctoken or cstoken for a message to that account. */

@@ -238,6 +238,8 @@ read_plain(struct phone *p, const struct node *n, const struct node *enc, const 
 	node_get_jid(n, "from", &c.from);
 	if (m != NULL)
 		parse_content(p, n, enc, m, &c);
+	if (c.m != NULL)
+		phone_secret_note(p, nodes_attr(n, "id"), c.m);
 	keep(p, n, enc, &c);
 	confirm(p, n, &c);
 	if (c.own && m != NULL)

@@ -188,7 +188,14 @@ phone_say(struct phone *p, const struct jid *chat, const struct phone_said *said
 	struct buf m = BUF_INIT;
 	int r;
 
-	phone_content_build(said, &own, &bare, &m, &stanza);
+	if (!phone_needs_secret(said)) {
+		phone_content_build(said, &own, &bare, &m, &stanza);
+		if (said->edit == NULL && said->revoke == NULL && said->react == NULL)
+			phone_secret_put(p, id, &m);
+	} else if (phone_secret_build(p, said, &own, &bare, id, &m, &stanza) != 0) {
+		buf_clear(&m);
+		return -1;
+	}
 	r = send_message(p, &bare, &m, &stanza, id);
 	buf_clear(&m);
 	return r;

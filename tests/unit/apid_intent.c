@@ -19,7 +19,7 @@
 #define ME  "100000000000001@lid"
 #define SECRET                                                                                     \
 	"\"message_context_info\":{\"message_secret_b64\":"                                        \
-	"\"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\"}"
+	"\"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\",\"reporting_token_version\":2}"
 
 static json_t *
 parse(const char *text)
@@ -116,7 +116,17 @@ messages(void **state)
 	    {SEND_ACT_NEW, NULL, NULL, 0,
 		"{\"content\":{\"kind\":\"raw\",\"object\":{\"contact_message\":{\"vcard\":\"B\"}}}"
 		"}",
-		"{\"contact_message\":{\"vcard\":\"B\"}}"},
+		"{\"contact_message\":{\"vcard\":\"B\"}," SECRET "}"},
+	    /* a secret that it has stays; what is about another message has none */
+	    {SEND_ACT_NEW, NULL, NULL, 0,
+		"{\"content\":{\"kind\":\"raw\",\"object\":{\"conversation\":\"x\","
+		"\"message_context_info\":{\"message_secret_b64\":\"AAAA\"}}}}",
+		"{\"conversation\":\"x\",\"message_context_info\":{\"message_secret_b64\":\"AAAA\","
+		"\"reporting_token_version\":2}}"},
+	    {SEND_ACT_NEW, NULL, NULL, 0,
+		"{\"content\":{\"kind\":\"raw\",\"object\":{\"pin_in_chat_message\":{\"type\":"
+		"\"PIN_FOR_ALL\"}}}}",
+		"{\"pin_in_chat_message\":{\"type\":\"PIN_FOR_ALL\"}}"},
 	    {SEND_ACT_EDIT, "new", "3EB0AA", 0, "{}",
 		"{\"protocol_message\":{" KEY(
 		    "true") ",\"type\":\"MESSAGE_EDIT\",\"edited_message\":{"
