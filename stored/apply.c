@@ -80,6 +80,30 @@ apply_token_expire(
 	return st;
 }
 
+static enum store_status
+apply_purge(struct store *s, struct store_db *db, const Stored__QuarantinePurge *p, struct unit *u)
+{
+	uint64_t n;
+	enum store_status st = s->backend->quarantine_purge(db, p->below, p->max, &n);
+
+	if (st == STORE_OK) {
+		u->expires = 1;
+		u->expired += n;
+	}
+	return st;
+}
+
+/* Another account takes the place: nobody finds the people of the former one any more. */
+static enum store_status
+apply_device_reset(struct store *s, struct store_db *db, const Stored__DeviceReset *m)
+{
+	enum store_status st = s->backend->device_reset(db);
+
+	if (st == STORE_OK && m->people)
+		st = s->backend->quarantine_people(db, s->wall());
+	return st;
+}
+
 /* App state and what else hangs on the device. */
 static enum store_status
 apply_domain_write(struct store *s, struct store_db *db, enum write_kind kind,
@@ -150,7 +174,7 @@ apply_write(
 	case WRITE_DEVICE:
 		return b->device_merge(db, w->device);
 	case WRITE_DEVICE_RESET:
-		return b->device_reset(db);
+		return apply_device_reset(s, db, w->device_reset);
 	case WRITE_CONTACT:
 		return b->contact_put(db, w->contact, s->wall());
 	case WRITE_DEVICE_LIST:
@@ -165,6 +189,8 @@ apply_write(
 		return b->outbox_take(db, w->sent_take);
 	case WRITE_RESTORED_DONE:
 		return b->restored_done != NULL ? b->restored_done(db) : STORE_BAD;
+	case WRITE_QUARANTINE_PURGE:
+		return apply_purge(s, db, w->quarantine_purge, u);
 	default:
 		return apply_domain_write(s, db, kind, w, u);
 	}

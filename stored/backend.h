@@ -208,6 +208,13 @@ struct store_backend {
 	enum store_status (*device_merge)(struct store_db *db, const Stored__DeviceRecord *rec);
 	/* Forgets the record and what DeviceReset in the contract names with it. */
 	enum store_status (*device_reset)(struct store_db *db);
+	/* Former devices and accounts: Quarantine in the contract. All contacts are put aside; what
+	 * lies there is counted; at most max of it go, *n says how many. */
+	enum store_status (*quarantine_people)(struct store_db *db, int64_t now_ms);
+	enum store_status (*quarantine_count)(
+	    struct store_db *db, uint32_t below, uint64_t *records, uint64_t *contacts);
+	enum store_status (*quarantine_purge)(
+	    struct store_db *db, uint32_t below, size_t max, uint64_t *n);
 
 	/* --- account: protocol domain
 	 * ------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include "stored/shape.h"
 #include "stored/write.h"
 
+#define PURGE_MAX        10000 /* rows of one purge */
 #define WRITES_MAX       4096
 #define BODY_MAX         (256 * KIB)
 #define CONTENT_MAX      (1024 * KIB)
@@ -380,6 +381,10 @@ check_write(const Stored__Write *w)
 		return shape_message_id(w->sent_take) ? NULL : "outbox: message id";
 	case WRITE_RESTORED_DONE:
 		return w->restored_done ? NULL : "restored_done is not true";
+	case WRITE_QUARANTINE_PURGE:
+		return w->quarantine_purge->max >= 1 && w->quarantine_purge->max <= PURGE_MAX
+			   ? NULL
+			   : "purge: max";
 	default:
 		return check_domain_write(kind, w);
 	}

@@ -139,6 +139,22 @@ outbox_count(struct message *m, void *owner)
 	return dispatch_answer(s, a, m, st, STORED__TYPE__OUTBOX_COUNTS, &out.base, r);
 }
 
+static int
+quarantine(struct message *m, void *owner)
+{
+	struct store *s = owner;
+	const Stored__Quarantine *rq = (const Stored__Quarantine *)m->pb;
+	Stored__QuarantineState out = STORED__QUARANTINE_STATE__INIT;
+	struct store_account *a;
+	enum store_status st;
+	int ret;
+
+	if ((a = dispatch_account(s, rq->account, m, &ret)) == NULL)
+		return ret;
+	st = s->backend->quarantine_count(a->db, rq->below, &out.records, &out.contacts);
+	return dispatch_answer(s, a, m, st, STORED__TYPE__QUARANTINE_STATE, &out.base, NULL);
+}
+
 /* ---------------------------------------------------------------- the event log */
 
 /* The accounts that a read asks for. 0, or -1: it was answered with *ret. */
@@ -243,6 +259,8 @@ static const struct channel_row rows[] = {
 	&stored__outbox_find__descriptor, outbox_find},
     {STORED__TYPE__OUTBOX_COUNT, "OUTBOX_COUNT", 5, 64, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__outbox_count__descriptor, outbox_count},
+    {STORED__TYPE__QUARANTINE, "QUARANTINE", 5, 64, CHANNEL_ALL_STATES, ROW_REQUEST,
+	&stored__quarantine__descriptor, quarantine},
     {STORED__TYPE__EVENTS_READ, "EVENTS_READ", 6, 4 * KIB, CHANNEL_ALL_STATES, ROW_REQUEST,
 	&stored__events_read__descriptor, events_read},
     {STORED__TYPE__CONSUMER_OPEN, "CONSUMER_OPEN", 6, 256, CHANNEL_ALL_STATES, ROW_REQUEST,

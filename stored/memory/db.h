@@ -36,7 +36,8 @@ enum table {
 	T_OUTBOX_KEY,       /* uid u32, idempotency key -> row u64 */
 	T_RECEIPT,          /* row u64, party -> head */
 	T_LOG,              /* - -> struct store_log_state */
-	T_CONSUMER          /* uid u32, name -> struct store_consumer */
+	T_CONSUMER,         /* uid u32, name -> struct store_consumer */
+	T_ASIDE             /* id -> Contact, of a former account */
 };
 
 struct store_db {
@@ -110,6 +111,11 @@ enum store_status mem_device_load(
     struct store_db *db, struct region *r, Stored__DeviceRecord **out);
 enum store_status mem_device_merge(struct store_db *db, const Stored__DeviceRecord *rec);
 enum store_status mem_device_reset(struct store_db *db);
+enum store_status mem_quarantine_people(struct store_db *db, int64_t now_ms);
+enum store_status mem_quarantine_count(
+    struct store_db *db, uint32_t below, uint64_t *records, uint64_t *contacts);
+enum store_status mem_quarantine_purge(
+    struct store_db *db, uint32_t below, size_t max, uint64_t *n);
 
 /* --- contacts.c --- */
 enum store_status mem_contact_put(struct store_db *db, const Stored__Contact *c, int64_t now_ms);

@@ -150,6 +150,10 @@ void appsync_of_row(sqlite3_stmt *, int col, struct region *, Stored__Collection
 enum store_status device_load(struct store_db *, struct region *, Stored__DeviceRecord **);
 enum store_status device_merge(struct store_db *, const Stored__DeviceRecord *);
 enum store_status device_reset(struct store_db *);
+enum store_status quarantine_people(struct store_db *db, int64_t now_ms);
+enum store_status quarantine_count(
+    struct store_db *db, uint32_t below, uint64_t *records, uint64_t *contacts);
+enum store_status quarantine_purge(struct store_db *db, uint32_t below, size_t max, uint64_t *n);
 
 enum store_status contacts_put(struct store_db *, const Stored__Contact *, int64_t now_ms);
 enum store_status contacts_lookup(

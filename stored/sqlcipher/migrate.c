@@ -84,7 +84,10 @@ static const char *const account_steps[] = {
     "ALTER TABLE contact ADD COLUMN first_out_ms INTEGER;"
     "ALTER TABLE contact ADD COLUMN met_ms INTEGER;"
     "UPDATE contact SET met_ms = created_ms;"
-    "CREATE INDEX contact_first_out ON contact(first_out_ms) WHERE first_out_ms IS NOT NULL;",
+    "CREATE INDEX contact_first_out ON contact(first_out_ms) WHERE first_out_ms IS NOT NULL;"
+    "CREATE TABLE aside_contact(row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, pn TEXT,"
+    "  lid TEXT, push_name TEXT, lid_source TEXT, created_ms INTEGER NOT NULL,"
+    "  aside_ms INTEGER NOT NULL);",
 };
 
 static const char *const service_steps[] = {

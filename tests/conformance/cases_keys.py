@@ -47,6 +47,7 @@ REQUESTS = [
     ("apid", pb.LOOKUP, pb.Lookup()),
     ("apid", pb.OUTBOX_LOAD, pb.OutboxLoad(after_row=0, limit=1)),
     ("apid", pb.OUTBOX_COUNT, pb.OutboxCount(since_ms=0)),
+    ("apid", pb.QUARANTINE, pb.Quarantine(below=1)),
     ("apid", pb.OUTBOX_FIND, pb.OutboxFind(message_id="m")),
     ("apid", pb.SCAN, pb.Scan(table=pb.CONTACTS, limit=1)),
     ("apid", pb.RECORDS_LIST, pb.RecordsList(domain=pb.SESSION, limit=1)),

@@ -59,6 +59,63 @@ def device_reset(c):
     c.ok("alice", W(restored_done=True))
 
 
+@case("with people, DeviceReset puts the contacts aside: nobody finds them, and QuarantinePurge ends them")
+def another_account(c):
+    s = Sample("OTHER")
+    c.ok("alice", *s.writes(), puts=s.puts())
+    c.ok("alice", W(contact=pb.Contact(id=A, pn="1")), W(contact=pb.Contact(id=B, pn="2", lid="3")))
+    n = len(scan(c, "alice", pb.CONTACTS).contacts)
+    c.ok("bob", W(contact=pb.Contact(id=A, pn="1")))
+    equal(quarantine(c, "alice"), (0, 0), "nothing is aside")
+    c.ok("alice", W(device_reset=pb.DeviceReset(people=True)), W(contact=pb.Contact(id=C, pn="2")))
+    equal([x.id for x in scan(c, "alice", pb.CONTACTS).contacts], [C], "the new account's alone")
+    got = c.apid.ask(pb.LOOKUP, pb.Lookup(account="alice", jids=["1@s.whatsapp.net", A, B, "3@lid", "2@s.whatsapp.net"]))
+    equal([p.contact.id for p in got.peers], ["", "", "", "", C], "who is found")
+    equal(quarantine(c, "alice"), (0, n), "they are aside")
+    c.ok("alice", W(device_reset=pb.DeviceReset(people=True)))  # a third account: both are kept
+    equal(quarantine(c, "alice"), (0, n + 1), "aside")
+    equal(c.ok("alice", purge(1, 2)).expired, 2, "some go")
+    equal(quarantine(c, "alice"), (0, n - 1), "the others stay")
+    equal(c.ok("alice", purge(1, 10000)).expired, n - 1, "all go")
+    equal(c.ok("alice", purge(1, 10000)).expired, 0, "none is left")
+    equal((quarantine(c, "alice"), len(scan(c, "bob", pb.CONTACTS).contacts)), ((0, 0), 1), "and bob's stay")
+
+
+# names of records of a device of generation 1, 2, 11, and others
+OLD = [(pb.SESSION, "1/a:1"), (pb.IDENTITY, "1/a:0"), (pb.PREKEY, "1/17"), (pb.SIGNED_PREKEY, "1/1"), (pb.KEYSTATE, "1/prekeys")]
+LATER = [(pb.SESSION, "2/a:1"), (pb.PREKEY, "2/17"), (pb.PREKEY, "11/1"), (pb.DEVICE, "device"), (pb.MSG_SECRET, "1/m"),
+         (pb.SESSION, "x"), (pb.SESSION, "0/a"), (pb.SESSION, "a1/b"), (pb.SENDER_KEY, "1")]
+
+
+@case("QuarantinePurge takes the sealed records of former generations alone, as many as it is told")
+def former_generations(c):
+    def puts(names):
+        return [pb.RecordPut(name=pb.RecordName(domain=d, name=n), version=1, sealed=n.encode()) for d, n in names]
+
+    def there(names):
+        return [r.version for r in c.keyd.ask(pb.RECORDS_GET, pb.RecordsGet(account="alice", names=[
+            pb.RecordName(domain=d, name=n) for d, n in names])).records]
+    c.ok("alice", puts=puts(OLD + LATER))
+    equal(quarantine(c, "alice", 1), (0, 0), "before the first")
+    equal(quarantine(c, "alice", 2), (len(OLD), 0), "of generation 1")
+    for max_ in (0, 10001):
+        c.fails("bad_request", "alice", purge(2, max_))
+    equal(c.ok("alice", purge(2, 3)).expired, 3, "three go")
+    equal(sum(there(OLD)), len(OLD) - 3, "the others are there")
+    equal(c.ok("alice", purge(2, 10000)).expired, len(OLD) - 3, "the rest")
+    equal((there(OLD), there(LATER)), ([0] * len(OLD), [1] * len(LATER)), "what is there")
+    equal(quarantine(c, "alice", 12), (3, 0), "the next ones, if the device were a later one")
+
+
+def quarantine(c, account, below=1):
+    q = c.apid.ask(pb.QUARANTINE, pb.Quarantine(account=account, below=below))
+    return q.records, q.contacts
+
+
+def purge(below, most):
+    return W(quarantine_purge=pb.QuarantinePurge(below=below, max=most))
+
+
 # ---------------------------------------------------------------- contacts
 
 def contact(id, pn=None, lid=None, push_name=None, lid_source=None):

@@ -44,7 +44,7 @@ LIMITS = {
     "MessageName.sender": JID, "MessageName.id": ID, "Pending.stanza": (1, MIB), "Lookup.jids": (0, 64),
     "Lookup.jids[]": JID, "Lookup.groups": (0, 64), "Lookup.groups[]": JID, "Lookup.collections": (0, 16),
     "Lookup.collections[]": (1, 64), "Lookup.macs": (0, 16), "Lookup.base_keys": (0, 64), "Lookup.tokens": (0, 256),
-    "Lookup.tokens[]": JID, "Lookup.pending": (0, 64), "Scan.limit": (1, 1000), "Scan.after": (0, 1024),
+    "Lookup.tokens[]": JID, "Lookup.pending": (0, 64), "QuarantinePurge.max": (1, 10000), "Scan.limit": (1, 1000), "Scan.after": (0, 1024),
     "EventsRead.limit": (1, 1000), "EventsRead.max_bytes": (1, MIB), "EventsRead.accounts": (0, 64),
     "ConsumerOpen.name": WORDS % ("._-", 64),
 }

@@ -70,6 +70,7 @@ class Store:
             pb.OUTBOX_LOAD: K(pb.OutboxLoad, self.read(pb.OUTBOX_ROWS, writes.load_outbox)),
             pb.OUTBOX_COUNT: K(pb.OutboxCount, self.read(pb.OUTBOX_COUNTS, writes.count_outbox)),
             pb.OUTBOX_FIND: K(pb.OutboxFind, self.read(pb.OUTBOX_ROWS, writes.find_outbox)),
+            pb.QUARANTINE: K(pb.Quarantine, self.read(pb.QUARANTINE_STATE, writes.quarantine)),
             pb.SCAN: K(pb.Scan, self.read(pb.SCAN_REPLY, writes.scan)),
             pb.RECORDS_LIST: K(pb.RecordsList, self.read(pb.RECORD_NAMES, writes.list_names)),
             pb.EVENTS_READ: K(pb.EventsRead, self.events_read),

@@ -1,5 +1,6 @@
 """What each write of a unit does to the rows of an account, and what is read of them. Tables are named as they come."""
 
+import struct
 import time
 
 from ipc import stored_pb2 as pb
@@ -268,6 +269,38 @@ def reset_device(rows, m):
         rows.clear(tab)
 
 
+    if m.people:
+        for key, _, value in list(rows.scan("contact")):
+            rows.put("aside", (key,), value)
+        for tab in ("contact", "pn", "lid", "alias"):
+            rows.clear(tab)
+
+
+def is_old(key, below):
+    """A record of keyd whose name begins with a generation below that one."""
+    domain, name = struct.unpack(">Q", key[:8])[0], key[8:].rstrip(b"\0").decode()
+    number = name.split("/")[0]
+    return pb.IDENTITY <= domain <= pb.KEYSTATE and "/" in name and number[:1] in "123456789" and int(number) < below
+
+
+def quarantined(rows, below):
+    old = [("record", key) for key, _, _ in rows.scan("record") if is_old(key, below)]
+    return old, [("aside", key) for key, _, _ in rows.scan("aside")]
+
+
+def quarantine(rows, q):
+    records, contacts = quarantined(rows, q.below)
+    return pb.QuarantineState(records=len(records), contacts=len(contacts))
+
+
+def purge(rows, m, result):
+    records, contacts = quarantined(rows, m.below)
+    gone = (records + contacts)[:m.max]
+    for tab, key in gone:
+        rows.delete(tab, key)
+    result.expired += len(gone)
+
+
 def put_collection(rows, c):
     rows.put("collection", (c.name,), c.SerializeToString())  # a CollectionPut reads as a Collection
 
@@ -372,6 +405,8 @@ def apply_write(store, rows, w, result):
         event(store, rows, value, result)
     elif field.name == "token_expire":
         expire_tokens(store, rows, value, result)
+    elif field.name == "quarantine_purge":
+        purge(rows, value, result)
     else:
         WRITES[field.name](rows, value)
 

@@ -86,7 +86,7 @@ class Peer:
              pb.UNIT_DONE: pb.UnitDone, pb.RECORD_NAMES: pb.RecordNames, pb.REKEYED: pb.Rekeyed,
              pb.STORE_STATE: pb.StoreState, pb.UNIT_RESULT: pb.UnitResult, pb.DEVICE_RECORD: pb.DeviceRecord,
              pb.LOOKUP_REPLY: pb.LookupReply, pb.OUTBOX_ROWS: pb.OutboxRows, pb.EVENTS: pb.Events,
-             pb.OUTBOX_COUNTS: pb.OutboxCounts,
+             pb.OUTBOX_COUNTS: pb.OutboxCounts, pb.QUARANTINE_STATE: pb.QuarantineState,
              pb.CONSUMER: pb.Consumer, pb.CONSUMERS: pb.Consumers, pb.STATS_REPLY: pb.Stats,
              pb.SCAN_REPLY: pb.ScanReply, pb.TASK: pb.Task, pb.TASK_STATE: pb.TaskState}
 
@@ -202,7 +202,7 @@ class Peer:
                pb.RECORDS_GET: pb.RECORDS, pb.RECORDS_LIST: pb.RECORD_NAMES, pb.REKEY: pb.DONE,
                pb.UNIT_COMMIT: pb.UNIT_RESULT, pb.DEVICE_LOAD: pb.DEVICE_RECORD, pb.LOOKUP: pb.LOOKUP_REPLY,
                pb.OUTBOX_LOAD: pb.OUTBOX_ROWS, pb.OUTBOX_FIND: pb.OUTBOX_ROWS,
-               pb.OUTBOX_COUNT: pb.OUTBOX_COUNTS, pb.EVENTS_READ: pb.EVENTS,
+               pb.OUTBOX_COUNT: pb.OUTBOX_COUNTS, pb.QUARANTINE: pb.QUARANTINE_STATE, pb.EVENTS_READ: pb.EVENTS,
                pb.CONSUMER_OPEN: pb.CONSUMER, pb.CONSUMER_ACK: pb.CONSUMER, pb.CONSUMER_LIST: pb.CONSUMERS,
                pb.CONSUMER_DELETE: pb.DONE, pb.STATS: pb.STATS_REPLY, pb.SCAN: pb.SCAN_REPLY, pb.BACKUP: pb.TASK,
                pb.SNAPSHOT: pb.TASK, pb.CHECK: pb.TASK}

@@ -138,6 +138,7 @@ def dump_account(store, account, samples=()):
     for t in TABLES:
         out.append(("table %d" % t, scan(store, account, t)))
     out.append(("counts", store.apid.ask(pb.OUTBOX_COUNT, pb.OutboxCount(account=account, since_ms=0))))
+    out.append(("quarantine", store.apid.ask(pb.QUARANTINE, pb.Quarantine(account=account, below=1 << 31))))
     out.append(("pending rows", pb.OutboxRows(rows=outbox_load(store, account))))
     for s in samples:
         out.append(("lookup " + s.tag, store.apid.ask(pb.LOOKUP, s.lookup(account))))

@@ -56,7 +56,7 @@ record_have(struct store_db *db, struct region *r, Stored__Domain domain, char *
 static enum store_status
 session_put(struct store_db *db, unsigned u)
 {
-	return record_put(db, STORED__DOMAIN__SESSION, rows_name("1/s", u), 1,
+	return record_put(db, STORED__DOMAIN__SESSION, rows_name("9/s", u), 1,
 	    rows_bytes(u, STORED__DOMAIN__SESSION, rows_len(u, 300)));
 }
 
@@ -64,7 +64,40 @@ static enum presence
 session_have(struct store_db *db, struct region *r, unsigned u)
 {
 	return record_have(
-	    db, r, STORED__DOMAIN__SESSION, rows_name("1/s", u), 1, u, rows_len(u, 300));
+	    db, r, STORED__DOMAIN__SESSION, rows_name("9/s", u), 1, u, rows_len(u, 300));
+}
+
+/* Of a former device, in order of their names: the oldest one goes by a purge of one. */
+static char *
+former_name(unsigned u)
+{
+	static char text[32];
+
+	snprintf(text, sizeof(text), "3/%08u", u);
+	return text;
+}
+
+static enum store_status
+former_put(struct store_db *db, unsigned u)
+{
+	return record_put(db, STORED__DOMAIN__APPSTATE_KEY, former_name(u), 1,
+	    rows_bytes(u, STORED__DOMAIN__APPSTATE_KEY, rows_len(u, 300)));
+}
+
+static enum store_status
+former_drop(struct store_db *db, unsigned u)
+{
+	uint64_t n;
+
+	(void)u;
+	return b->quarantine_purge(db, 9, 1, &n);
+}
+
+static enum presence
+former_have(struct store_db *db, struct region *r, unsigned u)
+{
+	return record_have(
+	    db, r, STORED__DOMAIN__APPSTATE_KEY, former_name(u), 1, u, rows_len(u, 300));
 }
 
 static enum store_status
@@ -84,7 +117,7 @@ counters_have(struct store_db *db, struct region *r, unsigned u)
 static enum store_status
 big_put(struct store_db *db, unsigned u)
 {
-	return record_put(db, STORED__DOMAIN__SENDER_KEY, rows_name("1/g", u), 1,
+	return record_put(db, STORED__DOMAIN__SENDER_KEY, rows_name("9/g", u), 1,
 	    rows_bytes(u, STORED__DOMAIN__SENDER_KEY, BIG));
 }
 
@@ -92,7 +125,7 @@ static enum store_status
 big_drop(struct store_db *db, unsigned u)
 {
 	enum store_status st =
-	    record_delete(db, STORED__DOMAIN__SENDER_KEY, rows_name("1/g", u), 1);
+	    record_delete(db, STORED__DOMAIN__SENDER_KEY, rows_name("9/g", u), 1);
 
 	return st == STORE_VERSION ? STORE_OK : st; /* a restore took it before */
 }
@@ -100,26 +133,26 @@ big_drop(struct store_db *db, unsigned u)
 static enum presence
 big_have(struct store_db *db, struct region *r, unsigned u)
 {
-	return record_have(db, r, STORED__DOMAIN__SENDER_KEY, rows_name("1/g", u), 1, u, BIG);
+	return record_have(db, r, STORED__DOMAIN__SENDER_KEY, rows_name("9/g", u), 1, u, BIG);
 }
 
 static enum store_status
 prekey_put(struct store_db *db, unsigned u)
 {
-	return record_put(db, STORED__DOMAIN__PREKEY, rows_name("1/", u), 1,
+	return record_put(db, STORED__DOMAIN__PREKEY, rows_name("9/", u), 1,
 	    rows_bytes(u, STORED__DOMAIN__PREKEY, 96));
 }
 
 static enum store_status
 prekey_drop(struct store_db *db, unsigned u)
 {
-	return record_delete(db, STORED__DOMAIN__PREKEY, rows_name("1/", u), 1);
+	return record_delete(db, STORED__DOMAIN__PREKEY, rows_name("9/", u), 1);
 }
 
 static enum presence
 prekey_have(struct store_db *db, struct region *r, unsigned u)
 {
-	return record_have(db, r, STORED__DOMAIN__PREKEY, rows_name("1/", u), 1, u, 96);
+	return record_have(db, r, STORED__DOMAIN__PREKEY, rows_name("9/", u), 1, u, 96);
 }
 
 /* Two units later the service has it. */
@@ -129,7 +162,7 @@ uploaded_put(struct store_db *db, unsigned u)
 	Stored__RecordName n = STORED__RECORD_NAME__INIT;
 
 	n.domain = STORED__DOMAIN__PREKEY;
-	n.name = rows_name("1/", u - 2);
+	n.name = rows_name("9/", u - 2);
 	return b->record_uploaded(db, &n);
 }
 
@@ -141,7 +174,7 @@ uploaded_have(struct store_db *db, struct region *r, unsigned u)
 	char below[64];
 
 	q.domain = STORED__DOMAIN__PREKEY;
-	q.from = rows_name("1/", u - 2);
+	q.from = rows_name("9/", u - 2);
 	snprintf(below, sizeof(below), "%s ", q.from);
 	q.below = below;
 	q.limit = 2;
@@ -176,6 +209,7 @@ secret_have(struct store_db *db, struct region *r, unsigned u)
 
 const struct row rows_signal[] = {
     {"session", 1, 1, 0, OWN, 0, ROW_RATCHET, session_put, NULL, session_have},
+    {"former device", 7, 4, 21, OWN, 0, 0, former_put, former_drop, former_have},
     {"counters", 1, 1, 0, LATEST, 0, 0, counters_put, NULL, counters_have},
     {"sender key", 10, 3, 20, OWN, 0, ROW_RATCHET, big_put, big_drop, big_have},
     {"prekey", 5, 2, 20, OWN, 0, 0, prekey_put, prekey_drop, prekey_have},

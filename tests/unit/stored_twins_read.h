@@ -215,6 +215,18 @@ read_repairs(const struct store_backend *b, struct store_db *db, struct told *ou
 }
 
 static void
+read_quarantine(const struct store_backend *b, struct store_db *db, struct told *out)
+{
+	uint64_t records, contacts;
+
+	for (uint32_t below = 1; below < 5; below++) {
+		assert_int_equal(b->quarantine_count(db, below, &records, &contacts), STORE_OK);
+		buf_printf(&out->b, "\nformer: %u %llu %llu", below, (unsigned long long)records,
+		    (unsigned long long)contacts);
+	}
+}
+
+static void
 read_events(const struct store_backend *b, struct store_db *db, struct told *out)
 {
 	static struct store_event_head heads[1000];
@@ -286,6 +298,7 @@ read_all(size_t t, struct told *out)
 	read_repairs(twins[t], dbs[t], out);
 	read_events(twins[t], dbs[t], out);
 	read_outbox(twins[t], dbs[t], out);
+	read_quarantine(twins[t], dbs[t], out);
 	assert_int_equal(out->b.failed, 0);
 }
 

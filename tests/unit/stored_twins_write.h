@@ -96,7 +96,7 @@ any_record(void)
 	Stored__RecordName n = STORED__RECORD_NAME__INIT;
 
 	n.domain = domains[draw(4)];
-	n.name = word("1/", "", draw(FEW * 3));
+	n.name = word(draw(4) ? "3/" : "1/", "", draw(FEW * 3));
 	return n;
 }
 
@@ -203,6 +203,19 @@ write_macs(void)
 	}
 }
 
+/* Which go first is said, so that both take the same. */
+static void
+purge(void)
+{
+	uint32_t below = 1 + draw(4);
+	size_t max = 1 + draw(6);
+	uint64_t n[2];
+
+	for (int t = 0; t < 2; t++)
+		assert_int_equal(twins[t]->quarantine_purge(dbs[t], below, max, &n[t]), STORE_OK);
+	assert_int_equal(n[0], n[1]);
+}
+
 static void
 write_device(void)
 {
@@ -210,6 +223,14 @@ write_device(void)
 
 	if (draw(10) == 0) {
 		BOTH_PLAIN(device_reset);
+		return;
+	}
+	if (draw(20) == 0) {
+		BOTH(quarantine_people, 5);
+		return;
+	}
+	if (draw(20) == 0) {
+		purge();
 		return;
 	}
 	if (draw(2))
