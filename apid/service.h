@@ -75,6 +75,7 @@ struct api_error {
 	int64_t retry_after_ms; /* -1 = not given */
 	int64_t until_ms;       /* -1 = not given */
 	const char *path;       /* parameter at fault, or NULL */
+	unsigned service_code;  /* number that the service gave, 0 = none */
 };
 typedef void engine_done_fn(void *arg, const json_t *result, const struct api_error *err);
 
@@ -138,8 +139,13 @@ struct send_request {
 /* Strings are copied. result: {message_id, status, time_ms, to, duplicate}. */
 void message_send(struct account *a, const void *client, const struct send_request *rq,
     engine_done_fn *fn, void *arg);
-/* by idempotency key of that uid; result as message_send */
+/* By idempotency key of that uid, or (key NULL) by message id. result as message_send, and reason,
+ * code, until_ms and error {code, reason, …} if it failed; position, waits_for and retry_after_ms
+ * while it waits. */
 void message_state(struct account *a, const void *client, uint32_t uid, const char *key,
+    const char *message_id, engine_done_fn *fn, void *arg);
+/* It is not sent, if nothing of it is encrypted yet. result: {message_id, cancelled, …}. */
+void message_cancel(struct account *a, const void *client, uint32_t uid, const char *key,
     engine_done_fn *fn, void *arg);
 enum mark_status {
 	MARK_READ,
@@ -180,6 +186,15 @@ void call_reject(struct account *a, const void *client, const char *call_id, con
 /* Who has, read or played a message of this account. result: {message_id, status, receipts} */
 void message_receipts(struct account *a, const void *client, const char *message_id,
     engine_done_fn *fn, void *arg);
+/* What waits in the outbox, oldest first; after (NULL: the beginning) as next of the last answer.
+ * chat (NULL: all) as the rows name it. result: {rows, depth, oldest_ms, next?}. */
+void outbox_list(struct account *a, const void *client, const char *chat, const char *after,
+    unsigned limit, engine_done_fn *fn, void *arg);
+/* What the service does not let the account do now; refresh: it is asked first. */
+void account_restrictions(
+    struct account *a, const void *client, int refresh, engine_done_fn *fn, void *arg);
+void account_quota(
+    struct account *a, const void *client, int refresh, engine_done_fn *fn, void *arg);
 
 /* Give our trusted-contact token to people (at most 8: stable ids, JIDs or +E.164). result:
  * {tokens: [{party, time_ms}]}. What is kept, from after on (NULL: the beginning): {parties:

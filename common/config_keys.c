@@ -170,6 +170,16 @@ const struct config_key config_keys[] = {
 	"How long a message may wait for the service's ack before the client is told."},
     {"send", "outbox_max", CONFIG_INT, "10000", 1, 10000000, NULL, APID,
 	"Messages of an account that may wait to be sent."},
+    {"send", "account_rate", CONFIG_INT, "60", 0, 60000, NULL, APID,
+	"Messages a minute that an account sends in the long run; the others wait. 0 is no limit."},
+    {"send", "account_burst", CONFIG_INT, "30", 1, 10000, NULL, APID,
+	"Messages that an account sends at once after it was quiet."},
+    {"send", "chat_rate", CONFIG_INT, "20", 0, 60000, NULL, APID,
+	"The same for each chat: messages a minute. 0 is no limit."},
+    {"send", "chat_burst", CONFIG_INT, "10", 1, 10000, NULL, APID,
+	"The same for each chat: messages at once."},
+    {"send", "new_chats", CONFIG_INT, "20", 0, 4096, NULL, APID,
+	"People that an account writes to for the first time within 24 hours. 0 is no limit."},
 
     /* ---- one section an account: [account NAME] */
     {"account", "enabled", CONFIG_BOOL, "yes", 0, 0, NULL, ALL,

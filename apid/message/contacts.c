@@ -258,6 +258,8 @@ contact_from_store(struct contacts *c, const Stored__Contact *s)
 	put(p.pn, sizeof(p.pn), s->pn);
 	put(p.lid, sizeof(p.lid), s->lid);
 	put(p.push_name, sizeof(p.push_name), s->push_name);
+	p.first_out_ms = s->has_first_out_ms ? s->first_out_ms : 0;
+	p.met_ms = s->has_met_ms ? s->met_ms : 0;
 	return contact_add(c, &p);
 }
 
@@ -388,6 +390,40 @@ may_overwrite(const char *source)
 	       strcmp(source, "device_notification") != 0;
 }
 
+static int
+earliest(int64_t *have, int64_t ms)
+{
+	if (ms <= 0 || (*have > 0 && *have <= ms))
+		return 0;
+	*have = ms;
+	return 1;
+}
+
+void
+contacts_met(struct account *a, const struct jid *j, int64_t time_ms)
+{
+	struct contact *k = find_jid(a->contacts, j);
+
+	if (k != NULL && k->p.met_ms == 0 && earliest(&k->p.met_ms, time_ms))
+		k->dirty = 1;
+}
+
+void
+contacts_first_out(struct account *a, const struct jid *j, int64_t time_ms)
+{
+	struct contact *k = find_jid(a->contacts, j);
+
+	if (k != NULL && k->p.first_out_ms == 0 && earliest(&k->p.first_out_ms, time_ms))
+		k->dirty = 1;
+}
+
+int
+contacts_is_new(const struct account *a, const struct person *p)
+{
+	return p->met_ms == 0 && !(a->dev.has_jid && strcmp(p->pn, a->dev.jid.user) == 0) &&
+	       !(a->dev.has_lid && strcmp(p->lid, a->dev.lid.user) == 0);
+}
+
 /* As stored does it: the contact of the LID stays, because a number changes hands and a LID does
  * not. Another entry with that number and no LID was the same person; one with a LID gives up the
  * number. */
@@ -403,6 +439,10 @@ contacts_learn_pair(struct account *a, const char *pn, const char *lid, const ch
 	if (has[0] != '\0' && !may_overwrite(source))
 		return;
 	if (k != NULL && k != t) {
+		if (k->p.lid[0] == '\0') { /* one and the same */
+			earliest(&t->p.first_out_ms, k->p.first_out_ms);
+			earliest(&t->p.met_ms, k->p.met_ms);
+		}
 		if (t->p.push_name[0] == '\0')
 			put(t->p.push_name, sizeof(t->p.push_name), k->p.push_name);
 		if (k->p.lid[0] == '\0') {
@@ -450,6 +490,10 @@ contacts_write(struct account *a, const struct jid *j, struct unit *u)
 	m.lid = k->p.lid[0] != '\0' ? k->p.lid : NULL;
 	m.push_name = k->p.push_name[0] != '\0' ? k->p.push_name : NULL;
 	m.lid_source = k->source[0] != '\0' ? k->source : NULL;
+	m.has_first_out_ms = k->p.first_out_ms > 0;
+	m.first_out_ms = k->p.first_out_ms;
+	m.has_met_ms = k->p.met_ms > 0;
+	m.met_ms = k->p.met_ms;
 	unit_contact(u, &m);
 	k->dirty = 0;
 	k->writing++;

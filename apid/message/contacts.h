@@ -18,6 +18,8 @@ struct person {
 	char id[STABLE_ID_LEN + 1];
 	char pn[JID_USER_MAX + 1], lid[JID_USER_MAX + 1]; /* "" = not known */
 	char push_name[128];
+	int64_t first_out_ms; /* when this account first wrote to a new person, 0 = never */
+	int64_t met_ms;       /* when a message first passed between them, 0 = never */
 };
 
 struct contacts *contacts_new(struct account *a);
@@ -48,6 +50,13 @@ int contacts_write(struct account *a, const struct jid *j, struct unit *u);
 void contacts_written(struct account *a, const struct jid *j, int ok);
 /* 1: stored does not know all of this person, and no unit is on its way that tells it. */
 int contacts_unwritten(struct account *a, const struct jid *j);
+
+/* A message has passed between them, acked by the service or received. */
+void contacts_met(struct account *a, const struct jid *j, int64_t time_ms);
+/* This account turns to him for the first time. */
+void contacts_first_out(struct account *a, const struct jid *j, int64_t time_ms);
+/* Nobody has written to the other yet (an own number is never new). */
+int contacts_is_new(const struct account *a, const struct person *p);
 
 /* His sessions are stale (he was registered anew): the next send builds new ones. 1 once if so. */
 void contacts_forget_session(struct account *a, const struct jid *j);

@@ -8,14 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
-#include "apid/message/contacts.h"
-#include "apid/message/doubt.h"
-#include "apid/message/ids.h"
+#include "apid/message/outbox_impl.h"
 #include "apid/message/send.h"
 #include "apid/message/typing.h"
-#include "apid/session/ask.h"
 #include "apid/session/connect.h"
 #include "apid/session/stanza.h"
 #include "common/clock.h"
@@ -23,55 +19,16 @@
 
 #define PAGE         64u
 #define ROWS_MAX     (2u * 1024 * 1024) /* bytes of a page: stored stops at 1 MiB, or after one row */
-#define LATER_MS     5000
 #define TICK_S       5
-#define RESEND_MS    5000 /* after a 503 */
 #define SENT_RESENDS 2
+#define COUNT_MS     1000 /* at most so often is it asked how old the oldest is */
 
-struct sent { /* a READY row that was given to netd on this connection */
-	TAILQ_ENTRY(sent) link;
-	char id[MESSAGE_ID_MAX + 1], chat[JID_TEXT_MAX], phash[12];
-	uint8_t *bytes;
-	size_t len;
-	int64_t due_ms; /* monotonic: when it is sent again */
-	unsigned resends;
-	int acking; /* its ack is being written down */
-};
-
-struct outbox {
-	struct account *a;
-	enum {
-		PASS_OFF,
-		PASS_LOADING,
-		PASS_WAITING,
-		PASS_DONE
-	} pass;
-	uint64_t after_row;
-	struct ask *ask;
-	int more;        /* a row was queued since the last page was asked for */
-	size_t queued;   /* rows that were queued and not seen by a pass yet */
-	size_t rows;     /* QUEUED rows that send.c works on */
-	size_t queueing; /* messages that are being written as QUEUED */
-	struct doubts *doubts;
-	TAILQ_HEAD(sent_list, sent) sent;
-	size_t nsent;
-	struct event *tick, *later;
-	int64_t later_at; /* monotonic ms, while it is pending */
-};
-
-struct settle { /* a status that is being written down */
-	struct account *a;
-	char id[MESSAGE_ID_MAX + 1], status[16], reason[64];
-	unsigned code;
-	int64_t time_ms;
-};
-
-static void pass_go(struct outbox *o);
+static void count_now(evutil_socket_t fd, short what, void *arg);
 
 /* ------------------------------------------------------------------ life */
 
-static void
-sent_drop(struct outbox *o, struct sent *s)
+void
+outbox_sent_drop(struct outbox *o, struct sent *s)
 {
 	TAILQ_REMOVE(&o->sent, s, link);
 	o->nsent--;
@@ -84,12 +41,11 @@ sent_clear(struct outbox *o)
 {
 	while (!TAILQ_EMPTY(&o->sent))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
-		sent_drop(o, TAILQ_FIRST(&o->sent));
+		outbox_sent_drop(o, TAILQ_FIRST(&o->sent));
 }
 
-/* A pass from the start, at the latest in so many ms. */
-static void
-pass_later(struct outbox *o, int64_t ms)
+void
+outbox_pass_later(struct outbox *o, int64_t ms)
 {
 	struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
 	int64_t at = clock_mono_ms() + ms;
@@ -109,9 +65,10 @@ later_now(evutil_socket_t fd, short what, void *arg)
 		return;
 	ask_cancel(o->ask); /* a page may be on its way */
 	o->ask = NULL;
+	outbox_hold_clear(o);
 	o->after_row = 0; /* from the start: what is on its way is passed by */
 	o->pass = PASS_WAITING;
-	pass_go(o);
+	outbox_pass_go(o);
 }
 
 static void
@@ -154,8 +111,11 @@ outbox_new(struct account *a)
 	TAILQ_INIT(&o->sent);
 	o->tick = evtimer_new(a->svc->base, tick, o);
 	o->later = evtimer_new(a->svc->base, later_now, o);
-	if (o->tick == NULL || o->later == NULL)
+	o->count_later = evtimer_new(a->svc->base, count_now, o);
+	if (o->tick == NULL || o->later == NULL || o->count_later == NULL)
 		fatalx("outbox_new: no event");
+	outbox_hold_init(o);
+	outbox_acks_init(o);
 	return o;
 }
 
@@ -165,9 +125,13 @@ outbox_free(struct outbox *o)
 	if (o == NULL)
 		return;
 	ask_cancel(o->ask);
+	ask_cancel(o->count_ask);
 	sent_clear(o);
+	outbox_hold_free(o);
+	outbox_cancels_free(o);
 	event_free(o->tick);
 	event_free(o->later);
+	event_free(o->count_later);
 	doubts_free(o->doubts);
 	free(o);
 }
@@ -175,11 +139,11 @@ outbox_free(struct outbox *o)
 size_t
 outbox_depth(const struct account *a)
 {
-	return a->outbox->queued + a->outbox->rows + a->outbox->nsent;
+	return a->outbox->depth;
 }
 
-static struct sent *
-sent_find(struct outbox *o, const char *id)
+struct sent *
+outbox_sent_find(struct outbox *o, const char *id)
 {
 	struct sent *s;
 
@@ -189,130 +153,89 @@ sent_find(struct outbox *o, const char *id)
 	return NULL;
 }
 
-/* ------------------------------------------------------------------ statuses */
+/* ------------------------------------------------------------------ how much there is */
 
-/* {message_id, chat, status, time_ms, reason?, code?} */
-static json_t *
-status_body(struct account *a, const struct settle *t, const char *chat)
+static void
+counts_came(const struct reply *rp, void *arg)
 {
-	char chat_id[STABLE_ID_LEN + 1];
-	struct person p;
-	struct jid j;
-	json_t *o = json_pack("{s:s, s:s, s:I}", "message_id", t->id, "status", t->status,
-	    "time_ms", (json_int_t)t->time_ms);
+	struct outbox *o = arg;
+	const Stored__OutboxCounts *m = (const Stored__OutboxCounts *)rp->pb;
 
-	if (jid_parse(chat, &j) == 0 && contacts_cached(a, &j, &p) == 0) {
-		contacts_chat_id(&j, &p, chat_id);
-		json_object_set_new(o, "chat", json_string(chat_id));
-	} else {
-		json_object_set_new(o, "chat", json_string(chat));
+	o->count_ask = NULL;
+	if (!rp->ok) {
+		log_warnx("account %s: the outbox cannot be counted: %s", o->a->name, rp->code);
+		outbox_count_later(o);
+		return;
 	}
-	if (t->reason[0] != '\0')
-		json_object_set_new(o, "reason", json_string(t->reason));
-	if (t->code != 0)
-		json_object_set_new(o, "code", json_integer(t->code));
-	return o;
+	o->oldest_ms = m->has_oldest_ms ? m->oldest_ms : 0;
+	if (o->counted)
+		return; /* from the first answer on it is counted here */
+	o->counted = 1;
+	o->depth += m->waiting;
+	pace_firsts_set(o->pace, m->first_out_ms, m->n_first_out_ms);
 }
 
 static void
-settled(const struct unit_result *r, void *arg)
+count_now(evutil_socket_t fd, short what, void *arg)
 {
-	struct settle *t = arg;
-	struct account *a = t->a;
-	struct outbox *o = a->outbox;
-	struct sent *s = sent_find(o, t->id);
+	struct outbox *o = arg;
+	Stored__OutboxCount m = STORED__OUTBOX_COUNT__INIT;
 
-	if (s != NULL)
-		sent_drop(o, s);
-	if (!r->ok) { /* the row stays as it was: the next pass sends it again, with the same id */
-		pass_later(o, LATER_MS);
-	} else {
-		if (strcmp(t->status, "failed") == 0)
-			a->n.failed_sends++;
-		else
-			a->n.sent++;
-		outbox_status(a, t->id, t->status, t->time_ms, t->code, t->reason);
-	}
-	free(t);
-	pass_go(o);
+	if (o->count_ask != NULL || !o->a->store_ok)
+		return;
+	m.account = o->a->name;
+	m.since_ms = clock_wall_ms() - PACE_DAY_MS;
+	o->count_ask =
+	    ask_stored(o->a, STORED__TYPE__OUTBOX_COUNT, &m.base, STORED__TYPE__OUTBOX_COUNTS,
+		&stored__outbox_counts__descriptor, 64 * 1024, ASK_DEADLINE_MS, counts_came, o);
 }
 
-/* The fate of a row at the service: written down with its event, then told. */
-static void
-settle(struct account *a, const char *id, const char *chat, int ok, int64_t time_ms, unsigned code,
-    const char *reason, int drop_lists)
+void
+outbox_count_later(struct outbox *o)
 {
-	struct settle *t = calloc(1, sizeof(*t));
-	Stored__OutboxUpdate up = STORED__OUTBOX_UPDATE__INIT;
-	struct unit *u = unit_open(a);
-	char key[200];
+	struct timeval tv = {COUNT_MS / 1000, COUNT_MS % 1000 * 1000};
 
-	if (t == NULL || u == NULL)
-		fatal("outbox: settle");
-	t->a = a;
-	t->code = code;
-	t->time_ms = time_ms;
-	(void)snprintf(t->id, sizeof(t->id), "%s", id);
-	(void)snprintf(t->status, sizeof(t->status), "%s", ok ? "server" : "failed");
-	(void)snprintf(t->reason, sizeof(t->reason), "%s", reason != NULL ? reason : "");
-	up.message_id = t->id;
-	up.has_state = 1;
-	up.state = ok ? STORED__OUTBOX_STATE__ACKED : STORED__OUTBOX_STATE__FAILED;
-	up.has_code = code != 0;
-	up.code = code;
-	up.reason = t->reason[0] != '\0' ? t->reason : NULL;
-	up.has_server_ms = ok;
-	up.server_ms = time_ms;
-	unit_outbox_update(u, &up);
-	(void)snprintf(key, sizeof(key), "s:%s:%s", id, t->status);
-	unit_event(u, "message.status", "live", time_ms, status_body(a, t, chat), key);
-	if (drop_lists) {
-		struct jid own = jid_bare(&a->dev.jid);
-		char text[JID_TEXT_MAX];
-
-		unit_device_list_drop(u, chat);
-		unit_device_list_drop(u, jid_format(&own, text));
-		own = jid_bare(&a->dev.lid);
-		if (a->dev.has_lid)
-			unit_device_list_drop(u, jid_format(&own, text));
-	}
-	unit_commit(u, settled, t);
+	if (!evtimer_pending(o->count_later, NULL))
+		evtimer_add(o->count_later, &tv);
 }
 
-/* ------------------------------------------------------------------ acks */
-
-int
-outbox_ack(struct account *a, const struct node *n)
+void
+outbox_opened(struct account *a)
 {
-	const char *class = node_get(n, "class"), *id = node_get(n, "id");
-	const char *phash = node_get(n, "phash");
-	const char *refused = node_get(n, "error");
-	int64_t error = node_get_int(n, "error", 99999);
-	unsigned code = error > 0 ? (unsigned)error : 0; /* also one that is no number refuses */
-	struct outbox *o = a->outbox;
-	struct sent *s;
-	int other;
+	count_now(-1, 0, a->outbox);
+}
 
-	if (class == NULL || strcmp(class, "message") != 0 || id == NULL ||
-	    (s = sent_find(o, id)) == NULL)
-		return 0;
-	if (s->acking)
-		return 1;
-	if (error == 503) { /* the same bytes with the same id, a little later */
-		s->due_ms = clock_mono_ms() + RESEND_MS;
-		s->resends = 0;
-		return 1;
-	}
-	s->acking = 1;
-	doubt_clear(o->doubts, id);
-	other = phash != NULL && s->phash[0] != '\0' && strcmp(phash, s->phash) != 0;
-	if (refused == NULL || error == 0)
-		settle(a, s->id, s->chat, 1, stanza_time_ms(a, n), 0, NULL, other);
+void
+outbox_row_came(struct account *a, int64_t created_ms)
+{
+	struct outbox *o = a->outbox;
+
+	if (o->depth++ == 0 || o->oldest_ms == 0)
+		o->oldest_ms = created_ms;
+}
+
+void
+outbox_row_gone(struct account *a)
+{
+	struct outbox *o = a->outbox;
+
+	if (o->depth > 0)
+		o->depth--;
+	if (o->depth == 0)
+		o->oldest_ms = 0;
 	else
-		settle(a, s->id, s->chat, 0, stanza_time_ms(a, n), code, outbox_reason(code),
-		    code == 404 || code == 406);
-	return 1;
+		outbox_count_later(o);
 }
+
+int64_t
+outbox_oldest_ms(const struct account *a)
+{
+	int64_t age = a->outbox->oldest_ms > 0 ? clock_wall_ms() - a->outbox->oldest_ms : 0;
+
+	return age > 0 ? age : 0;
+}
+
+/* ------------------------------------------------------------------ on its way */
 
 void
 outbox_ready(struct account *a, const char *message_id, const char *chat, const uint8_t *stanza,
@@ -322,7 +245,7 @@ outbox_ready(struct account *a, const char *message_id, const char *chat, const 
 	struct timeval tv = {TICK_S, 0};
 	struct sent *s;
 
-	if (a->conn == 0 || o->pass == PASS_OFF || sent_find(o, message_id) != NULL)
+	if (a->conn == 0 || o->pass == PASS_OFF || outbox_sent_find(o, message_id) != NULL)
 		return; /* the pass at the end of the next login sends it */
 	if ((s = calloc(1, sizeof(*s))) == NULL || (s->bytes = malloc(len)) == NULL) {
 		free(s);
@@ -334,7 +257,10 @@ outbox_ready(struct account *a, const char *message_id, const char *chat, const 
 	s->due_ms = clock_mono_ms() + OUTBOX_ACK_MS;
 	(void)snprintf(s->id, sizeof(s->id), "%s", message_id);
 	(void)snprintf(s->chat, sizeof(s->chat), "%s", chat);
-	(void)snprintf(s->phash, sizeof(s->phash), "%s", phash);
+	if (phash[0] != '\0')
+		(void)snprintf(s->phash, sizeof(s->phash), "%s", phash);
+	else /* from before a disconnect or a restart */
+		send_phash(stanza, len, s->phash);
 	TAILQ_INSERT_TAIL(&o->sent, s, link);
 	o->nsent++;
 	if (!evtimer_pending(o->tick, NULL))
@@ -345,31 +271,56 @@ outbox_ready(struct account *a, const char *message_id, const char *chat, const 
 
 /* ------------------------------------------------------------------ the pass */
 
+int
+outbox_row_is_old(const struct outbox *o, const Stored__OutboxRow *row)
+{
+	return row->put->created_ms < o->a->rec.linked_ms;
+}
+
+static void
+row_failed(struct outbox *o, const Stored__OutboxPut *p, const char *reason)
+{
+	struct settle_how how = {.reason = reason, .time_ms = clock_wall_ms()};
+
+	outbox_settle(o->a, p->message_id, p->chat, &how);
+}
+
+void
+outbox_row_start(struct outbox *o, const Stored__OutboxRow *row)
+{
+	const Stored__OutboxPut *p = row->put;
+
+	if (send_has(o->a, p->message_id) || outbox_is_cancelled(o, p->message_id))
+		return;
+	if (outbox_row_is_old(o, row))
+		row_failed(o, p, "unlinked");
+	else if (p->has_not_after_ms && p->not_after_ms > 0 && p->not_after_ms < clock_wall_ms())
+		row_failed(o, p, "expired");
+	else if (send_row(o->a, row) == 0)
+		o->rows++;
+	else
+		outbox_row_later(o->a, p->message_id);
+}
+
 static void
 pass_row(struct outbox *o, const Stored__OutboxRow *row)
 {
 	struct account *a = o->a;
 	const Stored__OutboxPut *p = row->put;
-	int64_t now = clock_wall_ms(), wait;
+	int64_t wait;
 
-	if (sent_find(o, p->message_id) != NULL || send_has(a, p->message_id))
+	if (outbox_sent_find(o, p->message_id) != NULL || send_has(a, p->message_id) ||
+	    outbox_is_cancelled(o, p->message_id))
 		return;
-	if (o->queued > 0)
-		o->queued--;
-	if (p->created_ms < a->rec.linked_ms) {
-		settle(a, p->message_id, p->chat, 0, now, 0, "unlinked", 0);
-	} else if (p->state == STORED__OUTBOX_STATE__READY &&
-		   (wait = doubt_wait_ms(o->doubts, p->message_id)) > 0) {
-		pass_later(o, wait); /* the others come first */
-	} else if (p->state == STORED__OUTBOX_STATE__READY && p->has_stanza) {
+	if (outbox_row_is_old(o, row))
+		row_failed(o, p, "unlinked");
+	else if (p->state == STORED__OUTBOX_STATE__READY &&
+		 (wait = doubt_wait_ms(o->doubts, p->message_id)) > 0)
+		outbox_pass_later(o, wait); /* the others come first */
+	else if (p->state == STORED__OUTBOX_STATE__READY && p->has_stanza)
 		outbox_ready(a, p->message_id, p->chat, p->stanza.data, p->stanza.len, "");
-	} else if (p->has_not_after_ms && p->not_after_ms > 0 && p->not_after_ms < now) {
-		settle(a, p->message_id, p->chat, 0, now, 0, "expired", 0);
-	} else if (send_row(a, row) == 0) {
-		o->rows++;
-	} else {
-		outbox_row_later(a, p->message_id);
-	}
+	else if (!outbox_hold_row(o, row))
+		outbox_row_start(o, row);
 }
 
 static void
@@ -382,24 +333,22 @@ pass_page(const struct reply *rp, void *arg)
 	o->ask = NULL;
 	if (!rp->ok) {
 		log_warnx("account %s: the outbox cannot be read: %s", o->a->name, rp->code);
-		pass_later(o, LATER_MS);
+		outbox_pass_later(o, OUTBOX_LATER_MS);
 		return;
 	}
 	o->pass = m->n_rows == 0 ? PASS_DONE : PASS_WAITING;
-	if (m->n_rows == 0 && !o->more)
-		o->queued = 0;
 	for (size_t i = 0; i < m->n_rows && o->a->conn == conn; i++) {
 		if (m->rows[i]->row > o->after_row)
 			o->after_row = m->rows[i]->row;
 		pass_row(o, m->rows[i]);
 	}
 	if (o->a->conn == conn)
-		pass_go(o);
+		outbox_pump(o); /* and the next page */
 }
 
 /* Ask for the next page if there is room for it. */
-static void
-pass_go(struct outbox *o)
+void
+outbox_pass_go(struct outbox *o)
 {
 	struct account *a = o->a;
 	Stored__OutboxLoad m = STORED__OUTBOX_LOAD__INIT;
@@ -409,8 +358,8 @@ pass_go(struct outbox *o)
 		return;
 	if (o->pass == PASS_DONE && !o->more)
 		return;
-	if (busy + PAGE > OUTBOX_WINDOW || channel_full(a->svc->netd))
-		return; /* an ack, or netd, wakes it */
+	if (busy + PAGE > OUTBOX_WINDOW || channel_full(a->svc->netd) || o->nheld + PAGE > HELD_MAX)
+		return; /* an ack, netd, or a row that goes, wakes it */
 	o->pass = PASS_LOADING;
 	o->more = 0;
 	m.account = a->name;
@@ -426,9 +375,10 @@ outbox_online(struct account *a)
 	struct outbox *o = a->outbox;
 
 	sent_clear(o);
+	outbox_hold_clear(o);
 	o->after_row = 0;
 	o->pass = PASS_WAITING;
-	pass_go(o);
+	outbox_pass_go(o);
 }
 
 void
@@ -444,6 +394,8 @@ outbox_disconnected(struct account *a)
 	if (!s->acking)
 		doubt_note(o->doubts, s->id);
 	sent_clear(o);
+	outbox_hold_clear(o);
+	outbox_acks_offline(o);
 	evtimer_del(o->tick);
 	evtimer_del(o->later);
 }
@@ -452,14 +404,13 @@ void
 outbox_reset(struct account *a)
 {
 	outbox_disconnected(a);
-	a->outbox->queued = 0;
 	a->outbox->more = 0;
 }
 
 void
 outbox_drained(struct account *a)
 {
-	pass_go(a->outbox);
+	outbox_pump(a->outbox);
 }
 
 int
@@ -484,22 +435,23 @@ void
 outbox_queued(struct account *a)
 {
 	a->outbox->more = 1;
-	a->outbox->queued++;
-	pass_go(a->outbox);
+	outbox_pass_go(a->outbox);
 }
 
 void
 outbox_row_later(struct account *a, const char *message_id)
 {
 	if (a->outbox->pass != PASS_OFF)
-		pass_later(a->outbox, LATER_MS);
+		outbox_pass_later(a->outbox, OUTBOX_LATER_MS);
 }
 
 void
 outbox_row_failed(
     struct account *a, const char *message_id, const char *chat, unsigned code, const char *reason)
 {
-	settle(a, message_id, chat, 0, clock_wall_ms(), code, reason, 0);
+	struct settle_how how = {.code = code, .reason = reason, .time_ms = clock_wall_ms()};
+
+	outbox_settle(a, message_id, chat, &how);
 }
 
 void
@@ -507,5 +459,5 @@ outbox_row_left(struct account *a)
 {
 	if (a->outbox->rows > 0)
 		a->outbox->rows--;
-	pass_go(a->outbox);
+	outbox_pump(a->outbox);
 }

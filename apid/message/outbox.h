@@ -3,6 +3,7 @@
 #ifndef WARD_OUTBOX_H
 #define WARD_OUTBOX_H
 
+#include "apid/message/contacts.h"
 #include "apid/session/account.h"
 #include "apid/session/call.h"
 #include "apid/session/unit.h"
@@ -24,6 +25,28 @@ void outbox_reset(struct account *a);
 
 /* May a new message go out now, or must it queue behind what waits? */
 int outbox_direct(const struct account *a);
+/* The same with pacing: 1 if this one goes now; its share is then taken. */
+int outbox_may_go(struct account *a, const struct jid *chat, const struct person *p);
+/* A QUEUED row was given to send.c, and is for somebody new who may not be written to now: 1, it is
+ * held again and gives back its share. not_after_ms 0 = none. */
+int outbox_hold_new(struct account *a, uint64_t row, const char *id, const char *chat,
+    int64_t not_after_ms, const struct person *p);
+/* A message to somebody new is on its way: 1 if it counts; then outbox_reserved_ends follows, with
+ * the time at which it was made READY, or 0 if that came to nothing. */
+int outbox_reserve_new(struct account *a, const struct person *p);
+void outbox_reserved_ends(struct account *a, int64_t time_ms);
+/* What the service lets the account do has changed; or is as before the restart. */
+void outbox_restriction_changed(struct account *a);
+void outbox_restriction_known(struct account *a);
+/* The account is open: how much waits is asked. */
+void outbox_opened(struct account *a);
+/* A row that waits was committed, or waits no more. */
+void outbox_row_came(struct account *a, int64_t created_ms);
+void outbox_row_gone(struct account *a);
+/* The row of a message that the service found too much is sent again, with the same id. */
+void outbox_rearm(struct account *a, const Stored__OutboxRow *row);
+/* Why a new message finds no room, and when it may: error -5. */
+struct api_error outbox_full_error(const struct account *a);
 /* A message is being written as QUEUED, or that has ended: none that comes later may go out before.
  */
 void outbox_queueing(struct account *a, int begins);
@@ -45,7 +68,13 @@ void outbox_row_left(struct account *a);
 /* <ack class=message>: 1 if it was for one of ours. */
 int outbox_ack(struct account *a, const struct node *n);
 
-size_t outbox_depth(const struct account *a); /* rows that wait or have no ack yet */
+size_t outbox_depth(const struct account *a);      /* rows that wait or have no ack yet */
+int64_t outbox_oldest_ms(const struct account *a); /* how old the oldest of them is, about */
+/* Add how a row that waits stands: position (1 = next), waits_for, retry_after_ms. ahead: how many
+ * are before it. */
+void outbox_tell_place(struct account *a, const char *id, uint64_t ahead, json_t *o);
+/* If pacing holds it: when it goes, about, as retry_after_ms. */
+void outbox_wait_hint(struct account *a, const char *id, struct api_error *e);
 
 /* ---- message/outbox_wait.c */
 struct waits *waits_new(struct account *a);
@@ -56,7 +85,7 @@ void outbox_wait(struct account *a, struct call *c, const char *message_id, cons
     enum send_wait want, const char *have, int64_t time_ms, int duplicate, unsigned timeout_ms);
 /* A status became durable: "server", "delivered", "read", "played", "failed". */
 void outbox_status(struct account *a, const char *message_id, const char *status, int64_t time_ms,
-    unsigned code, const char *reason);
+    unsigned code, const char *reason, int64_t until_ms);
 
 /* A sticky state: those who wait for an answer are told what there is to tell. */
 void outbox_state_changed(struct account *a);
@@ -65,8 +94,4 @@ json_t *outbox_result(
     const char *message_id, const char *status, int64_t time_ms, const char *to, int duplicate);
 /* What a row says of itself: "queued", "server" … */
 const char *outbox_row_status(const Stored__OutboxRow *row);
-/* The error of a refused message, by the code of its ack. */
-struct api_error outbox_refused(unsigned code, const char *reason);
-const char *outbox_reason(unsigned code);
-
 #endif

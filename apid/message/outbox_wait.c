@@ -6,10 +6,8 @@
 
 #include "apid/message/ids.h"
 #include "apid/message/outbox.h"
-#include "apid/session/ask.h"
+#include "apid/message/refusal.h"
 #include "common/log.h"
-#include "common/pb.h"
-#include "ipc/frame.h"
 
 struct waiter {
 	TAILQ_ENTRY(waiter) link;
@@ -58,40 +56,6 @@ waits_free(struct waits *w)
 	free(w);
 }
 
-const char *
-outbox_reason(unsigned code)
-{
-	static const struct {
-		unsigned code;
-		const char *word;
-	} words[] = {{400, "malformed"}, {404, "unknown_recipient"}, {405, "refused"},
-	    {406, "unknown_recipient"}, {421, "stale_addressing"}, {463, "reachout_timelock"},
-	    {473, "refused"}, {475, "new_chats_capped"}, {479, "schema"}};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (words[i].code == code)
-			return words[i].word;
-	return "refused";
-}
-
-struct api_error
-outbox_refused(unsigned code, const char *reason)
-{
-	if (code == 463)
-		return api_error_make(-12, "reachout_timelock", 0,
-		    "the service does not let the account write to new people now");
-	if (code == 475)
-		return api_error_make(
-		    -12, "new_chats_capped", 0, "the quota of new chats is used up");
-	if (reason != NULL && strcmp(reason, "unlinked") == 0)
-		return api_error_make(-7, "unlinked", 0, "the device was unlinked meanwhile");
-	if (reason != NULL && strcmp(reason, "not_on_whatsapp") == 0)
-		return api_error_make(-1, "not_on_whatsapp", 0, "the recipient is not known");
-	if (reason != NULL && strcmp(reason, "expired") == 0)
-		return api_error_make(-1, "window_closed", 0, "it was not sent in time");
-	return api_error_make(-1, "refused", 0, "the service refused the message");
-}
-
 json_t *
 outbox_result(
     const char *message_id, const char *status, int64_t time_ms, const char *to, int duplicate)
@@ -130,8 +94,11 @@ waited_long(evutil_socket_t fd, short what, void *arg)
 {
 	struct waiter *w = arg;
 
-	call_failf(w->call, -11, "outcome_unknown", 1,
+	struct api_error e = api_error_make(-11, "outcome_unknown", 1,
 	    "it is in the outbox; the wanted status did not come in time");
+
+	outbox_wait_hint(w->w->a, w->id, &e);
+	call_fail(w->call, &e);
 	waiter_drop(w);
 }
 
@@ -145,7 +112,11 @@ outbox_wait(struct account *a, struct call *c, const char *message_id, const cha
 	if (c == NULL)
 		return;
 	if (reached(have, want)) {
-		call_ok(c, outbox_result(message_id, have, time_ms, to, duplicate));
+		json_t *o = outbox_result(message_id, have, time_ms, to, duplicate);
+
+		if (strcmp(have, "queued") == 0 && outbox_depth(a) > 0)
+			outbox_tell_place(a, message_id, outbox_depth(a) - 1, o);
+		call_ok(c, o);
 		return;
 	}
 	if ((w = calloc(1, sizeof(*w))) == NULL ||
@@ -163,7 +134,7 @@ outbox_wait(struct account *a, struct call *c, const char *message_id, const cha
 
 void
 outbox_status(struct account *a, const char *message_id, const char *status, int64_t time_ms,
-    unsigned code, const char *reason)
+    unsigned code, const char *reason, int64_t until_ms)
 {
 	struct waiter *w, *next;
 
@@ -172,7 +143,7 @@ outbox_status(struct account *a, const char *message_id, const char *status, int
 		if (strcmp(w->id, message_id) != 0)
 			continue;
 		if (strcmp(status, "failed") == 0) {
-			struct api_error e = outbox_refused(code, reason);
+			struct api_error e = refusal_error(code, reason, until_ms);
 
 			call_fail(w->call, &e);
 		} else if (reached(status, w->want)) {
@@ -198,63 +169,4 @@ outbox_state_changed(struct account *a)
 		    "it is in the outbox; the account is not connected any more");
 		waiter_drop(w);
 	}
-}
-
-/* ------------------------------------------------------------------ message.state */
-
-struct asking {
-	struct account *a;
-	struct call *call;
-};
-
-static void
-state_found(const struct reply *rp, void *arg)
-{
-	struct asking *k = arg;
-	const Stored__OutboxRows *m = (const Stored__OutboxRows *)rp->pb;
-
-	if (!rp->ok) {
-		struct api_error e = api_error_store(rp->code);
-
-		call_fail(k->call, &e);
-	} else if (m->n_rows == 0) {
-		call_failf(k->call, -1, "not_found", 0, "no message of yours has that key");
-	} else {
-		const Stored__OutboxRow *row = m->rows[0];
-		json_t *o = outbox_result(row->put->message_id, outbox_row_status(row),
-		    row->has_server_ms ? row->server_ms : row->put->created_ms, row->put->chat, 0);
-
-		if (row->reason != NULL && row->reason[0] != '\0')
-			json_object_set_new(o, "reason", json_string(row->reason));
-		if (row->has_code && row->code != 0)
-			json_object_set_new(o, "code", json_integer(row->code));
-		call_ok(k->call, o);
-	}
-	free(k);
-}
-
-void
-message_state(struct account *a, const void *client, uint32_t uid, const char *key,
-    engine_done_fn *fn, void *arg)
-{
-	Stored__OutboxFind m = STORED__OUTBOX_FIND__INIT;
-	struct call *c = call_new(a->svc, client, fn, arg);
-	struct asking *k;
-
-	if (!a->opened) {
-		struct api_error e = api_error_closed(a);
-
-		call_fail(c, &e);
-		return;
-	}
-	if ((k = calloc(1, sizeof(*k))) == NULL)
-		fatal("message_state");
-	k->a = a;
-	k->call = c;
-	m.account = a->name;
-	m.has_uid = 1;
-	m.uid = uid;
-	m.idempotency_key = pb_str(key);
-	(void)ask_stored(a, STORED__TYPE__OUTBOX_FIND, &m.base, STORED__TYPE__OUTBOX_ROWS,
-	    &stored__outbox_rows__descriptor, FRAME_PAYLOAD_MAX, ASK_DEADLINE_MS, state_found, k);
 }

@@ -100,7 +100,7 @@ receipt_committed(const struct unit_result *u, void *arg)
 	for (size_t i = r->at; i < r->at + r->batch && r->facts.kind == RECEIPT_STATUS; i++) {
 		const struct receipt_update *p = &r->facts.updates[i];
 
-		outbox_status(r->a, p->id, p->status, p->time_ms, 0, NULL);
+		outbox_status(r->a, p->id, p->status, p->time_ms, 0, NULL, 0);
 	}
 	r->at += r->batch;
 	receipt_next(r);

@@ -238,6 +238,8 @@ recv_commit(struct recv *r)
 	if (secrets_first(r))
 		return;
 	flow_step(&r->f, "recv_commit");
+	if (r->e.kind == ENVELOPE_DIRECT && !r->e.peer)
+		contacts_met(r->a, &r->e.chat, r->e.time_ms);
 	r->wrote_sender = contacts_write(r->a, &r->e.sender, r->unit);
 	if (r->e.kind == ENVELOPE_DIRECT && !jid_same_user(&r->e.chat, &r->e.sender))
 		r->wrote_chat = contacts_write(r->a, &r->e.chat, r->unit);

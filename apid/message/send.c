@@ -8,8 +8,10 @@
 #include <sodium.h>
 
 #include "apid/message/outbox.h"
+#include "apid/message/refusal.h"
 #include "apid/message/send_impl.h"
 #include "apid/session/connect.h"
+#include "apid/session/restrict.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
 #include "common/clock.h"
@@ -141,6 +143,8 @@ send_end(struct flow *f, const char *outcome, const char *text)
 	drop_asks(s);
 	if (s->queueing)
 		outbox_queueing(a, 0);
+	if (s->reserved)
+		outbox_reserved_ends(a, 0);
 	TAILQ_REMOVE(&a->sender->list, s, link);
 	a->sender->n--;
 	if (!stopping) {
@@ -264,9 +268,10 @@ refused(
 	} else if (!key_ok(rq->idempotency_key)) {
 		*e = api_error_make(-32602, "params", 0, "1 to 64 of A-Z a-z 0-9 . _ : -");
 		e->path = "idempotency_key";
-	} else if ((int64_t)outbox_depth(a) >= config_int(a->svc->config, "send", "outbox_max") ||
-		   a->sender->n >= SENDS_MAX) {
-		*e = api_error_make(-5, "overloaded", 1, "the outbox is full");
+	} else if ((int64_t)outbox_depth(a) >= config_int(a->svc->config, "send", "outbox_max")) {
+		*e = outbox_full_error(a);
+	} else if (a->sender->n >= SENDS_MAX) {
+		*e = api_error_make(-5, "overloaded", 1, "too much is under way");
 		e->retry_after_ms = 1000;
 	} else {
 		if (intent_person(rq->to, to, e) == 0)
@@ -330,6 +335,15 @@ message_send(struct account *a, const void *client, const struct send_request *r
 
 /* ------------------------------------------------------------------ send_find */
 
+/* It failed because it was too much just then, and that time is over. */
+static int
+may_rearm(const Stored__OutboxRow *row)
+{
+	return row->put->state == STORED__OUTBOX_STATE__FAILED && row->has_code &&
+	       refusal_act(row->code) == REFUSAL_RATE && row->put->has_stanza &&
+	       row->until_ms <= clock_wall_ms();
+}
+
 static void
 send_known(struct send *s, const Stored__OutboxRow *row)
 {
@@ -340,8 +354,13 @@ send_known(struct send *s, const Stored__OutboxRow *row)
 		e = api_error_make(-9, "key_reused", 0,
 		    "the idempotency key belongs to a message with other parameters");
 		call_fail(s->call, &e);
+	} else if (may_rearm(row)) {
+		send_hand_over(
+		    s, row->put->message_id, row->put->chat, "queued", row->put->created_ms, 1);
+		outbox_rearm(s->a, row);
 	} else if (row->put->state == STORED__OUTBOX_STATE__FAILED) {
-		e = outbox_refused(row->code, row->reason);
+		e = refusal_error(row->has_code ? row->code : 0, row->reason,
+		    row->has_until_ms ? row->until_ms : 0);
 		call_fail(s->call, &e);
 	} else {
 		send_hand_over(s, row->put->message_id, row->put->chat, outbox_row_status(row),
@@ -354,7 +373,7 @@ send_known(struct send *s, const Stored__OutboxRow *row)
 static void
 send_too_late(struct send *s)
 {
-	struct api_error e = outbox_refused(0, "expired");
+	struct api_error e = refusal_error(0, "expired", 0);
 
 	e.path = "not_after_ms";
 	call_fail(s->call, &e);
@@ -414,6 +433,23 @@ lane_is_mine(const struct send *s)
 	return 1;
 }
 
+/* The service does not let the account write to new people now: nothing is queued for them. */
+static int
+refuse_new(struct send *s)
+{
+	struct api_error e;
+	const char *why;
+	int64_t until;
+
+	if (s->is_row || !contacts_is_new(s->a, &s->peer) ||
+	    (why = restrict_new_people(s->a, &until)) == NULL)
+		return 0;
+	e = refusal_error(strcmp(why, "reachout_timelock") == 0 ? 463 : 475, NULL, until);
+	e.service_code = 0; /* it was not asked */
+	send_fail(s, &e, NULL);
+	return 1;
+}
+
 static void
 lane_enter(struct send *s)
 {
@@ -423,10 +459,16 @@ lane_enter(struct send *s)
 		return;
 	}
 	s->phase = SEND_WORKING;
-	if (!s->is_row && !outbox_direct(s->a))
-		send_queue(s); /* behind what waits already */
-	else
+	(void)contacts_cached(s->a, &s->chat, &s->peer); /* he may have answered meanwhile */
+	if (!s->is_row && !outbox_may_go(s->a, &s->chat, &s->peer)) {
+		send_queue(s); /* behind what waits already, or until its turn comes */
+	} else if (s->is_row &&
+		   outbox_hold_new(s->a, s->row, s->id, s->to, s->not_after_ms, &s->peer)) {
+		flow_end(&s->f, NULL, NULL);
+	} else {
+		s->reserved = outbox_reserve_new(s->a, &s->peer);
 		send_devices(s);
+	}
 }
 
 /* s has left its lane: the next of that chat begins. */
@@ -525,7 +567,7 @@ people_known(const struct person *people, size_t n, const Stored__LookupReply *l
 		send_fail(s, &e, "not_found");
 		return;
 	}
-	if (encode(s, people + 2, n - 2) == -1)
+	if (refuse_new(s) || encode(s, people + 2, n - 2) == -1)
 		return;
 	take_store_lists(s, lists);
 	lane_enter(s);
@@ -555,6 +597,8 @@ send_row(struct account *a, const Stored__OutboxRow *row)
 	if (p->content.len == 0 || (s = send_new(a)) == NULL)
 		return -1;
 	s->is_row = 1;
+	s->row = row->row;
+	s->not_after_ms = p->has_not_after_ms ? p->not_after_ms : 0;
 	s->uid = p->uid;
 	s->created_ms = p->created_ms;
 	(void)snprintf(s->id, sizeof(s->id), "%s", p->message_id);

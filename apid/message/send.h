@@ -18,6 +18,8 @@ void sender_free(struct sender *s);
 int send_row(struct account *a, const Stored__OutboxRow *row);
 /* Is this message on its way to the outbox, or from QUEUED to READY? */
 int send_has(const struct account *a, const char *message_id);
+/* The participant hash of an encoded message; "" if it has none. out: 12 bytes. */
+void send_phash(const uint8_t *stanza, size_t len, char out[12]);
 size_t send_in_flight(const struct account *a);
 /* Another device: what is under way is given up. */
 void send_reset(struct account *a);

@@ -12,6 +12,7 @@
 #include "apid/message/secrets.h"
 #include "apid/message/send_impl.h"
 #include "apid/message/stanza_kind.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/pb.h"
 #include "ipc/frame.h"
@@ -152,6 +153,8 @@ committed(const struct unit_result *r, void *arg)
 		return;
 	}
 	(void)jid_format(&s->chat, chat);
+	if (!s->is_row)
+		outbox_row_came(s->a, s->created_ms);
 	send_hand_over(s, s->id, chat, "queued", s->created_ms, 0);
 	/* send_wire: only what is durable leaves */
 	if (s->queueing)
@@ -219,6 +222,37 @@ put(struct send *s, Stored__OutboxState state)
 	sent_event(s);
 }
 
+void
+send_phash(const uint8_t *stanza, size_t len, char out[12])
+{
+	struct node *n = node_decode(stanza, len, NULL);
+	const struct node *parts = n == NULL ? NULL : node_child(n, "participants");
+	struct jid *sent = parts == NULL ? NULL : calloc(parts->nchildren + 1, sizeof(*sent));
+	size_t k = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; sent != NULL && i < parts->nchildren; i++)
+		if (node_get_jid(parts->children[i], "jid", &sent[k]) == 0)
+			k++;
+	if (k > 0)
+		devices_phash(sent, k, out);
+	free(sent);
+	node_free(n);
+}
+
+/* From here on it leaves this machine: somebody new has been turned to. */
+static void
+count_contact(struct send *s)
+{
+	int64_t now = clock_wall_ms();
+
+	if (!s->reserved)
+		return;
+	s->reserved = 0;
+	contacts_first_out(s->a, &s->chat, now);
+	outbox_reserved_ends(s->a, now);
+}
+
 static void
 commit(struct send *s)
 {
@@ -236,6 +270,7 @@ send_commit(struct send *s)
 	Stored__OutboxUpdate up = STORED__OUTBOX_UPDATE__INIT;
 
 	flow_step(&s->f, "send_commit");
+	count_contact(s);
 	if (s->is_row) {
 		up.message_id = s->id;
 		up.has_state = 1;

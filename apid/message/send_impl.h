@@ -48,6 +48,8 @@ struct send {
 	size_t content_len;
 	int64_t created_ms, not_after_ms;
 	int is_row; /* it is QUEUED already */
+	uint64_t row;
+	int reserved; /* it is a first contact on its way */
 	int was_online;
 
 	/* where it goes */

@@ -234,12 +234,34 @@ static const struct api_field react_params[] = {ACCOUNT, ABOUT, KEY(KEY_DOC),
     STR("text", API_REQUIRED | API_TEXT | API_SECRET, 0, 64,
 	"the emoji; empty takes the reaction back"),
     FLAG("from_me", "the message is an own one; default: it is the other side's"), SEND_WAIT, END};
+/* How a message that waits stands. */
+#define PLACE                                                                                      \
+	INT("position", 0, 1, BIG, "while it waits: its place in the outbox, 1 is the next"),      \
+	    WORD("waits_for", 0, "connection|turn|account_rate|chat_rate|new_chats|ack",           \
+		"while it waits: for what"),                                                       \
+	    INT("retry_after_ms", 0, 0, BIG, "if pacing holds it: when it goes, about")
 static const struct api_field result_send[] = {STR("message_id", 0, 0, 0, "id at the service"),
     WORD("status", 0, "queued|server|delivered|read|played|failed|retrying", "how far it is"),
     INT("time_ms", 0, 0, BIG, "time of the service, or of queueing"),
     STR("to", 0, 0, 0, "the JID that was addressed"),
-    FLAG("duplicate", "an earlier request with this key made it"), END};
+    FLAG("duplicate", "an earlier request with this key made it"), PLACE, END};
 static const struct api_field msg_state_params[] = {ACCOUNT,
+    STR("idempotency_key", API_ARG, 1, 64, "key of an own message.send, edit, delete or react"),
+    STR("message_id", 0, 1, 128, "or the id of the message"), END};
+static const struct api_field failure_fields[] = {INT("code", 0, -32768, 0, "class of the error"),
+    STR("reason", 0, 0, 0, "stable word"), STR("message", 0, 0, 0, "for people"),
+    FLAG("retryable", "the same key may send it again"), INT("retry_after_ms", 0, 0, BIG, "when"),
+    INT("until_ms", 0, 0, BIG, "until when it holds"), END};
+static const struct api_field result_msg_state[] = {STR("message_id", 0, 0, 0, "id at the service"),
+    WORD("status", 0, "queued|server|delivered|read|played|failed|retrying", "how far it is"),
+    INT("time_ms", 0, 0, BIG, "time of the service, or of queueing"),
+    STR("to", 0, 0, 0, "the JID that was addressed"), FLAG("duplicate", "false"),
+    STR("reason", 0, 0, 0, "why it failed, as message.status said"),
+    INT("code", 0, 0, BIG, "code of the service"),
+    INT("until_ms", 0, 0, BIG, "until when the refusal holds"),
+    OBJ("error", failure_fields, "what message.send with the same key is told"), PLACE,
+    FLAG("cancelled", "of message.cancel"), END};
+static const struct api_field msg_cancel_params[] = {ACCOUNT,
     STR("idempotency_key", API_REQUIRED | API_ARG, 1, 64,
 	"key of an own message.send, edit, delete or react"),
     END};
@@ -287,6 +309,42 @@ static const struct api_field receipt_fields[] = {OBJ("party", receipt_party, "w
 static const struct api_field result_receipts[] = {STR("message_id", 0, 0, 0, "the message"),
     WORD("status", 0, "queued|server|delivered|read|played|failed|retrying", "how far it is"),
     LIST("receipts", receipt_fields, "what each party told, the latest first; at most 1024"), END};
+static const struct api_field outbox_list_params[] = {ACCOUNT,
+    STR("chat", API_ARG, 1, 128, "only of this chat, as the rows name it"),
+    STR("after", 0, 1, 48, "next of the answer before"),
+    INT("limit", 0, 1, 1000, "rows to look at; default 100"), END};
+static const struct api_field outbox_row_fields[] = {STR("message_id", 0, 0, 0, "which message"),
+    STR("chat", 0, 0, 0, "where to"),
+    WORD("state", 0, "queued|ready", "ready: it is encrypted, and only its ack is missing"),
+    INT("created_ms", 0, 0, BIG, "when it was accepted"),
+    INT("not_after_ms", 0, 0, BIG, "if it could not be sent by then, it fails"),
+    INT("uid", 0, 0, BIG, "whose it is"), INT("bytes", 0, 0, BIG, "how big its content is"), PLACE,
+    END};
+static const struct api_field result_outbox[] = {
+    LIST("rows", outbox_row_fields, "oldest first; fewer than asked for does not mean the end"),
+    INT("depth", 0, 0, BIG, "how many wait in all"),
+    INT("oldest_ms", 0, 0, BIG, "how old the oldest is, about"),
+    STR("next", 0, 0, 0, "give it as after for more; absent: that was all"), END};
+static const struct api_field restrict_params[] = {
+    ACCOUNT, FLAG("refresh", "ask the service first"), END};
+static const struct api_field lock_fields[] = {FLAG("active", "it holds"),
+    STR("reason", 0, 0, 0, "why, a stable word"), INT("until_ms", 0, 0, BIG, "when it ends"),
+    STR("enforcement", 0, 0, 0, "as the service names it: DEFAULT, WEB_COMPANION_ONLY, ..."),
+    INT("checked_ms", 0, 0, BIG, "when the service said so"), END};
+#define QUOTA                                                                                      \
+	INT("total", 0, 0, BIG, "new chats of a cycle"),                                           \
+	    INT("used", 0, 0, BIG, "how many are begun"),                                          \
+	    INT("cycle_start_ms", 0, 0, BIG, "when the cycle began"),                              \
+	    INT("cycle_end_ms", 0, 0, BIG, "when it ends"),                                        \
+	    STR("capping", 0, 0, 0, "NONE, FIRST_WARNING, SECOND_WARNING, CAPPED"),                \
+	    STR("ote", 0, 0, 0, "as the service says it"),                                         \
+	    STR("mv", 0, 0, 0, "as the service says it"),                                          \
+	    INT("checked_ms", 0, 0, BIG, "when the service said so")
+static const struct api_field result_quota[] = {QUOTA, END};
+static const struct api_field result_restrictions[] = {
+    OBJ("temp_ban", lock_fields, "the account may not connect"),
+    OBJ("reachout_timelock", lock_fields, "nobody new may be written to"),
+    OBJ("quota", result_quota, "of new chats; empty: the service has not told"), END};
 
 static const struct api_field tokens_issue_params[] = {ACCOUNT,
     STRS("parties", API_REQUIRED | API_TEXT, 1, API_PARTIES_MAX,
@@ -445,6 +503,10 @@ const struct api_method api_methods[] = {
     M("account.get", API_OBSERVE, account_only, result_account, 0, "One account."),
     M("account.state", API_OBSERVE, account_only, result_state, 0,
 	"State of one account with its reason and times."),
+    M("account.restrictions", API_OBSERVE, restrict_params, result_restrictions, 0,
+	"What the service does not let the account do now, and until when."),
+    M("account.quota", API_OBSERVE, restrict_params, result_quota, 0,
+	"How many new chats the service lets the account begin."),
     M("account.link", API_LINK, link_params, result_link, API_ACTS,
 	"Begin to link the account to a phone; account.link events say what to show."),
     M("account.link_answer", API_LINK, link_answer_params, result_ok, API_ACTS,
@@ -475,8 +537,12 @@ const struct api_method api_methods[] = {
 	"Take an own message back for everybody; goes the way of message.send."),
     M("message.react", API_SEND, react_params, result_send, API_ACTS,
 	"React to a message, or take the reaction back; goes the way of message.send."),
-    M("message.state", API_SEND, msg_state_params, result_send, 0,
-	"How far an own message is, by its idempotency key."),
+    M("message.state", API_SEND, msg_state_params, result_msg_state, 0,
+	"How far an own message is, by its idempotency key or its id."),
+    M("message.cancel", API_SEND, msg_cancel_params, result_msg_state, API_ACTS,
+	"Take an own message out of the outbox, if nothing of it is encrypted yet."),
+    M("outbox.list", API_OBSERVE, outbox_list_params, result_outbox, 0,
+	"What waits to be sent, or for its ack, and for what."),
     M("privacy.tokens_issue", API_MANAGE, tokens_issue_params, result_tokens_issue, API_ACTS,
 	"Give people this account's trusted-contact token, so that they may write to it."),
     M("privacy.tokens_list", API_ADMIN, tokens_list_params, result_tokens_list, 0,

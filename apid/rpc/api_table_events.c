@@ -156,7 +156,31 @@ static const struct api_field message_event[] = {OBJ("message", message, "the me
 static const struct api_field message_status[] = {STR("message_id", "which message"),
     STR("chat", "where"), OBJ("party", party, "whose device, if one is meant"),
     WORD("status", "queued|server|delivered|read|played|failed|retrying", "how far it is"),
-    STR("reason", "if it failed"), INT("code", "code of the service"), INT("time_ms", "when"), END};
+    STR("reason", "if it failed"), INT("code", "code of the service"),
+    INT("until_ms", "until when the refusal holds, where it is known"), INT("time_ms", "when"),
+    END};
+static const struct api_field account_restricted[] = {
+    WORD("kind", "temp_ban|locked|banned|reachout_timelock", "what"),
+    FLAG("active", "it begins; false: it ends"), INT("code", "code of the service"),
+    STR("enforcement", "as the service names it"), INT("until_ms", "when it ends"), END};
+static const struct api_field account_quota[] = {INT("total", "new chats of a cycle"),
+    INT("used", "how many are begun"), INT("cycle_start_ms", "when the cycle began"),
+    INT("cycle_end_ms", "when it ends"),
+    STR("capping", "NONE, FIRST_WARNING, SECOND_WARNING, CAPPED"),
+    STR("ote", "as the service says it"), STR("mv", "as the service says it"), END};
+static const struct api_field outbox_paused[] = {
+    WORD("scope", "account|chat|new_chats", "what stands still"), STR("chat", "which, for chat"),
+    WORD("reason",
+	"rate|rate_limited|first_contacts|reachout_timelock|new_chats_capped|restriction_unknown",
+	"why"),
+    INT("until_ms", "when it goes on, about"), INT("depth", "messages that wait for it"), END};
+static const struct api_field outbox_resumed[] = {
+    WORD("scope", "account|chat|new_chats", "what goes on"), STR("chat", "which, for chat"),
+    INT("depth", "messages that still wait for it"), END};
+static const struct api_field server_mex[] = {STR("op_name", "name of the operation"),
+    STR("from", "from whom"), OBJ("payload", NULL, "what came, if it is JSON and not large"),
+    STR("raw_b64", "what came, as bytes"), INT("raw_bytes", "how many there were, if not all"),
+    END};
 static const struct api_field message_read[] = {
     {.name = "message_ids", .type = API_STRINGS, .doc = "which messages"}, STR("chat", "where"),
     STR("kind", "read or played"), END};
@@ -224,6 +248,9 @@ const struct api_event api_events[] = {
     D("account.unlinked", API_READ | API_LINK, account_unlinked, "This device was removed."),
     D("account.keys", API_READ | API_LINK, account_keys,
 	"The keys at the service: few are left, new ones are there, or they are not ours."),
+    D("account.restricted", API_READ | API_LINK, account_restricted,
+	"The service restricts the account, or does no longer."),
+    D("account.quota", API_READ | API_LINK, account_quota, "The quota of new chats changed."),
     D("message.received", API_READ, message_event, "A message for this account."),
     D("message.sent", API_READ, message_event, "Sent by this or another own device."),
     D("message.edited", API_READ, message_edited, "Its author changed a message."),
@@ -247,6 +274,10 @@ const struct api_event api_events[] = {
     T("call.signal", API_READ, call_signal, "Something of the moment about a call."),
     D("identity.changed", API_READ, identity_changed, "Somebody has a new identity key."),
     D("offline.done", API_READ, offline_done, "The queue of the service is drained."),
+    D("outbox.paused", API_READ, outbox_paused,
+	"Sending stands still, or a part of it."),
+    D("outbox.resumed", API_READ, outbox_resumed, "Sending goes on."),
+    D("server.mex", API_READ, server_mex, "A push that this version has no event for."),
     D("server.notice", API_READ, server_notice, "Something that this version does not know."),
     D("events.gap", API_ANY, events_gap, "The log had to lose something."),
     T("events.closed", API_ANY, events_closed, "A subscription ended that its client did not end."),

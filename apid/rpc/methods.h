@@ -23,6 +23,8 @@ method_fn method_account_list, method_account_get, method_account_state, method_
     method_account_link_answer, method_account_link_cancel, method_account_unlink,
     method_account_pause, method_account_resume, method_account_reconnect;
 method_fn method_keys_status, method_keys_upload, method_keys_rotate_signed;
+method_fn method_account_restrictions, method_account_quota, method_message_cancel,
+    method_outbox_list;
 method_fn method_message_send, method_message_edit, method_message_delete, method_message_react,
     method_message_state, method_message_receipts;
 method_fn method_chat_mark_read, method_chat_mark_played, method_chat_typing;

@@ -67,6 +67,19 @@ engine_said_state(void *arg, const json_t *result, const struct api_error *err)
 }
 
 void
+method_account_restrictions(struct request *rq)
+{
+	account_restrictions(
+	    rq->account, rq->token, request_bool(rq, "refresh"), request_engine_said, rq);
+}
+
+void
+method_account_quota(struct request *rq)
+{
+	account_quota(rq->account, rq->token, request_bool(rq, "refresh"), request_engine_said, rq);
+}
+
+void
 method_account_link(struct request *rq)
 {
 	struct link_request l = {.method = request_str(rq, "method"),

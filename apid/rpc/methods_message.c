@@ -1,4 +1,4 @@
-/* message.send, edit, delete, react, state and receipts. */
+/* message.send, edit, delete, react, state, receipts and cancel, outbox.list. */
 #include <string.h>
 
 #include <sodium.h>
@@ -119,8 +119,28 @@ method_message_react(struct request *rq)
 void
 method_message_state(struct request *rq)
 {
-	message_state(rq->account, rq->token, rq->client->peer.uid,
+	const char *key = request_str(rq, "idempotency_key"), *id = request_str(rq, "message_id");
+
+	if ((key == NULL) == (id == NULL))
+		request_error(rq, -32602, "params", "one of idempotency_key and message_id",
+		    "idempotency_key");
+	else
+		message_state(rq->account, rq->token, rq->client->peer.uid, key, id,
+		    request_engine_said, rq);
+}
+
+void
+method_message_cancel(struct request *rq)
+{
+	message_cancel(rq->account, rq->token, rq->client->peer.uid,
 	    request_str(rq, "idempotency_key"), request_engine_said, rq);
+}
+
+void
+method_outbox_list(struct request *rq)
+{
+	outbox_list(rq->account, rq->token, request_str(rq, "chat"), request_str(rq, "after"),
+	    (unsigned)request_int(rq, "limit", 100), request_engine_said, rq);
 }
 
 void

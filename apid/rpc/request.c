@@ -53,6 +53,8 @@ request_answer_error(struct client *c, const json_t *id, const struct api_error 
 		buf_printf(&b, ",\"retry_after_ms\":%" PRId64, e->retry_after_ms);
 	if (e->until_ms >= 0)
 		buf_printf(&b, ",\"until_ms\":%" PRId64, e->until_ms);
+	if (e->service_code != 0)
+		buf_printf(&b, ",\"code\":%u", e->service_code);
 	if (e->path != NULL && e->path[0] != '\0') {
 		buf_put_str(&b, ",\"path\":");
 		json_out_str(&b, e->path);

@@ -30,6 +30,7 @@
 #include "apid/session/prekeys.h"
 #include "apid/session/presence.h"
 #include "apid/session/restored.h"
+#include "apid/session/restrict.h"
 #include "apid/session/resume.h"
 #include "apid/session/rotate.h"
 #include "apid/session/state.h"
@@ -70,6 +71,7 @@ account_new(struct service *s, const char *name, size_t index)
 	a->marks = marks_new(a);
 	a->typing = typing_new(a);
 	a->calls = calls_new(a);
+	a->restrictions = restrict_new(a);
 	a->outbox = outbox_new(a);
 	a->sender = sender_new(a);
 	a->tokens = tctokens_new(a);
@@ -93,6 +95,7 @@ account_free(struct account *a)
 	typing_free(a->typing);
 	marks_free(a->marks);
 	receipts_in_free(a->receipts_in);
+	restrict_free(a->restrictions);
 	receipts_free(a->receipts);
 	presence_free(a->presence);
 	recv_lane_free(a->recv);
@@ -296,6 +299,9 @@ opened(struct account *a, const Stored__DeviceRecord *r)
 
 	a->opened = 1;
 	a->opening = 0;
+	restrict_load(a, r->restrictions);
+	outbox_restriction_known(a);
+	outbox_opened(a);
 	if (!a->dev.linked) {
 		if (saved == ACCOUNT_LOGGED_OUT || saved == ACCOUNT_BANNED)
 			state_restore(a, (enum account_state)saved, reason, since, 0);

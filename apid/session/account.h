@@ -45,6 +45,7 @@ struct receipts;
 struct receipts_in;
 struct recv_lane;
 struct restoring;
+struct restrictions;
 struct resume;
 struct resume;
 struct rotate;
@@ -149,6 +150,7 @@ struct account {
 	struct receipts *receipts;
 	struct receipts_in *receipts_in;
 	struct outbox *outbox;
+	struct restrictions *restrictions;
 	struct sender *sender;
 	struct tctokens *tokens;
 	struct typing *typing;
@@ -161,6 +163,7 @@ struct account {
 		uint64_t prekeys_uploaded, prekey_upload_failures, digest_checks, digest_mismatches;
 		uint64_t skey_rotations, skey_refused;
 		uint64_t transients_lost;
+		uint64_t mex_failures, pauses, stale_lists;
 	} n;
 };
 

@@ -352,8 +352,8 @@ devices_phash(const struct jid *devices, size_t n, char out[12])
 
 /* ------------------------------------------------------------------ notifications */
 
-static void
-drop_list(struct account *a, const struct jid *j, struct unit *u)
+void
+devices_drop(struct account *a, const struct jid *j, struct unit *u)
 {
 	char text[JID_TEXT_MAX];
 	struct person p;
@@ -378,13 +378,13 @@ devices_notification(struct account *a, const struct node *n, struct unit *u)
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (node_get_jid(n, keys[i], &j) == -1 || j.user[0] == '\0')
 			continue;
-		drop_list(a, &j, u);
+		devices_drop(a, &j, u);
 		if (account_is_own(a, &j)) {
 			own = jid_bare(&a->dev.jid);
-			drop_list(a, &own, u);
+			devices_drop(a, &own, u);
 			if (a->dev.has_lid) {
 				own = jid_bare(&a->dev.lid);
-				drop_list(a, &own, u);
+				devices_drop(a, &own, u);
 			}
 		}
 	}

@@ -43,6 +43,9 @@ int devices_from_store(const Stored__DeviceList *l, struct device_list *out);
 /* "2:…" over device JIDs (protocol page 05, section 5); out: 12 bytes. */
 void devices_phash(const struct jid *devices, size_t n, char out[12]);
 
+/* Forget the list of a user, by number and by LID. */
+void devices_drop(struct account *a, const struct jid *j, struct unit *u);
+
 /* <notification type=devices> and account_sync/devices: what must change is added to the unit. */
 void devices_notification(struct account *a, const struct node *n, struct unit *u);
 

@@ -411,6 +411,7 @@ engine_counters(struct service *s, json_t *out)
 {
 	struct account_counters t = {0};
 	size_t depth = 0, recv = 0, send = 0;
+	int64_t oldest = 0;
 
 	for (size_t i = 0; i < s->naccounts; i++) {
 		const struct account *a = s->accounts[i];
@@ -420,6 +421,8 @@ engine_counters(struct service *s, json_t *out)
 		for (size_t k = 0; k < sizeof(t) / sizeof(*to); k++) /* all are uint64_t */
 			to[k] += from[k];
 		depth += outbox_depth(a);
+		if (outbox_oldest_ms(a) > oldest)
+			oldest = outbox_oldest_ms(a);
 		recv += recv_in_flight(a);
 		send += send_in_flight(a);
 	}
@@ -449,6 +452,10 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("signed_prekey_rotations", t.skey_rotations);
 	COUNT("signed_prekey_refusals", t.skey_refused);
 	COUNT("outbox_depth", depth);
+	COUNT("outbox_oldest_seconds", oldest / 1000);
+	COUNT("outbox_pauses", t.pauses);
+	COUNT("device_lists_stale", t.stale_lists);
+	COUNT("mex_failures", t.mex_failures);
 	COUNT("receiving_now", recv);
 	COUNT("sending_now", send);
 	COUNT("inbound_now", s->engine->inbound);

@@ -22,6 +22,7 @@
 #include "apid/session/prekeys.h"
 #include "apid/session/presence.h"
 #include "apid/session/privacy.h"
+#include "apid/session/restrict.h"
 #include "apid/session/resume.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
@@ -344,6 +345,7 @@ login_online(struct login *l, const char *how)
 	privacy_read(a);
 	keys_online(a);
 	devices_refresh_own(a);
+	restrict_online(a);
 	outbox_online(a);
 	tctokens_online(a);
 }

@@ -7,6 +7,7 @@
 #include "apid/message/tctoken.h"
 #include "apid/session/devices.h"
 #include "apid/session/keys.h"
+#include "apid/session/mex.h"
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/privacy.h"
@@ -113,6 +114,8 @@ notification_in(struct account *a, const struct node *n)
 		devices(a, n);
 	else if (strcmp(type, "account_sync") == 0 && node_child(n, "devices") != NULL)
 		devices(a, n);
+	else if (strcmp(type, "mex") == 0)
+		mex_notification(a, n);
 	else if (strcmp(type, "privacy_token") == 0)
 		tctoken_notification(a, n);
 	else if (strcmp(type, "account_sync") == 0 && node_child(n, "privacy") != NULL)

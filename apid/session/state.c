@@ -42,6 +42,7 @@ struct change {
 	unsigned code, subcode;
 	int64_t since_ms, until_ms;
 	json_t *body;
+	json_t *restricted; /* account.restricted, if that begins or ends with it; or NULL */
 };
 
 struct state_log {
@@ -134,25 +135,26 @@ state_log_new(struct account *a)
 	return l;
 }
 
+static void
+drop_first(struct state_log *l, size_t k)
+{
+	for (size_t i = 0; i < k; i++) {
+		json_decref(l->q[i].body);
+		json_decref(l->q[i].restricted);
+	}
+	memmove(l->q, l->q + k, (l->n - k) * sizeof(l->q[0]));
+	l->n -= k;
+}
+
 void
 state_log_free(struct state_log *l)
 {
 	if (l == NULL)
 		return;
 	unit_detach(l->unit);
-	for (size_t i = 0; i < l->n; i++)
-		json_decref(l->q[i].body);
+	drop_first(l, l->n);
 	event_free(l->retry);
 	free(l);
-}
-
-static void
-drop_first(struct state_log *l, size_t k)
-{
-	for (size_t i = 0; i < k; i++)
-		json_decref(l->q[i].body);
-	memmove(l->q, l->q + k, (l->n - k) * sizeof(l->q[0]));
-	l->n -= k;
 }
 
 static void
@@ -186,9 +188,13 @@ state_flush(struct account *a)
 		return;
 	if ((u = unit_open(a)) == NULL)
 		return;
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n; i++) {
 		unit_event(
 		    u, "account.state", "live", l->q[i].since_ms, json_incref(l->q[i].body), NULL);
+		if (l->q[i].restricted != NULL)
+			unit_event(u, "account.restricted", "live", l->q[i].since_ms,
+			    json_incref(l->q[i].restricted), NULL);
+	}
 	last = &l->q[l->n - 1];
 	rec.state = (char *)(uintptr_t)names[last->state]; /* copied by the unit, never written */
 	rec.state_reason = last->reason;
@@ -207,14 +213,40 @@ state_flush(struct account *a)
 	unit_commit(u, state_written, l);
 }
 
-static void
-log_push(struct account *a)
+/* What an account that the service has turned away is; NULL = nothing of the kind. */
+static const char *
+restriction(enum account_state s, const char *reason)
 {
+	if (s == ACCOUNT_RESTRICTED)
+		return "temp_ban";
+	if (s == ACCOUNT_BANNED)
+		return "banned";
+	return s == ACCOUNT_LOGGED_OUT && strcmp(reason, "locked") == 0 ? "locked" : NULL;
+}
+
+static json_t *
+restricted_body(const struct account *a, const char *kind, int active)
+{
+	json_t *o = json_pack("{s:s, s:b}", "kind", kind, "active", active);
+
+	if (active && a->code != 0)
+		json_object_set_new(o, "code", json_integer(a->code));
+	if (active && a->until_ms > 0)
+		json_object_set_new(o, "until_ms", json_integer(a->until_ms));
+	return o;
+}
+
+/* was: the kind of restriction before the change, or NULL. */
+static void
+log_push(struct account *a, const char *was)
+{
+	const char *is = restriction(a->state, a->reason);
 	struct state_log *l = a->log;
 	struct change *c;
 
 	if (l->n == LOG_MAX) { /* the store has failed for long: the newest counts */
 		json_decref(l->q[l->n - 1].body);
+		json_decref(l->q[l->n - 1].restricted);
 		l->n--;
 	}
 	c = &l->q[l->n++];
@@ -225,6 +257,9 @@ log_push(struct account *a)
 	c->code = a->code;
 	c->subcode = a->subcode;
 	c->body = state_body(a);
+	c->restricted = is != NULL    ? restricted_body(a, is, 1)
+			: was != NULL ? restricted_body(a, was, 0)
+				      : NULL;
 	state_flush(a);
 }
 
@@ -301,6 +336,8 @@ state_set_sub(struct account *a, enum account_state s, const char *reason, unsig
 	    a->subcode == subcode && a->next_attempt_ms == next_attempt_ms &&
 	    a->until_ms == until_ms)
 		return;
+	const char *was = restriction(a->state, a->reason);
+
 	if (a->state != s)
 		a->since_ms = clock_wall_ms();
 	a->state = s;
@@ -316,7 +353,7 @@ state_set_sub(struct account *a, enum account_state s, const char *reason, unsig
 	else
 		log_info("account %s: %s (%s)", a->name, names[s], a->reason);
 	arm_until(a);
-	log_push(a);
+	log_push(a, was);
 }
 
 const struct api_error *

@@ -20,6 +20,7 @@
 #include "apid/session/connect.h"
 #include "apid/session/iq.h"
 #include "apid/session/presence.h"
+#include "apid/session/restrict.h"
 #include "apid/session/state.h"
 #include "apid/session/unit.h"
 #include "common/clock.h"
@@ -84,6 +85,7 @@ erase_stored(const struct unit_result *r, void *arg)
 	e->next.signed_identity = NULL;
 	a->erasing = NULL;
 	outbox_reset(a);
+	restrict_reset(a);
 	contacts_reset(a->contacts);
 	tctokens_reset(a);
 	presence_reset(a);

@@ -77,6 +77,8 @@ PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "ac
           "message.react": {"account": "bob", "chat": "+15550001111", "message_id": "x", "text": "x",
                             "idempotency_key": "4"},
           "message.state": {"account": "alice", "idempotency_key": "none"},
+          "message.cancel": {"account": "alice", "idempotency_key": "none"}, "outbox.list": {"account": "alice"},
+          "account.restrictions": {"account": "alice"}, "account.quota": {"account": "alice"},
           "chat.mark_read": {"account": "bob", "chat": "15550001111@s.whatsapp.net", "message_ids": ["A"]},
           "privacy.tokens_issue": {"account": "bob", "parties": ["+15550001111"]},
           "privacy.tokens_list": {"account": "bob"}, "privacy.tokens_prune": {"account": "bob"},

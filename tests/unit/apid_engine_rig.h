@@ -52,6 +52,7 @@ struct rig_row { /* of the outbox */
 	int64_t created_ms;
 	uint32_t code;
 	char reason[64];
+	int64_t until_ms, not_after_ms;
 };
 
 struct rig_token {
@@ -94,7 +95,11 @@ struct rig {
 	char app_version[24];
 	unsigned state_code, state_subcode;
 	int64_t state_until_ms;
-	char state[32], state_reason[32], list_dropped[112];
+	char state[32], state_reason[32], list_dropped[112], restrictions[4096];
+	int64_t firsts[64]; /* first contacts that stored knows of */
+	size_t nfirsts;
+	int bob_is_new;          /* nothing has passed between him and us */
+	int64_t bob_met_ms;      /* written by apid */
 	int paused, from_backup; /* from_backup: restored_done was not written yet */
 	char contact[65];        /* user part of the LID of the one that was written last */
 	int has_prekeys, know_lid;
@@ -241,6 +246,7 @@ rig_apply_put(const Stored__OutboxPut *p)
 	r->content_len = p->content.len;
 	r->state = (int)p->state;
 	r->created_ms = p->created_ms;
+	r->not_after_ms = p->not_after_ms;
 	if (p->has_stanza) {
 		r->stanza = rig_dup(&p->stanza);
 		r->stanza_len = p->stanza.len;
@@ -257,7 +263,10 @@ rig_apply_update(const Stored__OutboxUpdate *u)
 		r->state = (int)u->state;
 	if (u->has_code)
 		r->code = u->code;
-	snprintf(r->reason, sizeof(r->reason), "%s", u->reason != NULL ? u->reason : "");
+	if (u->has_until_ms)
+		r->until_ms = u->until_ms;
+	if (u->reason != NULL)
+		snprintf(r->reason, sizeof(r->reason), "%s", u->reason);
 	if (u->has_stanza) {
 		free(r->stanza);
 		r->stanza = rig_dup(&u->stanza);
@@ -326,6 +335,12 @@ rig_apply(const Stored__Write *w)
 		snprintf(rig.state_reason, sizeof(rig.state_reason), "%s", w->device->state_reason);
 	if (w->device != NULL && w->device->has_paused)
 		rig.paused = w->device->paused;
+	if (w->device != NULL && w->device->restrictions != NULL)
+		snprintf(rig.restrictions, sizeof(rig.restrictions), "%s", w->device->restrictions);
+	if (w->contact != NULL && w->contact->has_first_out_ms && rig.nfirsts < 64)
+		rig.firsts[rig.nfirsts++] = w->contact->first_out_ms;
+	if (w->contact != NULL && w->contact->has_met_ms)
+		rig.bob_met_ms = w->contact->met_ms;
 	if (w->restored_done)
 		rig.from_backup = 0;
 	if (w->device != NULL && w->device->has_server_has_prekeys)
@@ -456,6 +471,8 @@ rig_on_device_load(struct message *m, void *owner)
 	r.state_subcode = rig.state_subcode;
 	r.has_state_until_ms = 1;
 	r.state_until_ms = rig.state_until_ms;
+	if (rig.restrictions[0] != '\0')
+		r.restrictions = rig.restrictions;
 	r.has_paused = 1;
 	r.paused = rig.paused;
 	r.has_nct_salt = rig.nct_salt_len > 0;
@@ -478,6 +495,8 @@ rig_on_lookup(struct message *msg, void *owner)
 	bob.id = id;
 	bob.pn = pn;
 	bob.lid = lid;
+	bob.has_met_ms = !rig.bob_is_new || rig.bob_met_ms > 0;
+	bob.met_ms = rig.bob_met_ms > 0 ? rig.bob_met_ms : 1;
 	for (size_t i = 0; i < m->n_jids; i++) {
 		stored__peer__init(&peers[i]);
 		if (rig.know_lid &&
@@ -529,6 +548,28 @@ rig_fill_row(const struct rig_row *from, size_t i, Stored__OutboxRow *row, Store
 	put->stanza.data = from->stanza;
 	put->stanza.len = from->stanza_len;
 	put->created_ms = from->created_ms;
+	put->has_not_after_ms = from->not_after_ms > 0;
+	put->not_after_ms = from->not_after_ms;
+	row->has_until_ms = from->until_ms != 0;
+	row->until_ms = from->until_ms;
+	row->has_ahead = from->state <= STORED__OUTBOX_STATE__READY;
+	for (size_t k = 0; k < i && row->has_ahead; k++)
+		row->ahead += rig.rows[k].state <= STORED__OUTBOX_STATE__READY;
+}
+
+static int
+rig_on_outbox_count(struct message *msg, void *owner)
+{
+	Stored__OutboxCounts r = STORED__OUTBOX_COUNTS__INIT;
+
+	for (size_t k = 0; k < rig.nrows; k++)
+		if (rig.rows[k].state <= STORED__OUTBOX_STATE__READY && r.waiting++ == 0) {
+			r.has_oldest_ms = 1;
+			r.oldest_ms = rig.rows[k].created_ms;
+		}
+	r.first_out_ms = rig.firsts;
+	r.n_first_out_ms = rig.nfirsts;
+	return channel_reply(msg->channel, msg->id, STORED__TYPE__OUTBOX_COUNTS, &r.base);
 }
 
 static int
@@ -597,6 +638,7 @@ static const struct channel_row rig_stored_rows[] = {
     REQ(STORED, DEVICE_LOAD, stored__device_load, rig_on_device_load),
     REQ(STORED, LOOKUP, stored__lookup, rig_on_lookup),
     REQ(STORED, RECORDS_LIST, stored__records_list, rig_on_records_list),
+    REQ(STORED, OUTBOX_COUNT, stored__outbox_count, rig_on_outbox_count),
     REQ(STORED, OUTBOX_LOAD, stored__outbox_load, rig_on_outbox_load),
     REQ(STORED, OUTBOX_FIND, stored__outbox_find, rig_on_outbox_find),
 };
@@ -1179,10 +1221,14 @@ static void __attribute__((unused)) rig_out_clear(void)
 
 static int __attribute__((unused)) rig_setup(void **state)
 {
-	static const char text[] = "[log]\nlevel = err\n[account a]\n";
-	char err[200];
+	char text[300], err[200];
 
 	memset(&rig, 0, sizeof(rig));
+	/* pacing is off but for what a test asks for */
+	snprintf(text, sizeof(text),
+	    "[log]\nlevel = err\n[send]\naccount_rate = 0\nchat_rate = 0\nnew_chats = "
+	    "0\n%s[account a]\n",
+	    "");
 	log_set_level(LOG_LV_ERR);
 	rig.linked = 1;
 	rig.generation = 1;
@@ -1193,7 +1239,7 @@ static int __attribute__((unused)) rig_setup(void **state)
 	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__DONE;
 	rig.unknown_by_number = 0;
 	snprintf(rig.bob_devices, sizeof(rig.bob_devices), "0");
-	rig.config = config_parse("test", text, sizeof(text) - 1, err, sizeof(err));
+	rig.config = config_parse("test", text, strlen(text), err, sizeof(err));
 	if (rig.config == NULL)
 		fail_msg("%s", err);
 	rig_begin_service();

@@ -59,7 +59,7 @@ make(const struct row *r, struct api_error *e)
 static json_t *
 encoded(const struct intent *in)
 {
-	struct person eve = {"u_x", "15550003333", "100000000000003", ""};
+	struct person eve = {.id = "u_x", .pn = "15550003333", .lid = "100000000000003"};
 	struct pb_arena *arena = pb_arena_new(CONTENT_BUDGET);
 	struct intent_where w = {.mentioned = &eve};
 	const char *names[SEND_MENTIONS_MAX];

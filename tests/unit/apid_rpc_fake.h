@@ -220,13 +220,49 @@ message_send(struct account *a, const void *client, const struct send_request *r
 
 void
 message_state(struct account *a, const void *client, uint32_t uid, const char *key,
-    engine_done_fn *fn, void *arg)
+    const char *message_id, engine_done_fn *fn, void *arg)
 {
 	struct fake_call *c = fake_called(a, client, "state", fn, arg);
 
 	c->uid = uid;
+	snprintf(c->key, sizeof(c->key), "%s", key != NULL ? key : message_id);
+	fake_finish(c);
+}
+
+void
+message_cancel(struct account *a, const void *client, uint32_t uid, const char *key,
+    engine_done_fn *fn, void *arg)
+{
+	struct fake_call *c = fake_called(a, client, "cancel", fn, arg);
+
+	c->uid = uid;
 	snprintf(c->key, sizeof(c->key), "%s", key);
 	fake_finish(c);
+}
+
+void
+outbox_list(struct account *a, const void *client, const char *chat, const char *after,
+    unsigned limit, engine_done_fn *fn, void *arg)
+{
+	struct fake_call *c = fake_called(a, client, "list", fn, arg);
+
+	snprintf(c->to, sizeof(c->to), "%s", chat != NULL ? chat : "");
+	snprintf(c->text, sizeof(c->text), "%u:%s", limit, after != NULL ? after : "");
+	fake_finish(c);
+}
+
+void
+account_restrictions(
+    struct account *a, const void *client, int refresh, engine_done_fn *fn, void *arg)
+{
+	fake_finish(
+	    fake_called(a, client, refresh ? "restrictions anew" : "restrictions", fn, arg));
+}
+
+void
+account_quota(struct account *a, const void *client, int refresh, engine_done_fn *fn, void *arg)
+{
+	fake_finish(fake_called(a, client, refresh ? "quota anew" : "quota", fn, arg));
 }
 
 void

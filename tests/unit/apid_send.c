@@ -251,8 +251,8 @@ refusals(void **state)
 		size_t drops;
 	} rows[] = {
 	    {"400", -1, "refused", "malformed", 0},
-	    {"404", -1, "refused", "unknown_recipient", 3},
-	    {"406", -1, "refused", "unknown_recipient", 3},
+	    {"404", -1, "not_found", "unknown_recipient", 2},
+	    {"406", -1, "not_found", "unknown_recipient", 2},
 	    {"463", -12, "reachout_timelock", "reachout_timelock", 0},
 	    {"475", -12, "new_chats_capped", "new_chats_capped", 0},
 	    {"479", -1, "refused", "schema", 0},
@@ -270,6 +270,7 @@ refusals(void **state)
 		rig_ack(id, rows[i].error);
 		rig_until(rig.answers == i + 1);
 		assert_int_equal(rig.err.code, rows[i].code);
+		assert_int_equal(rig.err.service_code, strtol(rows[i].error, NULL, 10));
 		assert_string_equal(rig.err_reason, rows[i].reason);
 		assert_int_equal(rig_row(id)->state, STORED__OUTBOX_STATE__FAILED);
 		assert_int_equal(rig_row(id)->code, strtol(rows[i].error, NULL, 10));
