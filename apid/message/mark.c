@@ -257,7 +257,7 @@ mark_queue(struct marking *k, const struct jid *to)
 		memcpy(g->ids[g->n++], k->ids[i], sizeof(g->ids[0]));
 	TAILQ_REMOVE(&m->asking, k, link);
 	TAILQ_INSERT_TAIL(&g->for_whom, k, link);
-	if (!login_in_backlog(a))
+	if (!login_draining(a))
 		group_send(g);
 	else if (!evtimer_pending(m->flush, NULL))
 		evtimer_add(m->flush, &tv); /* the end of the backlog may be far */

@@ -193,7 +193,7 @@ receipts_owe_parts(struct account *a, const struct jid *to, const struct jid *pa
 
 	if (a->conn == 0)
 		return;
-	if (login_in_backlog(a))
+	if (login_draining(a))
 		g = group_find(r, to, participant, recipient, type);
 	if (g == NULL) {
 		if (stanza_send(a, receipt_node(to, participant, recipient, type, id)) == 0)

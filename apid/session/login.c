@@ -154,6 +154,12 @@ login_in_backlog(const struct account *a)
 	return a->login->step != LOGIN_DONE;
 }
 
+int
+login_draining(const struct account *a)
+{
+	return login_in_backlog(a) || a->login->how != NULL;
+}
+
 /* ------------------------------------------------------------------ success */
 
 void
@@ -311,6 +317,8 @@ backlog_done(struct login *l)
 	json_t *body = json_pack("{s:I, s:s}", "count", (json_int_t)l->seen, "how", l->how);
 
 	l->how = NULL;
+	receipts_flush(l->a);
+	marks_flush(l->a);
 	if ((l->unit = unit_open(l->a)) == NULL) {
 		json_decref(body);
 		return;
@@ -335,8 +343,6 @@ login_online(struct login *l, const char *how)
 
 	l->step = LOGIN_DONE;
 	evtimer_del(l->silence);
-	receipts_flush(a);
-	marks_flush(a);
 	state_set(a, ACCOUNT_ONLINE, "online", 0, "none", 0, 0);
 	l->how = how;
 	l->last = recv_ended(a) + recv_in_flight(a);

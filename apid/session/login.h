@@ -16,8 +16,10 @@ void login_stanza_seen(struct account *a, const struct node *n);
 /* <ib><unified_session>: at login, and when the account becomes available (page 09, 2.3). */
 void login_session_mark(struct account *a);
 void login_disconnected(struct account *a);
-/* The backlog is being delivered: receipts are collected. */
+/* The backlog is being delivered. */
 int login_in_backlog(const struct account *a);
+/* The same, or not all of its messages are durable yet: receipts are collected. */
+int login_draining(const struct account *a);
 
 /* An incoming message has ended (recv_ended). */
 void login_message_ended(struct account *a);
