@@ -27,8 +27,8 @@ void presence_reset(struct account *a);
 int presence_is_available(const struct account *a);
 /* An own message from another device came with our name. */
 void presence_learn_name(struct account *a, const char *name);
-/* Somebody gave us a token, in a unit that was committed just now: if he is watched he is subscribed
- * to again, with it. */
+/* Somebody gave us a token, in a unit that was committed just now: if he is watched he is
+ * subscribed to again, with it. */
 void presence_token_came(struct account *a, const struct person *who);
 
 /* A <presence> came: a transient event. */

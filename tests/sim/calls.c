@@ -54,8 +54,8 @@ forward(struct device *to, const struct device *from, int lid, const struct node
 
 /* The others of the account that acted need not ring any longer. */
 static void
-end_elsewhere(
-    struct device *acted, struct account *other, int lid, const struct node *action, const char *why)
+end_elsewhere(struct device *acted, struct account *other, int lid, const struct node *action,
+    const char *why)
 {
 	struct device *d;
 

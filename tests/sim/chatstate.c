@@ -48,7 +48,8 @@ keep(struct device *d, struct node *n)
 
 	for (k = TAILQ_FIRST(&all); k != NULL; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (k->for_whom == d && strcmp(nodes_attr(k->n, "from"), nodes_attr(n, "from")) == 0)
+		if (k->for_whom == d &&
+		    strcmp(nodes_attr(k->n, "from"), nodes_attr(n, "from")) == 0)
 			drop(k);
 	}
 	if ((k = calloc(1, sizeof(*k))) == NULL)

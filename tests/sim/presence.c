@@ -1,5 +1,6 @@
 /* Presence and typing. A subscription lasts as long as the connection that made it, and its device
- * hears of changes while it is available itself; what changed meanwhile is told once, as it is then.
+ * hears of changes while it is available itself; what changed meanwhile is told once, as it is
+ * then.
  */
 #include <stdlib.h>
 #include <stdio.h>
