@@ -127,8 +127,11 @@ tctoken_notification(struct account *a, const struct node *n)
 		return;
 	}
 	from = jid_bare(&from);
-	if (node_get_jid(n, "sender_lid", &lid) == 0 && jid_is_lid(&lid))
+	if (node_get_jid(n, "sender_lid", &lid) == 0 && jid_is_lid(&lid)) {
+		if (jid_is_pn(&from))
+			memcpy(p.pn, from.user, sizeof(p.pn));
 		from = jid_bare(&lid);
+	}
 	if (jid_is_lid(&from)) {
 		memcpy(p.lid, from.user, sizeof(p.lid));
 		keep(a, n, &p);

@@ -96,8 +96,11 @@ token_kept(const struct unit_result *u, void *arg)
 	struct watch *w;
 
 	TAILQ_FOREACH(w, &r->a->presence->watches, link)
-	if (is_watched(w, &r->who))
+	if (is_watched(w, &r->who)) {
+		if (w->person.lid[0] == '\0') /* it is kept under the LID */
+			memcpy(w->person.lid, r->who.lid, sizeof(w->person.lid));
 		watch_ask(w);
+	}
 	free(r);
 }
 

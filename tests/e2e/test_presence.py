@@ -162,6 +162,29 @@ def subscriptions_return():
 
 
 @test
+def restricted_presence_subscribe_requires_tctoken():
+    """privacy_tokens.rs: of who shows himself only to those with his token nothing comes first; as soon as he has given
+    it, the subscription is made again with it, and what he does is told"""
+    with World() as w:
+        bob = w.sim.account("bob", restricted=True, takes="tctoken")
+        ward, c = linked_world(w)
+        named(c)
+        c.call("presence.set", account="alice", state="available", ttl_ms=300000)
+        bare = watch(w, tag="presence", type="subscribe")
+        c.call("presence.subscribe", account="alice", party=bob["jid"])
+        seen(w, bare)
+        type_in(w, "bob", "alice")  # behind it
+        c.wait_type("chat.typing", state="composing")
+        equal(presences(c), [], "without a token")
+        again = watch(w, tag="presence", type="subscribe", child="tctoken")
+        w.sim.cmd("phone.send", account="bob", to="alice", text="here is my token")
+        seen(w, again)
+        c.wait_type("presence", available=False)
+        say(w, "bob", "available")
+        c.wait_type("presence", available=True)
+
+
+@test
 def offline_presence_coalescing():
     """offline_receipts.rs offline_presence_coalescing: changes while the account is away are one event on its return"""
     with World() as w:

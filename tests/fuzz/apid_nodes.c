@@ -1,15 +1,20 @@
 /* Fuzz: stanzas of the service into all that reads them without asking anybody: device lists,
- * prekey bundles, verdicts, envelopes, acks; and plaintexts of others into the message contents. */
+ * prekey bundles, verdicts, envelopes, acks, receipts, calls, presences; and plaintexts of others
+ * into the message contents. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "apid/message/bundle.h"
+#include "apid/message/call_parse.h"
 #include "apid/message/content.h"
 #include "apid/message/envelope.h"
 #include "apid/message/ids.h"
+#include "apid/message/receipt_parse.h"
 #include "apid/rpc/cursor.h"
 #include "apid/session/devices.h"
+#include "apid/session/presence_parse.h"
+#include "apid/session/privacy.h"
 #include "apid/session/stanza.h"
 #include "apid/session/verdict.h"
 
@@ -72,9 +77,44 @@ read_stanza(const struct node *n)
 }
 
 static void
+read_receipt(const struct node *n)
+{
+	struct receipt_facts f;
+
+	must(receipt_parse(&account, n, 1000, &f) == 0);
+	must(f.nupdates <= RECEIPT_UPDATES_MAX && f.nparties <= RECEIPT_UPDATES_MAX);
+	must((f.kind == RECEIPT_STATUS || f.kind == RECEIPT_OWN) == (f.nupdates > 0));
+	for (size_t i = 0; i < f.nupdates; i++) {
+		must(f.updates[i].party < f.nparties && message_id_ok(f.updates[i].id));
+		must(i == 0 || f.updates[i].party >= f.updates[i - 1].party);
+	}
+	for (size_t i = 0; i < f.nparties; i++)
+		must(f.parties[i].jid.user[0] != '\0' && f.parties[i].jid.device == 0);
+	receipt_facts_clear(&f);
+}
+
+static void
+read_moment(const struct node *n)
+{
+	struct presence_facts p;
+	struct typing_facts t;
+	struct call_facts c;
+
+	if (presence_parse(&account, n, &p) == 0)
+		must(p.from.user[0] != '\0' && !account_is_own(&account, &p.from));
+	if (typing_parse(&account, n, &t) == 0)
+		must(!account_is_own(&account, &t.party) && t.party.device == 0);
+	call_parse(&account, n, &c);
+	must(c.kind == CALL_UNKNOWN || (c.id[0] != '\0' && c.from.user[0] != '\0' && c.action != NULL));
+	(void)privacy_read_receipts(n);
+}
+
+static void
 walk(const struct node *n)
 {
 	read_stanza(n);
+	read_receipt(n);
+	read_moment(n);
 	read_devices(n);
 	read_bundle(n);
 	for (size_t i = 0; i < n->nchildren; i++)
