@@ -88,6 +88,10 @@ TAILQ_HEAD(devices, device);
 
 struct login_refusal {
 	int reason; /* 0 = none */
+	int stream; /* a <stream:error> with code in place of <failure>; reason is anything then */
+	int after;  /* behind <success> */
+	int stay;   /* the connection is left open */
+	char conflict[24], child[24];
 	int code, expire;
 	int count; /* logins still to refuse; 0 = until lifted */
 	char location[16];
@@ -112,6 +116,9 @@ struct account {
 	int64_t last_seen;   /* when its last device that was available ceased to be; 0 = never */
 	int read_receipts;   /* the privacy setting that clients ask for */
 	char *blocklist[64]; /* JIDs */
+	int lid_told;        /* in <success>: 0 = as it is, 1 = not at all, 2 = another one */
+	uint64_t logins_tried;
+	char client_version[40]; /* of the last login */
 	size_t nblocklist;
 	struct node *privacy[16]; /* <category name value> nodes changed by clients */
 	size_t nprivacy;

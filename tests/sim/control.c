@@ -168,10 +168,11 @@ account_json(struct account *a)
 
 	TAILQ_FOREACH(d, &a->devices, link)
 	json_array_append_new(devices, device_json(d));
-	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:I,s:I,s:o}", "account", a->name, "push_name",
-	    a->push_name, "jid", jid_format(&pn, t1), "lid", jid_format(&lid, t2), "lid_migrated",
-	    a->lid_migrated, "offline_mode", a->pulled ? "pulled" : "eager", "inbox",
-	    (json_int_t)phone_inbox_last(a->phone), "receipts",
+	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:I,s:s,s:I,s:I,s:o}", "account", a->name,
+	    "push_name", a->push_name, "jid", jid_format(&pn, t1), "lid", jid_format(&lid, t2),
+	    "lid_migrated", a->lid_migrated, "offline_mode", a->pulled ? "pulled" : "eager",
+	    "logins_tried", (json_int_t)a->logins_tried, "client_version", a->client_version,
+	    "inbox", (json_int_t)phone_inbox_last(a->phone), "receipts",
 	    (json_int_t)phone_receipts_last(a->phone), "devices", devices);
 }
 
@@ -232,6 +233,7 @@ cmd_account_set(struct call *c)
 	if (name != NULL)
 		snprintf(a->push_name, sizeof(a->push_name), "%s", name);
 	a->lid_migrated = call_bool(c, "lid_migrated", a->lid_migrated);
+	a->lid_told = (int)call_int(c, "lid_told", 0, 2, a->lid_told);
 	a->strict = call_bool(c, "strict", a->strict);
 	passkey_gate(a, call_bool(c, "passkey", a->passkey));
 	a->device_limit = (unsigned)call_int(c, "device_limit", 0, 1000, a->device_limit);

@@ -96,8 +96,17 @@ cmd_login_refuse(struct call *c)
 	r.code = (int)call_int(c, "code", 0, 99999, 0);
 	r.expire = (int)call_int(c, "expire", 0, INT32_MAX, 0);
 	r.count = (int)call_int(c, "count", 0, INT32_MAX, 0);
+	r.stream = call_bool(c, "stream", 0);
+	r.after = call_bool(c, "after_success", 0);
+	r.stay = !call_bool(c, "close", 1);
 	if (a == NULL || c->error != NULL)
 		return NULL;
+	if (r.stream)
+		r.reason = 1;
+	if (call_str(c, "conflict") != NULL)
+		snprintf(r.conflict, sizeof(r.conflict), "%s", call_str(c, "conflict"));
+	if (call_str(c, "child") != NULL)
+		snprintf(r.child, sizeof(r.child), "%s", call_str(c, "child"));
 	if (location != NULL)
 		snprintf(r.location, sizeof(r.location), "%s", location);
 	login_refuse(a, &r);
@@ -200,6 +209,21 @@ cmd_raw_send(struct call *c)
 	memset(bytes + len, 'x', (size_t)fill);
 	conn_send_raw(k, bytes, len + (size_t)fill, FRAME_FINE);
 	free(bytes);
+	return json_object();
+}
+
+static json_t *
+cmd_stanza_send(struct call *c)
+{
+	struct conn *k = call_conn(c);
+	struct node *n;
+
+	if (k == NULL)
+		return NULL;
+	if ((n = control_node(json_object_get(c->args, "node"), 0)) == NULL)
+		return call_failed(c, "node: {tag, attrs, content}");
+	conn_send(k, n);
+	node_free(n);
 	return json_object();
 }
 
@@ -319,6 +343,7 @@ const struct command control_fault_commands[] = {
     {"pairing.forge", cmd_pair_forge},
     {"net.refuse", cmd_net_refuse},
     {"raw.send", cmd_raw_send},
+    {"stanza.send", cmd_stanza_send},
     {"conn.freeze", cmd_freeze},
     {"stream.error", cmd_stream_error},
     {"stream.end", cmd_stream_end},

@@ -34,9 +34,32 @@ login_stream_error(struct conn *c, int code, const char *conflict)
 }
 
 static void
+end_stream(struct conn *c, const struct login_refusal *r)
+{
+	struct node *n = node_new("stream:error");
+
+	if (r->code != 0)
+		node_setf(n, "code", "%d", r->code);
+	if (r->conflict[0] != '\0')
+		node_set(node_child_new(n, "conflict"), "type", r->conflict);
+	if (r->child[0] != '\0')
+		node_child_new(n, r->child);
+	conn_send(c, n);
+	node_free(n);
+	if (!r->stay)
+		conn_end(c, "stream error");
+}
+
+static void
 fail(struct conn *c, const struct login_refusal *r)
 {
-	struct node *n = node_new("failure");
+	struct node *n;
+
+	if (r->stream) {
+		end_stream(c, r);
+		return;
+	}
+	n = node_new("failure");
 
 	node_setf(n, "reason", "%d", r->reason);
 	node_set(n, "location", r->location[0] != '\0' ? r->location : "sim");
@@ -46,7 +69,8 @@ fail(struct conn *c, const struct login_refusal *r)
 		node_setf(n, "expire", "%d", r->expire);
 	conn_send(c, n);
 	node_free(n);
-	conn_end(c, "login refused");
+	if (!r->stay)
+		conn_end(c, "login refused");
 }
 
 static void
@@ -55,8 +79,11 @@ send_success(struct conn *c, struct device *d)
 	struct node *n = node_new("success");
 	struct jid lid = device_jid(d, 1);
 
+	if (d->account->lid_told == 2)
+		lid.user[0] = lid.user[0] == '9' ? '8' : '9';
 	node_setf(n, "t", "%lld", (long long)loop_now());
-	node_set_jid(n, "lid", &lid);
+	if (d->account->lid_told != 1)
+		node_set_jid(n, "lid", &lid);
 	node_set(n, "props", "27");
 	node_set(n, "abprops", "14");
 	node_set(n, "group_abprops", "1");
@@ -69,9 +96,9 @@ send_success(struct conn *c, struct device *d)
 
 /* 1 = the account refuses logins now */
 static int
-refused(struct conn *c, struct account *a)
+refused(struct conn *c, struct account *a, int after)
 {
-	if (a->refusal.reason == 0)
+	if (a->refusal.reason == 0 || a->refusal.after != after)
 		return 0;
 	fail(c, &a->refusal);
 	if (a->refusal.count > 0 && --a->refusal.count == 0)
@@ -93,7 +120,7 @@ log_in(struct conn *c, struct device *d, const Wa6__ClientPayload *p)
 	conn_set_device(c, d);
 	offline_login(d);
 	send_success(c, d);
-	if (d->conn == c && !p->passive)
+	if (!refused(c, d->account, 1) && d->conn == c && !p->passive)
 		services_became_active(d);
 }
 
@@ -114,7 +141,12 @@ login_device(struct conn *c, const uint8_t noise_pub[32], const Wa6__ClientPaylo
 		fail(c, &unknown);
 		return;
 	}
-	if (!refused(c, a))
+	a->logins_tried++;
+	if (p->user_agent != NULL && p->user_agent->app_version != NULL)
+		snprintf(a->client_version, sizeof(a->client_version), "%u.%u.%u",
+		    p->user_agent->app_version->primary, p->user_agent->app_version->secondary,
+		    p->user_agent->app_version->tertiary);
+	if (!refused(c, a, 0))
 		log_in(c, d, p);
 }
 
