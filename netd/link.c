@@ -198,6 +198,19 @@ next_delay(struct link *l, enum conn_again again)
 }
 
 static void
+stopped_if_last(struct netd *nd)
+{
+	const struct link *l;
+
+	LIST_FOREACH(l, &nd->links, entry)
+	{
+		if (l->conn != NULL)
+			return;
+	}
+	nd->stopped(nd);
+}
+
+static void
 on_closed(void *arg, const char *reason, const char *text, enum conn_again again)
 {
 	struct link *l = arg;
@@ -225,6 +238,8 @@ on_closed(void *arg, const char *reason, const char *text, enum conn_again again
 	/* reason and text live in it */
 	l->conn = NULL;
 	conn_free(c);
+	if (l->nd->stopped != NULL)
+		stopped_if_last(l->nd);
 }
 
 static void
@@ -342,6 +357,21 @@ link_new(struct netd *nd, const char *account)
 		return NULL;
 	}
 	return l;
+}
+
+void
+links_stop(struct netd *nd)
+{
+	struct link *l;
+
+	LIST_FOREACH(l, &nd->links, entry)
+	{
+		l->wanted = l->at_once = 0;
+		(void)evtimer_del(l->timer);
+		if (l->conn != NULL)
+			conn_shutdown(l->conn, "stop");
+	}
+	stopped_if_last(nd);
 }
 
 void

@@ -18,7 +18,8 @@
 #include "netd/netd.h"
 #include "sandbox/child.h"
 
-#define CA_MAX (8u * 1024 * 1024)
+#define CA_MAX  (8u * 1024 * 1024)
+#define STOP_MS 1500 /* to end all connections in order, once the service stops */
 
 static struct netd nd;
 static struct child child;
@@ -82,6 +83,45 @@ on_closed(struct channel *ch, void *owner)
 	child_channel_closed(ch, ((struct netd *)owner)->child);
 }
 
+/* ---------------------------------------------------------------- the end */
+
+static int apid_gone;
+
+static void
+stopped(struct netd *n)
+{
+	child_exit(&child, 0);
+}
+
+static void
+stop_over(evutil_socket_t fd, short what, void *arg)
+{
+	stopped(&nd);
+}
+
+/* apid has said all that it had to say: receipts, and which links go down. */
+static void
+on_apid_closed(struct channel *ch, void *owner)
+{
+	apid_gone = 1;
+	if (nd.stopped != NULL)
+		links_stop(&nd);
+	else
+		on_closed(ch, owner);
+}
+
+static void
+on_stop(struct child *c)
+{
+	const struct timeval tv = {STOP_MS / 1000, STOP_MS % 1000 * 1000};
+
+	nd.stopped = stopped;
+	if (apid_gone)
+		links_stop(&nd);
+	else if (event_base_once(nd.base, -1, EV_TIMEOUT, stop_over, NULL, &tv) == -1)
+		stopped(&nd);
+}
+
 static void
 open_channels(void)
 {
@@ -92,7 +132,7 @@ open_channels(void)
 	    .out_max_bytes = NETD_OUT_MAX,
 	    .out_high = NETD_OUT_HIGH,
 	    .on_broken = on_broken,
-	    .on_closed = on_closed,
+	    .on_closed = on_apid_closed,
 	    .on_drained = netd_apid_drained};
 	struct channel_config keyd = {.name = "netd: keyd",
 	    .rows = netd_rows_keyd,
@@ -113,6 +153,7 @@ main(int argc, char **argv)
 	child_boot(&child, ROLE_NETD, argc, argv);
 	nd.base = child.base;
 	nd.child = &child;
+	child.on_stop = on_stop;
 	nd.transport = &transport_curl;
 	LIST_INIT(&nd.links);
 	if (settings_load(&nd.settings, child.config) == -1)

@@ -22,6 +22,8 @@ struct netd {
 	unsigned nlinks;
 	uint64_t last_conn; /* connection numbers are never used twice */
 	int holding;        /* apid's channel is full: no socket is read */
+	/* while the process ends: called when the last connection is gone */
+	void (*stopped)(struct netd *nd);
 	void *child;        /* the struct child, for the process itself; not used by the parts */
 };
 

@@ -9,6 +9,7 @@
 #include <sodium.h>
 
 #include "apid/message/outbox.h"
+#include "apid/message/receipts.h"
 #include "apid/message/recv.h"
 #include "apid/message/send.h"
 #include "apid/channels.h"
@@ -317,8 +318,10 @@ engine_stop(struct service *s)
 {
 	s->stopping = 1;
 	for (size_t i = 0; i < s->naccounts; i++)
-		if (s->accounts[i]->link_wanted)
+		if (s->accounts[i]->link_wanted) {
+			receipts_flush(s->accounts[i]);
 			connect_stop(s->accounts[i]);
+		}
 	rekey_stop(s->engine->rekey);
 	evtimer_del(s->engine->keyd_poll);
 	evtimer_del(s->engine->settle);

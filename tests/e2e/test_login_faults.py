@@ -233,7 +233,7 @@ def this_version_ends():
 
 @test
 def stops_quickly():
-    """SIGTERM with twenty connections open: all are closed in order, and ward is gone within two seconds"""
+    """SIGTERM with twenty connections open: all are closed in order within two seconds; with a deaf service too"""
     names = ["a%d" % i for i in range(20)]
     with World() as w:
         ward = w.ward(*names)
@@ -248,6 +248,15 @@ def stops_quickly():
         check(took < 2 * SLOW, "seconds to stop", took)
         wait_until(lambda: w.sim.cmd("stats")["connections"]["open"] == 0, 5, "all connections closed")
         c.close()
+        ward.start()
+        c = ward.client()
+        wait_until(lambda: all(a["state"] == "online" for a in c.call("account.list")["accounts"]), 30, "online")
+        for name in names[:5]:
+            w.sim.cmd("conn.freeze", account=name, device=1, ms=0)
+        began = time.monotonic()
+        equal(ward.stop(), 0, "exit status")
+        took = time.monotonic() - began
+        check(took < 3 * SLOW, "seconds to stop with a service that does not answer", took)
 
 
 if __name__ == "__main__":

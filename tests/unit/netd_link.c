@@ -685,6 +685,39 @@ test_ik_refused(void **state)
 	}
 }
 
+static unsigned stops;
+
+static void
+count_stop(struct netd *nd)
+{
+	stops++;
+}
+
+/* The process ends: the connection is closed with its code, no other is made, and once that is
+ * said; so too if there is none. */
+static void
+test_stop(void **state)
+{
+	struct world *w = WORLD(SERVE);
+
+	stops = 0;
+	w->nd.stopped = count_stop;
+	links_stop(&w->nd);
+	assert_int_equal(stops, 1);
+	w->nd.stopped = NULL;
+	send_up(w, 0, 0, NULL);
+	(void)expect(w, CONNECTING, "");
+	(void)expect(w, OPEN, "");
+	w->nd.stopped = count_stop;
+	links_stop(&w->nd);
+	(void)expect(w, DOWN, "stop");
+	assert_int_equal(stops, 2);
+	assert_int_equal(atomic_load(&w->server.closes), 1);
+	assert_int_equal(atomic_load(&w->server.accepted), 1);
+	w->nd.stopped = NULL;
+	world_free(w);
+}
+
 /* A restart that is a failure waits like one; a new payload alone shortens no wait. */
 static void
 test_failed_restart(void **state)
@@ -1023,6 +1056,7 @@ main(void)
 	    cmocka_unit_test(test_ik),
 	    cmocka_unit_test(test_ik_refused),
 	    cmocka_unit_test(test_failed_restart),
+	    cmocka_unit_test(test_stop),
 	    cmocka_unit_test(test_keepalive_miss),
 	    cmocka_unit_test(test_keepalive),
 	    cmocka_unit_test(test_stable),
