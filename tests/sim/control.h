@@ -32,8 +32,6 @@ void control_fini(void);
 void control_request(struct http_request *r);
 
 /* --- arguments --- */
-/* {"tag", "attrs", "content"} as a node, or NULL. depth: 0. */
-struct node *control_node(const json_t *o, int depth);
 const char *call_str(const struct call *c, const char *key); /* NULL if absent or no string */
 /* A whole number in min..max; fallback if absent. Sets c->error and returns min - 1 if it is none.
  */

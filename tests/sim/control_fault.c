@@ -220,7 +220,7 @@ cmd_stanza_send(struct call *c)
 
 	if (k == NULL)
 		return NULL;
-	if ((n = control_node(json_object_get(c->args, "node"), 0)) == NULL)
+	if ((n = control_node(json_object_get(c->args, "node"))) == NULL)
 		return call_failed(c, "node: {tag, attrs, content}");
 	conn_send(k, n);
 	node_free(n);

@@ -163,8 +163,8 @@ cmd_send(struct call *c)
 }
 
 /* A node from {"tag":…,"attrs":{…},"content":[…] or "text" or {"hex":…}}. NULL: malformed. */
-struct node *
-control_node(const json_t *o, int depth)
+static struct node *
+node_from_json(const json_t *o, int depth)
 {
 	const char *tag = json_string_value(json_object_get(o, "tag")), *key;
 	const json_t *content = json_object_get(o, "content");
@@ -190,7 +190,7 @@ control_node(const json_t *o, int depth)
 		node_set_bytes(n, json_string_value(content), json_string_length(content));
 	json_array_foreach(content, i, v)
 	{
-		struct node *child = control_node(v, depth + 1);
+		struct node *child = node_from_json(v, depth + 1);
 
 		if (child == NULL) {
 			node_free(n);
@@ -219,7 +219,7 @@ cmd_send_raw(struct call *c)
 
 	if (a == NULL)
 		return NULL;
-	if ((n = control_node(json_object_get(c->args, "node"), 0)) == NULL)
+	if ((n = node_from_json(json_object_get(c->args, "node"), 0)) == NULL)
 		return call_failed(c, "node: {\"tag\":…,\"attrs\":{…},\"content\":…}");
 	if (call_str(c, "to") != NULL) {
 		if (call_jid(c, "to", a, &to) != 0) {
