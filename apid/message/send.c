@@ -485,6 +485,16 @@ send_lane_next(struct send *s)
 	}
 }
 
+void
+send_lane_renamed(struct account *a, const char *from, const char *to)
+{
+	struct send *o;
+
+	TAILQ_FOREACH(o, &a->sender->list, link)
+	if (strcmp(o->peer.id, from) == 0)
+		(void)snprintf(o->peer.id, sizeof(o->peer.id), "%s", to);
+}
+
 static void
 take_store_lists(struct send *s, const Stored__LookupReply *lists)
 {

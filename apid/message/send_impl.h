@@ -115,6 +115,8 @@ void send_hand_over(struct send *s, const char *id, const char *to, const char *
     int64_t time_ms, int duplicate);
 /* s has left its lane: the next of that chat begins. */
 void send_lane_next(struct send *s);
+/* Two contacts turned out to be one: its sends are of one lane. */
+void send_lane_renamed(struct account *a, const char *from, const char *to);
 
 /* message/send_commit.c */
 /* Beside what else is asked for: send_encrypt waits for it. */
