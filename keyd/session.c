@@ -7,6 +7,8 @@
 #include <signal/session_builder.h>
 #include <signal/session_cipher.h>
 #include <signal/session_pre_key.h>
+#include <signal/session_record.h>
+#include <signal/session_state.h>
 
 #include "common/log.h"
 #include "common/pb.h"
@@ -92,23 +94,58 @@ load_sessions(struct request *r)
 		session_need(r, STORED__DOMAIN__SESSION, q->addresses[i]);
 }
 
+/* The base key has to be freed. */
+static void
+session_facts(const signal_protocol_address *address, Keyd__SessionFacts *f)
+{
+	session_record *record = NULL;
+	session_state *s = NULL;
+	signal_buffer *key = NULL;
+
+	keyd__session_facts__init(f);
+	if (signal_protocol_session_load_session(signal_store, &record, address) == 0)
+		s = session_record_get_state(record);
+	if (s != NULL && session_state_get_alice_base_key(s) != NULL &&
+	    ec_public_key_serialize(&key, session_state_get_alice_base_key(s)) == 0 &&
+	    (f->base_key.data = malloc(signal_buffer_len(key))) != NULL) {
+		f->base_key.len = signal_buffer_len(key);
+		memcpy(f->base_key.data, signal_buffer_data(key), f->base_key.len);
+		f->registration_id = session_state_get_remote_registration_id(s);
+		f->unacknowledged = session_state_has_unacknowledged_pre_key_message(s) == 1;
+	}
+	signal_buffer_free(key);
+	SIGNAL_UNREF(record);
+}
+
 static void
 run_sessions(struct request *r)
 {
 	const Keyd__Sessions *q = (const Keyd__Sessions *)r->pb;
 	Keyd__SessionsReply a = KEYD__SESSIONS_REPLY__INIT;
 	protobuf_c_boolean has[ADDRESSES_MAX];
+	Keyd__SessionFacts *facts = calloc(q->n_addresses + 1, sizeof(*facts)),
+			   *list[ADDRESSES_MAX];
 	signal_protocol_address address;
 	size_t i;
 
+	if (facts == NULL)
+		fatalx("out of memory");
 	signal_store_begin(&r->work, r->device);
 	for (i = 0; i < q->n_addresses; i++) {
 		address = signal_address(q->addresses[i]);
 		has[i] = signal_protocol_session_contains_session(signal_store, &address) == 1;
+		list[i] = &facts[i];
+		if (q->facts)
+			session_facts(&address, &facts[i]);
 	}
 	a.has = has;
 	a.n_has = q->n_addresses;
+	a.facts = list;
+	a.n_facts = q->facts ? q->n_addresses : 0;
 	request_reply(r, KEYD__TYPE__SESSIONS_REPLY, &a.base);
+	for (i = 0; i < a.n_facts; i++)
+		free(facts[i].base_key.data);
+	free(facts);
 }
 
 const struct verb verb_sessions = {

@@ -333,7 +333,7 @@ run_forget(struct request *r)
 
 		work_delete(
 		    w, STORED__DOMAIN__SESSION, work_address(w, at->name, (int32_t)at->device));
-		if (r->account->policy == TRUST_ACCEPT)
+		if (r->account->policy == TRUST_ACCEPT && !q->only_sessions)
 			work_delete(w, STORED__DOMAIN__IDENTITY,
 			    work_address(w, at->name, (int32_t)at->device));
 	}

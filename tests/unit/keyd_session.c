@@ -795,6 +795,82 @@ test_many_addresses(void **state)
 	assert_string_equal(b.code, "bad_request");
 }
 
+static void
+facts_of(char *account, Keyd__Address *address, struct bench *bench, Keyd__SessionFacts *out,
+    uint8_t key[33])
+{
+	Keyd__Sessions q = KEYD__SESSIONS__INIT;
+	const Keyd__SessionsReply *r;
+
+	q.account = account;
+	q.addresses = &address;
+	q.n_addresses = 1;
+	q.has_facts = q.facts = 1;
+	r = BENCH_ASK(bench, bench->apid, SESSIONS, &q, SESSIONS_REPLY, sessions_reply);
+	assert_non_null(r);
+	assert_int_equal(r->n_has, 1);
+	assert_int_equal(r->n_facts, 1);
+	*out = *r->facts[0];
+	assert_int_equal(out->base_key.len, r->has[0] ? 33 : 0);
+	memcpy(key, out->base_key.data, out->base_key.len);
+}
+
+/* What a retry needs to know of a session, and its deletion. */
+static void
+test_facts_and_delete(void **state)
+{
+	Keyd__IdentityForget q = KEYD__IDENTITY_FORGET__INIT;
+	Keyd__Address *list[1] = {&address_of_bob};
+	Keyd__SessionFacts f;
+	struct sealed_text t = {0}, u = {0};
+	const Keyd__IdentityForgetReply *done;
+	uint8_t one[33], two[33];
+
+	facts_of(ALICE, &address_of_bob, &b, &f, one);
+	assert_int_equal(f.registration_id, 0);
+	assert_false(f.unacknowledged);
+	send_text(ALICE, &address_of_bob, "one", &of_bob.b, &t);
+	facts_of(ALICE, &address_of_bob, &b, &f, one);
+	assert_int_equal(f.registration_id, of_bob.b.registration_id);
+	assert_int_equal(one[0], 5);
+	assert_true(f.unacknowledged);
+	receive(BOB, &address_of_alice, &t, "one");
+	facts_of(BOB, &address_of_alice, &b, &f, two);
+	assert_memory_equal(one, two, 33); /* both have that of the one who began */
+	send_text(BOB, &address_of_alice, "two", NULL, &u);
+	receive(ALICE, &address_of_bob, &u, "two");
+	facts_of(ALICE, &address_of_bob, &b, &f, two);
+	assert_memory_equal(one, two, 33);
+	assert_false(f.unacknowledged);
+	/* a session from another bundle has another base key */
+	bundle_from(&of_bob, make_prekeys(BOB, 1, 0, ++b.unit), 0);
+	commit("bob", b.unit);
+	send_text(ALICE, &address_of_bob, "three", &of_bob.b, &t);
+	facts_of(ALICE, &address_of_bob, &b, &f, two);
+	assert_memory_not_equal(one, two, 33);
+	/* deleted with its archive; the identity stays, and a next bundle begins anew */
+	q.account = ALICE;
+	q.addresses = list;
+	q.n_addresses = 1;
+	q.has_only_sessions = q.only_sessions = 1;
+	q.unit = ++b.unit;
+	done = BENCH_ASK(
+	    &b, b.apid, IDENTITY_FORGET, &q, IDENTITY_FORGET_REPLY, identity_forget_reply);
+	assert_non_null(done);
+	assert_int_equal(done->stages, 1);
+	commit("alice", b.unit);
+	facts_of(ALICE, &address_of_bob, &b, &f, two);
+	assert_int_equal(f.registration_id, 0);
+	assert_int_equal(encrypt(ALICE, &address_of_bob, "four", NULL, &t),
+	    KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION);
+	assert_true(
+	    bench_record(&b, "alice", STORED__DOMAIN__IDENTITY, "1/200_1:0", 0)->version > 0);
+	/* what is not there is deleted with success */
+	q.unit = ++b.unit;
+	assert_non_null(BENCH_ASK(
+	    &b, b.apid, IDENTITY_FORGET, &q, IDENTITY_FORGET_REPLY, identity_forget_reply));
+}
+
 /* ---------------------------------------------------------------- prekeys */
 
 static void
@@ -926,6 +1002,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_unreadable_records, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_order_and_prefetch, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_many_addresses, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_facts_and_delete, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_prekeys, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_restored, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_generations, setup, teardown),
