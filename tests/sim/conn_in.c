@@ -73,8 +73,7 @@ stanza_in(struct conn *c, struct node *n)
 	stanza_log_write(&p, DIR_IN, n);
 	expect_seen(&p, DIR_IN, n);
 	if (faults_check(&p, DIR_IN, n, &v)) {
-		if (v.corrupt)
-			faults_corrupt(n);
+		faults_change(n, &v);
 		if (in_faulty(c, n, &v))
 			return;
 		if (v.duplicate)

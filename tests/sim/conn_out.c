@@ -282,8 +282,7 @@ send_faulty(struct conn *c, const struct node *n, const struct verdict *v)
 	stanza_log_note(&p, "fault on the next <%s> out", n->tag);
 	if (v->freeze)
 		conn_freeze(c, v->freeze_ms);
-	if (v->corrupt)
-		faults_corrupt(copy);
+	faults_change(copy, v);
 	if (v->reorder && c->held_out == NULL) {
 		c->held_out = copy;
 		conn_unhold_later(c);

@@ -335,7 +335,7 @@ cmd_stats(struct call *c)
 	(void)c;
 	return json_pack("{s:I,s:I,s:{s:I,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I,"
 			 "s:I,s:I,s:I,s:I},"
-			 "s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I}}",
+			 "s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}}",
 	    "seed", (json_int_t)seed, "uptime_ms", (json_int_t)(loop_now_ms() - began_ms),
 	    "connections", "accepted", (json_int_t)k->accepted, "open", (int)k->open, "handshakes",
 	    (json_int_t)k->handshakes, "ik", (json_int_t)k->ik, "ik_fallback",
@@ -350,7 +350,8 @@ cmd_stats(struct call *c)
 	    "refused", (json_int_t)pairing_stats.refused, "phones", "read", (json_int_t)p->read,
 	    "duplicates", (json_int_t)p->duplicates, "decrypt_failures",
 	    (json_int_t)p->decrypt_failures, "retries_asked", (json_int_t)p->retries_asked,
-	    "given_up", (json_int_t)p->given_up, "resent", (json_int_t)p->resent);
+	    "given_up", (json_int_t)p->given_up, "resent", (json_int_t)p->resent, "asked_for",
+	    (json_int_t)p->asked_for, "given", (json_int_t)p->given);
 }
 
 static json_t *

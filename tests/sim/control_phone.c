@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "tests/sim/offline.h"
 #include "tests/sim/control.h"
 #include "tests/sim/loop.h"
 #include "tests/sim/nodes.h"
@@ -285,6 +286,17 @@ cmd_read(struct call *c)
 	return json_pack("{s:I}", "read", done);
 }
 
+static json_t *
+cmd_forget(struct call *c)
+{
+	struct account *a = call_account(c, "account"), *of = call_account(c, "of");
+
+	if (a == NULL || of == NULL)
+		return NULL;
+	phone_forget(a->phone, of);
+	return json_object();
+}
+
 /* --- switches --- */
 
 static json_t *
@@ -292,17 +304,22 @@ cmd_set(struct call *c)
 {
 	struct account *a = call_account(c, "account");
 	struct phone_settings *s;
+	int was;
 
 	if (a == NULL)
 		return NULL;
 	s = phone_settings(a->phone);
+	was = s->on;
 	s->on = call_bool(c, "on", s->on);
 	s->receipts = call_bool(c, "receipts", s->receipts);
 	s->provision = call_bool(c, "provision", s->provision);
+	s->gives = call_bool(c, "gives", s->gives);
 	s->tokens = call_bool(c, "tokens", s->tokens);
+	if (s->on && !was)
+		offline_phone_on(account_phone(a));
 	phone_settings_changed(a->phone);
-	return json_pack("{s:b,s:b,s:b,s:b}", "on", s->on, "receipts", s->receipts, "provision",
-	    s->provision, "tokens", s->tokens);
+	return json_pack("{s:b,s:b,s:b,s:b,s:b}", "on", s->on, "receipts", s->receipts, "provision",
+	    s->provision, "tokens", s->tokens, "gives", s->gives);
 }
 
 static json_t *
@@ -413,6 +430,7 @@ const struct command control_phone_commands[] = {
     {"phone.echo", cmd_echo},
     {"phone.unlink", cmd_unlink},
     {"phone.forge", cmd_pairing_forge},
+    {"phone.forget", cmd_forget},
     {"phone.provision", cmd_provision},
     {"phone.passkey", cmd_passkey},
     {"passkey.assert", cmd_passkey_assert},

@@ -10,6 +10,7 @@ enum action {
 	ACT_DELAY,
 	ACT_DUPLICATE,
 	ACT_CORRUPT,
+	ACT_WITHHOLD,
 	ACT_CLOSE,
 	ACT_RESET,
 	ACT_FREEZE,
@@ -27,6 +28,10 @@ static const struct {
     {"delay", ACT_DELAY, 0},
     {"duplicate", ACT_DUPLICATE, 0},
     {"corrupt", ACT_CORRUPT, 0},
+    {"unavailable", ACT_WITHHOLD, 0},
+    {"unavailable_view_once", ACT_WITHHOLD, 0},
+    {"unavailable_hosted", ACT_WITHHOLD, 0},
+    {"unavailable_bot", ACT_WITHHOLD, 0},
     {"close", ACT_CLOSE, 0},
     {"reset", ACT_RESET, 0},
     {"freeze", ACT_FREEZE, 0},
@@ -76,6 +81,9 @@ act(struct fault *f, struct verdict *v)
 		break;
 	case ACT_CORRUPT:
 		v->corrupt = 1;
+		break;
+	case ACT_WITHHOLD:
+		v->withhold = actions[f->action].name + strlen("unavailable");
 		break;
 	case ACT_CLOSE:
 		v->close = 1;
@@ -148,8 +156,9 @@ faults_arm(const json_t *o, const char **why)
 	for (size_t i = 0; action != NULL && i < sizeof(actions) / sizeof(actions[0]); i++)
 		if (strcmp(action, actions[i].name) == 0)
 			f->action = i;
-	*why = "action: drop, delay, duplicate, corrupt, close, reset, freeze, error, reorder or "
-	       "frame_*";
+	*why =
+	    "action: drop, delay, duplicate, corrupt, unavailable*, close, reset, freeze, error, "
+	    "reorder or frame_*";
 	if (f->action == sizeof(actions) / sizeof(actions[0]))
 		goto bad;
 	if (match_parse(json_object_get(o, "match"), &f->match, why) != 0)
@@ -223,8 +232,36 @@ corrupt_in(struct node *n, int depth)
 	return 0;
 }
 
-void
-faults_corrupt(struct node *n)
+/* how: "", "_view_once", "_hosted" or "_bot". */
+static void
+withhold(struct node *n, const char *how)
 {
-	corrupt_in(n, 4);
+	struct node *u;
+	size_t kept = 0;
+
+	if (strcmp(n->tag, "message") != 0)
+		return;
+	for (size_t i = 0; i < n->nchildren; i++) {
+		if (strcmp(n->children[i]->tag, "enc") == 0)
+			node_free(n->children[i]);
+		else
+			n->children[kept++] = n->children[i];
+	}
+	n->nchildren = kept;
+	u = node_child_new(n, "unavailable");
+	if (strcmp(how, "_view_once") == 0)
+		node_set(u, "type", "view_once");
+	else if (strcmp(how, "_hosted") == 0)
+		node_set(u, "hosted", "true");
+	else if (strcmp(how, "_bot") == 0)
+		node_set(node_child_new(n, "bot"), "edit", "last");
+}
+
+void
+faults_change(struct node *n, const struct verdict *v)
+{
+	if (v->corrupt)
+		corrupt_in(n, 4);
+	if (v->withhold != NULL)
+		withhold(n, v->withhold);
 }

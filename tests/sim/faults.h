@@ -28,6 +28,7 @@ struct verdict {
 	int freeze;         /* 1 = for freeze_ms, 0 = not */
 	unsigned freeze_ms; /* 0 with freeze = for ever */
 	int error;          /* answer with this code instead of handling it */
+	const char *withhold; /* the content is unavailable, in this way; NULL: it is there */
 	enum frame_fault frame;
 };
 
@@ -43,7 +44,8 @@ json_t *faults_list(void);
 int faults_clear(int id); /* 0 = all; returns how many went */
 void faults_fini(void);
 
-/* Flips one bit of the first <enc> content in a tree (at any depth up to 4). */
-void faults_corrupt(struct node *n);
+/* What a stanza becomes: one bit of the first <enc> content in the tree (at any depth up to 4) is
+ * flipped, or <unavailable> stands in the place of its encs. */
+void faults_change(struct node *n, const struct verdict *v);
 
 #endif

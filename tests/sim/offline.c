@@ -1,4 +1,5 @@
 /* What a device is sent: its queue, the backlog after login, live delivery. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,22 +16,67 @@
 
 #define PRIMER 5 /* stanzas that go out unasked in pulled mode */
 
+/* A queue may be long: a stanza waits as the bytes that it will be, behind what it is found by. */
 struct entry {
 	TAILQ_ENTRY(entry) link;
-	struct node *n;
-	size_t bytes;
+	size_t bytes; /* of all */
+	size_t len;   /* of the stanza */
 	int64_t since_ms;
-	int busy, answered; /* the phone is at it; it answered meanwhile */
+	char tag[16], type[16];
+	int busy, answered;                  /* the phone is at it; it answered meanwhile */
+	const char *id, *from, *participant; /* in text; participant may be NULL */
+	const uint8_t *stanza;
+	char text[];
 };
 
-static size_t
-weight(const struct node *n)
+static const char *
+put_text(char **at, const char *from)
 {
-	size_t w = sizeof(*n) + n->nbytes + n->nattrs * sizeof(struct node_attr);
+	char *here = *at;
+	size_t len = strlen(from) + 1;
 
-	for (size_t i = 0; i < n->nchildren; i++)
-		w += weight(n->children[i]);
-	return w;
+	memcpy(here, from, len);
+	*at += len;
+	return here;
+}
+
+static struct entry *
+entry_new(const struct node *n)
+{
+	const char *participant = node_get(n, "participant");
+	struct buf b = BUF_INIT;
+	struct entry *e;
+	size_t size;
+	char *at;
+
+	if (node_encode(n, &b) != 0)
+		fatalx("a stanza cannot be encoded");
+	size = sizeof(*e) + strlen(nodes_attr(n, "id")) + strlen(nodes_attr(n, "from")) +
+	       (participant == NULL ? 0 : strlen(participant)) + 3 + b.len;
+	if ((e = calloc(1, size)) == NULL)
+		fatal("queue");
+	at = e->text;
+	e->bytes = size;
+	e->len = b.len;
+	snprintf(e->tag, sizeof(e->tag), "%s", n->tag);
+	snprintf(e->type, sizeof(e->type), "%s", nodes_attr(n, "type"));
+	e->id = put_text(&at, nodes_attr(n, "id"));
+	e->from = put_text(&at, nodes_attr(n, "from"));
+	e->participant = participant == NULL ? NULL : put_text(&at, participant);
+	memcpy(at, b.data, b.len);
+	e->stanza = (const uint8_t *)at;
+	buf_clear(&b);
+	return e;
+}
+
+static struct node *
+entry_node(const struct entry *e)
+{
+	struct node *n = node_decode(e->stanza, e->len, NULL);
+
+	if (n == NULL)
+		fatalx("a queued stanza does not decode");
+	return n;
 }
 
 static void
@@ -45,7 +91,6 @@ drop(struct device *d, struct entry *e)
 	TAILQ_REMOVE(&d->queue, e, link);
 	d->queued--;
 	d->queued_bytes -= e->bytes;
-	node_free(e->n);
 	free(e);
 }
 
@@ -64,16 +109,14 @@ offline_deliver(struct device *d, struct node *n)
 
 	if (n == NULL)
 		return;
-	if ((e = calloc(1, sizeof(*e))) == NULL)
-		fatal("queue");
-	e->n = n;
-	e->bytes = weight(n);
+	e = entry_new(n);
 	e->since_ms = loop_now_ms();
 	TAILQ_INSERT_TAIL(&d->queue, e, link);
 	d->queued++;
 	d->queued_bytes += e->bytes;
 	if (strcmp(n->tag, "message") == 0)
 		d->messages_out++;
+	node_free(n);
 	if (d->unsent == NULL)
 		d->unsent = e;
 	offline_pump(d);
@@ -99,7 +142,7 @@ send_preview(struct device *d)
 
 	for (e = d->unsent; e != NULL; e = TAILQ_NEXT(e, link), total++)
 		for (int i = 0; i < 4; i++)
-			if (strcmp(e->n->tag, kinds[i]) == 0)
+			if (strcmp(e->tag, kinds[i]) == 0)
 				count[i]++;
 	if (total == 0)
 		return;
@@ -142,8 +185,7 @@ give_phone(struct phone *p, const struct node *n)
 		return;
 	}
 	copy = nodes_copy(n);
-	if (v.corrupt)
-		faults_corrupt(copy);
+	faults_change(copy, &v);
 	if (!v.drop)
 		phone_stanza(p, copy);
 	if (v.duplicate)
@@ -158,12 +200,15 @@ run_phone(void *arg)
 	struct phone *p = arg;
 	struct device *d = phone_device(p);
 	struct entry *e;
+	struct node *n;
 
 	phone_pumped(p);
 	while ((e = d->unsent) != NULL && phone_is_on(p)) {
 		d->unsent = TAILQ_NEXT(e, link);
 		e->busy = 1;
-		give_phone(p, e->n);
+		n = entry_node(e);
+		give_phone(p, n);
+		node_free(n);
 		e->busy = 0;
 		if (e->answered)
 			drop(d, e);
@@ -174,6 +219,7 @@ void
 offline_pump(struct device *d)
 {
 	struct entry *e;
+	struct node *n;
 
 	if (d->id == 0) {
 		if (phone_is_on(d->account->phone) && phone_pump_due(d->account->phone))
@@ -181,17 +227,26 @@ offline_pump(struct device *d)
 		return;
 	}
 	while ((e = d->unsent) != NULL && d->phase >= DEVICE_BACKLOG && conn_has_room(d->conn)) {
+		if (d->phase == DEVICE_BACKLOG && d->account->pulled && d->credit == 0)
+			return;
+		n = entry_node(e);
 		if (d->phase == DEVICE_BACKLOG) {
-			if (d->account->pulled && d->credit == 0)
-				return;
 			d->credit -= d->account->pulled ? 1 : 0;
-			node_setf(e->n, "offline", "%u", d->backlog++);
+			node_setf(n, "offline", "%u", d->backlog++);
 		}
 		d->unsent = TAILQ_NEXT(e, link);
-		conn_send(d->conn, e->n);
+		conn_send(d->conn, n);
+		node_free(n);
 	}
 	if (d->phase == DEVICE_BACKLOG && d->unsent == NULL)
 		send_end(d);
+}
+
+void
+offline_phone_on(struct device *d)
+{
+	d->unsent = TAILQ_FIRST(&d->queue);
+	offline_pump(d);
 }
 
 void
@@ -246,13 +301,11 @@ offline_answered(
 
 	TAILQ_FOREACH(e, &d->queue, link)
 	{
-		const struct node *n = e->n;
-
-		if (strcmp(nodes_attr(n, "id"), id) != 0 || strcmp(n->tag, tag) != 0 ||
-		    strcmp(nodes_attr(n, "from"), from) != 0)
+		if (strcmp(e->id, id) != 0 || strcmp(e->tag, tag) != 0 ||
+		    strcmp(e->from, from) != 0)
 			continue;
-		if (participant != NULL && node_get(n, "participant") != NULL &&
-		    strcmp(nodes_attr(n, "participant"), participant) != 0)
+		if (participant != NULL && e->participant != NULL &&
+		    strcmp(e->participant, participant) != 0)
 			continue;
 		drop(d, e);
 		return 1;
@@ -272,9 +325,8 @@ offline_list(const struct device *d)
 		if (e == d->unsent)
 			sent = 0;
 		json_array_append_new(
-		    list, json_pack("{s:s,s:s,s:s,s:s,s:b,s:I}", "class", e->n->tag, "id",
-			      nodes_attr(e->n, "id"), "from", nodes_attr(e->n, "from"), "type",
-			      nodes_attr(e->n, "type"), "sent", sent, "age_ms",
+		    list, json_pack("{s:s,s:s,s:s,s:s,s:b,s:I}", "class", e->tag, "id", e->id,
+			      "from", e->from, "type", e->type, "sent", sent, "age_ms",
 			      (json_int_t)(loop_now_ms() - e->since_ms)));
 	}
 	return list;

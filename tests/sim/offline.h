@@ -17,6 +17,8 @@ void offline_passive(struct device *d);
 void offline_batch(struct device *d, unsigned count); /* it asked for more */
 void offline_pump(struct device *d);                  /* send what may go */
 void offline_gone(struct device *d);                  /* the connection is over */
+/* The phone is on again: what it did not answer comes once more. */
+void offline_phone_on(struct device *d);
 
 /* The device answered that stanza: it leaves the queue. participant may be NULL. 1 if it was there.
  */

@@ -24,7 +24,7 @@ phone_new(struct device *self)
 	p->self = self;
 	p->account = self->account;
 	p->signal = phone_signal_new();
-	p->set.on = p->set.receipts = p->set.provision = p->set.tokens = 1;
+	p->set.on = p->set.receipts = p->set.provision = p->set.tokens = p->set.gives = 1;
 	snprintf(p->forge, sizeof(p->forge), "none");
 	records_init(&p->inbox, KEPT);
 	records_init(&p->receipts, KEPT);
@@ -45,6 +45,7 @@ phone_free(struct phone *p)
 	records_clear(&p->inbox);
 	records_clear(&p->receipts);
 	map_free(p->retries);
+	phone_held_free(p);
 	free(p->tokens);
 	map_free(p->secrets);
 	phone_signal_free(p->signal);
@@ -178,8 +179,14 @@ static void
 keep_receipt(struct phone *p, const struct node *n, const char *id)
 {
 	struct record *r = records_add(&p->receipts);
+	const struct node *retry = node_child(n, "retry");
 	const char *type = nodes_attr(n, "type");
 
+	if (retry != NULL)
+		r->more = json_pack("{s:I,s:I,s:b}", "count",
+		    (json_int_t)node_get_int(retry, "count", 100), "error",
+		    (json_int_t)node_get_int(retry, "error", 100), "keys",
+		    node_child(n, "keys") != NULL);
 	snprintf(r->id, sizeof(r->id), "%s", id);
 	snprintf(r->from, sizeof(r->from), "%s", nodes_attr(n, "from"));
 	snprintf(r->chat, sizeof(r->chat), "%s", nodes_attr(n, "recipient"));

@@ -34,6 +34,7 @@ struct phone_settings {
 	int on;        /* 0: what comes waits at the service */
 	int receipts;  /* delivery receipts and `sender` receipts for what it gets */
 	int provision; /* keys and history for new companions */
+	int gives;     /* messages that a companion could not read; 0: it says that it has none */
 	int echo;      /* answers each text with one */
 	char echo_prefix[64];
 	unsigned echo_ms;
@@ -62,6 +63,8 @@ int phone_say(
 void phone_new_id(struct phone *p, char id_out[32]);
 /* In which addressing it writes to an account. */
 struct jid phone_chat(const struct phone *p, const struct account *to);
+/* Loses its sessions with all devices of an account. */
+void phone_forget(struct phone *p, const struct account *of);
 /* Sends any stanza of its own. */
 void phone_send_node(struct phone *p, struct node *n);
 /* Read receipts for messages of its inbox. How many there were. */
@@ -77,6 +80,8 @@ struct phone_stats {
 	uint64_t retries_asked;    /* retry receipts that went out */
 	uint64_t given_up;         /* of those failures: not asked again */
 	uint64_t resent;           /* messages that were asked for again by companions */
+	uint64_t given;     /* messages that an own companion could not read, and asked for */
+	uint64_t asked_for; /* such requests */
 };
 extern struct phone_stats phone_stats;
 

@@ -15,6 +15,8 @@ struct phone_sent {
 	struct jid chat;
 	uint8_t *message; /* encoded Message */
 	size_t len;
+	char type[12], edit[4]; /* of its stanza */
+	int hide;
 };
 
 /* What another account gave, and when it was given ours. */
@@ -73,6 +75,8 @@ struct phone {
 	struct phone_token *tokens;
 	size_t ntokens;
 	struct map *retries; /* message id -> how often it asked again */
+	struct held *held;   /* what it read, for its companions */
+	size_t nheld;
 };
 
 /* phone.c */
@@ -84,6 +88,13 @@ int phone_session(struct phone *p, const struct jid *device); /* opens one if th
 /* A peer message (encoded Message) to an own companion. */
 int phone_send_peer(struct phone *p, struct device *d, const struct buf *message);
 void phone_resend(struct phone *p, const struct node *receipt);
+/* phone_give.c: it keeps the last messages that it read, and gives them to a companion that could
+ * not read them. chat: bare; own: sent by this account. */
+void phone_hold(struct phone *p, const char *id, const struct jid *chat, const struct jid *from,
+    int own, int64_t t, const E2e__Message *m);
+void phone_give(struct phone *p, struct device *d, const char *request_id,
+    const E2e__PeerDataOperationRequestMessage *rq);
+void phone_held_free(struct phone *p);
 /* phone_receive.c */
 void phone_message(struct phone *p, const struct node *n);
 /* phone_secrets.c */

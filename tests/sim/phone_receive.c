@@ -218,10 +218,14 @@ echo(struct phone *p, const struct content *c)
 }
 
 static void
-peer_request(struct phone *p, const struct content *c)
+peer_request(struct phone *p, const struct node *n, const struct content *c)
 {
 	struct device *d = account_device_of(&c->from);
 
+	if (d != NULL && c->m->protocol_message != NULL &&
+	    c->m->protocol_message->peer_data_operation_request_message != NULL)
+		phone_give(p, d, nodes_attr(n, "id"),
+		    c->m->protocol_message->peer_data_operation_request_message);
 	if (d != NULL && c->m->protocol_message != NULL && c->m->protocol_message->has_type &&
 	    c->m->protocol_message->type == E2E__PROTOCOL_MESSAGE__TYPE__APP_STATE_SYNC_KEY_REQUEST)
 		phone_share_keys(p, d);
@@ -243,7 +247,10 @@ read_plain(struct phone *p, const struct node *n, const struct node *enc, const 
 	keep(p, n, enc, &c);
 	confirm(p, n, &c);
 	if (c.own && m != NULL)
-		peer_request(p, &c);
+		peer_request(p, n, &c);
+	if (m != NULL && !c.peer)
+		phone_hold(p, nodes_attr(n, "id"), &c.chat, &c.from, c.own,
+		    node_get_int(n, "t", INT64_MAX), c.m);
 	echo(p, &c);
 	json_decref(c.more);
 	pb_arena_free(a);

@@ -85,7 +85,8 @@ put_enc(struct phone *p, struct node *parent, const struct jid *device, const st
 }
 
 static void
-keep_sent(struct phone *p, const char *id, const struct jid *chat, const struct buf *message)
+keep_sent(struct phone *p, const char *id, const struct jid *chat, const struct buf *message,
+    const struct phone_stanza *stanza)
 {
 	struct phone_sent *s = &p->sent[p->nsent++ % SENT_KEPT];
 
@@ -93,6 +94,9 @@ keep_sent(struct phone *p, const char *id, const struct jid *chat, const struct 
 	snprintf(s->id, sizeof(s->id), "%s", id);
 	s->chat = *chat;
 	s->len = message->len;
+	snprintf(s->type, sizeof(s->type), "%s", stanza->type);
+	snprintf(s->edit, sizeof(s->edit), "%s", stanza->edit != NULL ? stanza->edit : "");
+	s->hide = stanza->hide;
 	if ((s->message = malloc(message->len + 1)) == NULL)
 		fatal("sent message");
 	memcpy(s->message, message->data, message->len);
@@ -163,7 +167,7 @@ send_message(struct phone *p, const struct jid *chat, const struct buf *message,
 	}
 	for (size_t i = 0; stanza->hide && i < participants->nchildren; i++)
 		node_set(participants->children[i]->children[0], "decrypt-fail", "hide");
-	keep_sent(p, id, chat, message);
+	keep_sent(p, id, chat, message, stanza);
 	if (to != p->account)
 		phone_token_add(p, to, n);
 	phone_send_node(p, n);
@@ -228,6 +232,19 @@ phone_send_peer(struct phone *p, struct device *d, const struct buf *message)
 	return 0;
 }
 
+void
+phone_forget(struct phone *p, const struct account *of)
+{
+	struct device *d;
+
+	TAILQ_FOREACH(d, &of->devices, link)
+	{
+		struct jid j = device_jid(d, 0), name = phone_signal_name(&j);
+
+		phone_signal_forget(p->signal, &name);
+	}
+}
+
 /* --- somebody asks again --- */
 
 static const struct phone_sent *
@@ -280,10 +297,13 @@ phone_resend(struct phone *p, const struct node *receipt)
 	n = node_new("message");
 	node_set(n, "id", s->id);
 	node_set_jid(n, "to", &from);
-	node_set(n, "type", "text");
+	node_set(n, "type", s->type);
+	node_set(n, "edit", s->edit);
 	if (account_of(&from) == p->account)
 		node_set_jid(n, "recipient", &s->chat);
 	if (put_enc(p, n, &from, &message, (int)count) == 0) {
+		if (s->hide)
+			node_set(node_child(n, "enc"), "decrypt-fail", "hide");
 		phone_stats.resent++;
 		phone_send_node(p, n);
 	} else {

@@ -205,8 +205,7 @@ phone_faulty(struct origin *o, struct node *n, const struct verdict *v)
 {
 	struct late *l;
 
-	if (v->corrupt)
-		faults_corrupt(n);
+	faults_change(n, v);
 	if (v->delay_ms > 0 && !v->drop) {
 		if ((l = calloc(1, sizeof(*l))) == NULL)
 			fatal("delayed stanza");
