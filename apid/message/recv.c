@@ -5,7 +5,6 @@
 #include "apid/message/content.h"
 #include "apid/message/recv_event.h"
 #include "apid/message/recv_impl.h"
-#include "apid/message/retry.h"
 #include "apid/message/secrets.h"
 #include "apid/session/engine.h"
 #include "apid/session/presence.h"
@@ -18,54 +17,6 @@
 #define NACK_UNHANDLED 500
 #define KEYD_DEADLINE  30000u
 #define FAILURES_MAX   5u /* of one message, then it is given up */
-
-/* ------------------------------------------------------------------ retries */
-
-static void
-recv_retry_keys(const struct reply *rp, void *arg)
-{
-	struct recv *r = arg;
-	const Keyd__PrekeysReply *m = (const Keyd__PrekeysReply *)rp->pb;
-
-	r->ask = NULL;
-	if (!rp->ok) {
-		recv_failed(r, rp->code);
-		return;
-	}
-	unit_staged(r->unit, m->stages);
-	r->retry = retry_receipt(r->a, &r->e, r->attempt, r->retry_code, m);
-	recv_commit(r);
-}
-
-/* It cannot be read: say so, and ask the sender again, with keys if a session must be made. */
-static void
-recv_undecryptable(struct recv *r, const char *reason, unsigned code)
-{
-	Keyd__PrekeysMake m = KEYD__PREKEYS_MAKE__INIT;
-
-	r->answer = RECV_ANSWER_RETRY;
-	r->retry_code = code;
-	r->attempt = retry_next(r->a, &r->e, r->enc_count);
-	r->a->n.undecryptable++;
-	recv_event_undecryptable(
-	    r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, reason, r->attempt);
-	if (r->attempt == 0 || r->e.kind == ENVELOPE_CHANNEL) {
-		recv_commit(r); /* asked often enough: plain ack */
-		return;
-	}
-	if (r->attempt < 2 && code != 1) {
-		r->retry = retry_receipt(r->a, &r->e, r->attempt, code, NULL);
-		recv_commit(r);
-		return;
-	}
-	flow_step(&r->f, "recv_retry_keys");
-	m.account = r->a->name;
-	m.unit = unit_id(r->unit);
-	m.count = 1;
-	m.has_retry = m.retry = 1;
-	r->ask = ask_keyd(r->a, KEYD__TYPE__PREKEYS_MAKE, &m.base, KEYD__TYPE__PREKEYS_REPLY,
-	    &keyd__prekeys_reply__descriptor, 8192, KEYD_DEADLINE, recv_retry_keys, r);
-}
 
 /* ------------------------------------------------------------------ what keyd gave */
 
@@ -94,6 +45,10 @@ recv_plaintext(struct recv *r, const ProtobufCBinaryData *padded)
 		r->hist_sync = 1;
 	if (kind == RECV_EVENT_MESSAGE)
 		r->counted_new = 1;
+	if (kind == RECV_EVENT_PHONE && buf_put(&r->phone, padded->data, (size_t)len) == -1) {
+		pb_arena_free(arena);
+		return -1;
+	}
 	recv_event_mark(r->unit, &r->e);
 	pb_arena_free(arena);
 	return 0;
@@ -183,7 +138,7 @@ recv_results(struct recv *r, const Keyd__DecryptReply *m)
 		bad = &skmsg; /* sent again to this device alone, pairwise (12.5) */
 	}
 	if (bad != NULL && bad->retry != 0)
-		recv_undecryptable(r, bad->reason, bad->retry);
+		recv_unread(r, bad->reason, bad->retry);
 	else if (bad != NULL)
 		recv_nack(r, bad->reason, bad->nack);
 	else {
@@ -191,9 +146,13 @@ recv_results(struct recv *r, const Keyd__DecryptReply *m)
 			r->repeated = 1;
 			recv_event_repeated(r->unit, &r->e, &r->sender, &r->chat, r->n);
 		}
+		if (r->counted_new && r->enc_count > 0)
+			recv_was_unread(r);
 		/* a group's shared enc beside a readable one is asked for once more, pairwise */
 		if (r->others > 0 && done > 0 && !r->counted_new)
-			recv_undecryptable(r, "no_sender_key", 1);
+			recv_unread(r, "no_sender_key", 1);
+		else if (r->phone.len > 0)
+			recv_phone(r);
 		else
 			recv_commit(r);
 	}
@@ -352,11 +311,9 @@ recv_decrypt(struct recv *r)
 	} else if (r->nencs > 0) {
 		recv_ask(r);
 	} else if (r->others > 0) {
-		recv_undecryptable(r, "no_sender_key", 1);
+		recv_unread(r, "no_sender_key", 1);
 	} else if (unavailable != NULL) {
-		r->answer = RECV_ANSWER_ACK;
-		recv_event_unavailable(r->unit, r->a, &r->e, &r->sender, &r->chat, unavailable);
-		recv_commit(r);
+		recv_unavailable(r, unavailable);
 	} else { /* of a kind that this version does not know */
 		r->answer = RECV_ANSWER_ACK;
 		r->a->n.unknown++;

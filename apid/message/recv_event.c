@@ -98,6 +98,18 @@ peer_message(struct unit *u, const struct envelope *e, const E2e__ProtocolMessag
 	return p->history_sync_notification != NULL ? RECV_EVENT_HISTORY : RECV_EVENT_PEER;
 }
 
+/* Messages that the phone was asked for (14.4); it alone may give them. */
+static int
+is_resend(const E2e__ProtocolMessage *p)
+{
+	const E2e__PeerDataOperationRequestResponseMessage *m =
+	    p->peer_data_operation_request_response_message;
+
+	return m != NULL && m->has_peer_data_operation_request_type &&
+	       m->peer_data_operation_request_type ==
+		   E2E__PEER_DATA_OPERATION_REQUEST_TYPE__PLACEHOLDER_MESSAGE_RESEND;
+}
+
 /* Protocol page 04, 10.4: only our own account may send these. */
 int
 recv_event_peer_only(const E2e__Message *m)
@@ -171,6 +183,8 @@ recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
 	    .time_ms = e->time_ms};
 
 	if (recv_event_peer_only(m)) {
+		if (e->from_me && e->sender.device == 0 && is_resend(m->protocol_message))
+			return RECV_EVENT_PHONE;
 		if (e->from_me)
 			history_salt_take(u, a, e, m->protocol_message->history_sync_notification);
 		if (e->from_me)
@@ -316,18 +330,27 @@ recv_event_mark(struct unit *u, const struct envelope *e)
 
 void
 recv_event_unavailable(struct unit *u, struct account *a, const struct envelope *e,
-    const struct person *sender, const struct person *chat, const struct node *unavailable)
+    const struct person *sender, const struct person *chat, const char *kind)
 {
 	char key[256], chat_id[STABLE_ID_LEN + 1], buf[JID_TEXT_MAX];
-	const char *type = node_get(unavailable, "type");
-	json_t *o = placeholder(e, sender, chat, "unavailable");
-	json_t *kind = json_string(type != NULL ? type : "other");
+	json_t *o = placeholder(e, sender, chat, "unavailable"), *v = json_string(kind);
 
-	json_object_set_new(o, "unavailable", kind != NULL ? kind : json_string("other"));
+	json_object_set_new(o, "unavailable", v != NULL ? v : json_string("other"));
 	json_object_set_new(o, "attempt", json_integer(0));
 	contacts_chat_id(&e->chat, e->kind == ENVELOPE_DIRECT ? chat : NULL, chat_id);
 	recv_event_key(key, 'u', chat_id, sender_key(e, sender, buf), e->id);
 	unit_event(u, "message.undecryptable", origin_of(e, 0), e->time_ms, o, key);
+}
+
+void
+recv_event_given_up(struct unit *u, const struct envelope *e, const struct person *sender,
+    const struct person *chat, const char *reason)
+{
+	char key[256];
+
+	event_key(e, sender, chat, 'g', key);
+	unit_event(u, "message.given_up", origin_of(e, 0), e->time_ms,
+	    placeholder(e, sender, chat, reason), key);
 }
 
 void

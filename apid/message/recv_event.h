@@ -11,7 +11,8 @@ enum recv_event_kind {
 	RECV_EVENT_MESSAGE, /* message.received, .sent, .edited, .deleted or .reaction */
 	RECV_EVENT_SILENT,  /* keys only: nothing for a user */
 	RECV_EVENT_PEER,    /* from our own phone, for this program */
-	RECV_EVENT_HISTORY  /* the same: a history sync notification */
+	RECV_EVENT_HISTORY, /* the same: a history sync notification */
+	RECV_EVENT_PHONE /* the same: messages that were asked for again; no event is made of it */
 };
 
 /* Only our own account may send these (protocol page 04, 10.4). */
@@ -42,7 +43,10 @@ void recv_event_mark(struct unit *u, const struct envelope *e);
 void recv_event_broken(struct unit *u, const struct envelope *e, const struct person *sender,
     const struct person *chat, const char *error, const uint8_t *bytes, size_t len);
 void recv_event_unavailable(struct unit *u, struct account *a, const struct envelope *e,
-    const struct person *sender, const struct person *chat, const struct node *unavailable);
+    const struct person *sender, const struct person *chat, const char *kind);
+/* All ways to read it are used up. */
+void recv_event_given_up(struct unit *u, const struct envelope *e, const struct person *sender,
+    const struct person *chat, const char *reason);
 void recv_event_identity(
     struct unit *u, struct account *a, const struct envelope *e, const struct person *sender);
 /* Bytes that did not parse, as server.notice. */

@@ -8,6 +8,7 @@
 #include "apid/message/contacts.h"
 #include "apid/message/envelope.h"
 #include "apid/message/recv.h"
+#include "apid/message/unread.h"
 #include "apid/session/ask.h"
 #include "apid/session/unit.h"
 #include "common/buf.h"
@@ -54,6 +55,14 @@ struct recv {
 	unsigned nack;
 	struct node *retry; /* the retry receipt, ready to go */
 	unsigned attempt, retry_code;
+	/* of one that cannot be read (recv_unread.c) */
+	const char *reason;
+	const struct node *unavailable; /* the service kept it back; or NULL */
+	struct unread_name name;
+	int ask_phone;
+	/* an answer of the own phone (recv_phone.c) */
+	struct buf phone;
+	struct recv_phone *recovering;
 	int hist_sync;   /* a receipt of that type too */
 	int counted_new; /* a message event was added */
 	struct recv_secrets *secrets; /* message/secrets.c; NULL: none came */
@@ -79,6 +88,19 @@ extern const struct flow_kind recv_kind;
 
 /* ---- recv.c: its turn has come: a unit is opened, keyd is asked. */
 void recv_decrypt(struct recv *r);
+
+/* ---- recv_unread.c: kept, told, asked for again; ends in recv_commit. code: of the retry receipt.
+ */
+void recv_unread(struct recv *r, const char *reason, unsigned code);
+void recv_unavailable(struct recv *r, const struct node *unavailable);
+
+/* ---- recv_phone.c */
+
+/* The phone gives messages that were not read: `phone` has its answer. Ends in recv_commit. */
+void recv_phone(struct recv *r);
+void recv_phone_free(struct recv_phone *p); /* NULL is fine */
+/* It came again and was read now. */
+void recv_was_unread(struct recv *r);
 
 /* ---- recv_lane.c */
 

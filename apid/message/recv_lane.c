@@ -3,16 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apid/message/phone_ask.h"
 #include "apid/message/receipts.h"
 #include "apid/message/recv_impl.h"
-#include "apid/message/retry.h"
 #include "apid/message/secrets.h"
 #include "apid/session/engine.h"
 #include "apid/session/login.h"
 #include "apid/session/stanza.h"
 #include "common/log.h"
 
-#define RETRY_INVALID_MESSAGE 4 /* 12.1 */
+#define RETRY_INVALID_MESSAGE 4u /* 12.1 */
 
 static void recv_end(struct flow *f, const char *outcome, const char *text);
 
@@ -114,6 +114,8 @@ recv_end(struct flow *f, const char *outcome, const char *text)
 	node_free(r->retry);
 	node_free(r->n);
 	buf_clear(&r->raw);
+	buf_clear(&r->phone);
+	recv_phone_free(r->recovering);
 	free(r);
 	login_message_ended(a);
 }
@@ -197,18 +199,21 @@ recv_pump(struct recv_lane *l)
 
 /* A second copy is answered as the first. Another message under a used counter can be had only from
  * its sender: Signal has thrown the key away (04, 10.8). */
-static void
+static int
 recv_repeated(struct recv *r, const struct unit_result *u)
 {
+	r->repeated = 0;
 	if (u->nseqs == 0 || u->seqs[u->nseqs - 1] == 0) {
 		r->a->n.duplicates++;
-		return;
+		return 0;
 	}
-	r->a->n.undecryptable++;
-	r->answer = RECV_ANSWER_RETRY;
-	r->attempt = retry_next(r->a, &r->e, r->enc_count);
-	if (r->attempt > 0)
-		r->retry = retry_receipt(r->a, &r->e, r->attempt, RETRY_INVALID_MESSAGE, NULL);
+	if ((r->unit = unit_open(r->a)) == NULL) {
+		recv_failed(r, "memory");
+		return 1;
+	}
+	r->open = 1;
+	recv_unread(r, "counter_reused", RETRY_INVALID_MESSAGE);
+	return 1;
 }
 
 static void
@@ -227,8 +232,10 @@ recv_committed(const struct unit_result *u, void *arg)
 	}
 	if (r->counted_new)
 		r->a->n.received++;
-	if (r->repeated)
-		recv_repeated(r, u);
+	if (r->repeated && recv_repeated(r, u))
+		return;
+	if (r->ask_phone)
+		phone_ask_want(r->a, &r->name);
 	recv_done(r);
 }
 

@@ -1,4 +1,4 @@
-/* Retries: asking for a message again, and sending one again to the device that asks. */
+/* Retries: sending a message again to the device that asks. */
 #include "apid/message/retry.h"
 
 #include <stdio.h>
@@ -11,150 +11,28 @@
 #include "apid/message/bundle.h"
 #include "apid/message/contacts.h"
 #include "apid/message/content.h"
-#include "apid/session/ask.h"
+#include "apid/message/retry_impl.h"
+#include "apid/message/retry_rate.h"
 #include "apid/session/engine.h"
-#include "apid/session/prekeys.h"
 #include "apid/session/stanza.h"
-#include "apid/session/unit.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb.h"
 #include "ipc/frame.h"
 
-#define ASKS_KEPT     1024u
-#define ANSWERS_MAX   5     /* a request of this number or more is refused (12.3) */
 #define FETCHES_MAX   32u   /* requests that ask for keys of the service at a time */
 #define WAITING_MAX   1024u /* that wait for their turn; those beyond come again */
 #define KEYD_DEADLINE 30000u
 
-/* ------------------------------------------------------------------ asking */
-
-struct asked { /* how often a message was asked for; shared by all accounts, with a bound */
-	uint8_t key[16];
-	unsigned count;
-	uint64_t used;
-};
-static struct asked asked[ASKS_KEPT];
-static uint64_t asked_clock;
-
-unsigned
-retry_next(struct account *a, const struct envelope *e, unsigned enc_count)
-{
-	crypto_generichash_state st;
-	uint8_t key[16];
-	char chat[JID_TEXT_MAX], sender[JID_TEXT_MAX];
-	struct asked *slot = &asked[0];
-
-	(void)jid_format(&e->chat, chat);
-	(void)jid_format(&e->sender, sender);
-	crypto_generichash_init(&st, NULL, 0, sizeof(key));
-	crypto_generichash_update(&st, (const uint8_t *)a->name, strlen(a->name) + 1);
-	crypto_generichash_update(&st, (const uint8_t *)chat, strlen(chat) + 1);
-	crypto_generichash_update(&st, (const uint8_t *)sender, strlen(sender) + 1);
-	crypto_generichash_update(&st, (const uint8_t *)e->id, strlen(e->id));
-	crypto_generichash_final(&st, key, sizeof(key));
-	for (size_t i = 0; i < ASKS_KEPT; i++) {
-		if (asked[i].count > 0 && memcmp(asked[i].key, key, sizeof(key)) == 0) {
-			slot = &asked[i];
-			break;
-		}
-		if (asked[i].used < slot->used)
-			slot = &asked[i];
-	}
-	if (memcmp(slot->key, key, sizeof(key)) != 0) {
-		memcpy(slot->key, key, sizeof(key));
-		slot->count = 0;
-	}
-	slot->used = ++asked_clock;
-	if (slot->count < enc_count)
-		slot->count = enc_count;
-	if (slot->count >= RETRY_ASKS_MAX)
-		return 0;
-	return ++slot->count;
-}
-
-static void
-add_keys(struct node *n, const struct account *a, const Keyd__PrekeysReply *k)
-{
-	struct node *keys = node_new("keys");
-	uint8_t type = 5;
-
-	node_add_bytes(keys, "type", &type, 1);
-	node_add_bytes(keys, "identity", k->identity_pub.data, k->identity_pub.len);
-	if (k->n_keys > 0)
-		node_add(keys, prekeys_key_node("key", k->keys[0]));
-	node_add(keys, prekeys_skey_node(k->signed_prekey));
-	node_add_bytes(keys, "device-identity", a->dev.signed_identity, a->dev.signed_identity_len);
-	node_add(n, keys);
-}
-
-struct node *
-retry_receipt(const struct account *a, const struct envelope *e, unsigned count, unsigned error,
-    const Keyd__PrekeysReply *keys)
-{
-	struct node *n = node_new("receipt"), *r = node_new("retry");
-	uint8_t reg[4];
-
-	node_set(n, "id", e->id);
-	node_set_jid(n, "to", &e->from);
-	node_set(n, "type", "retry");
-	if (e->has_participant)
-		node_set_jid(n, "participant", &e->participant);
-	if (e->has_recipient)
-		node_set_jid(n, "recipient", &e->recipient);
-	if (e->peer)
-		node_set(n, "category", "peer");
-	node_set(r, "v", "1");
-	node_set(r, "id", e->id);
-	node_setf(r, "t", "%lld", (long long)(e->time_ms / 1000));
-	node_setf(r, "count", "%u", count);
-	if (error != 0)
-		node_setf(r, "error", "%u", error);
-	node_add(n, r);
-	for (int i = 0; i < 4; i++)
-		reg[i] = (uint8_t)(a->dev.registration_id >> (24 - 8 * i));
-	node_add_bytes(n, "registration", reg, sizeof(reg));
-	if (keys != NULL)
-		add_keys(n, a, keys);
-	return n;
-}
-
-/* ------------------------------------------------------------------ being asked */
-
-struct retry {
-	struct flow f; /* first */
-	TAILQ_ENTRY(retry) link;
-	int counted;  /* among the stanzas that hold netd back */
-	int fetching; /* keys of the service are asked for */
-	int waiting;  /* in the queue for that */
-	struct account *a;
-	struct node *n;
-	size_t size;
-	uint64_t conn;
-	char id[MESSAGE_ID_MAX + 1];
-	struct jid from, requester; /* requester: the device that asks */
-	int own;                    /* it is one of our own devices */
-	unsigned count;
-	struct person person;
-	uint8_t *content;
-	size_t content_len;
-	char chat[JID_TEXT_MAX];
-	struct bundle bundle;
-	struct ask *ask;
-	struct contacts_request *lookup;
-	struct bundle_request *bundles;
-	struct unit *unit;
-	int open;
-	struct node *stanza;
-};
-
 static void retry_end(struct flow *f, const char *outcome, const char *text);
-static void retry_encrypt(struct retry *r);
-static void fetch_end(struct retry *r);
 static const struct flow_kind retry_kind = {"retry", retry_end};
 
-/* For keys of the service, of all accounts. */
+/* Of all accounts: those in flight, and those that wait for keys of the service. */
+static TAILQ_HEAD(retry_all, retry) all = TAILQ_HEAD_INITIALIZER(all);
 static TAILQ_HEAD(retry_queue, retry) waiting = TAILQ_HEAD_INITIALIZER(waiting);
-static size_t nwaiting, nfetching;
+static size_t nwaiting, nfetching, nturns;
+
+static void fetch_end(struct retry *r);
 
 static void
 uncount(struct retry *r)
@@ -162,6 +40,16 @@ uncount(struct retry *r)
 	if (r->counted)
 		engine_inbound_end(r->a->svc, r->size);
 	r->counted = 0;
+}
+
+static void
+turn_end(struct retry *r)
+{
+	if (r->turn == NULL)
+		return;
+	event_free(r->turn);
+	r->turn = NULL;
+	nturns--;
 }
 
 /* Acked in the end, unless the connection or the store failed: then it comes again. */
@@ -174,9 +62,12 @@ retry_end(struct flow *f, const char *outcome, const char *text)
 
 	if (current && outcome == NULL)
 		stanza_ack(a, r->n, 0);
+	TAILQ_REMOVE(&all, r, all);
 	contacts_cancel(r->lookup);
+	devices_cancel(r->devices);
 	bundle_cancel(r->bundles);
 	fetch_end(r);
+	turn_end(r);
 	ask_cancel(r->ask);
 	if (r->open)
 		unit_abort(r->unit);
@@ -194,7 +85,7 @@ retry_end(struct flow *f, const char *outcome, const char *text)
 		account_store_failed(a, outcome);
 }
 
-static void
+void
 retry_drop(struct retry *r, const char *why)
 {
 	static struct log_limit limit = LOG_LIMIT_INIT;
@@ -222,17 +113,44 @@ retry_committed(const struct unit_result *u, void *arg)
 	flow_end(&r->f, NULL, NULL);
 }
 
+static json_t *status_body(const struct retry *r);
+
+/* How often this device got it is durable with the stanza. */
+static void
+retry_commit(struct retry *r)
+{
+	char key[200];
+
+	(void)snprintf(key, sizeof(key), "t:%s:%s:%u", r->id, r->person.id, r->count);
+	unit_event(
+	    r->unit, "message.status", stanza_origin(r->n), clock_wall_ms(), status_body(r), key);
+	unread_keep(r->unit, &r->counted_as, r->n, r->answers + 1);
+	if (r->count > 2) {
+		Stored__BaseKeyName name = STORED__BASE_KEY_NAME__INIT;
+
+		name.address = r->address;
+		name.message_id = r->id;
+		unit_base_key_delete(r->unit, &name);
+	}
+	r->open = 0;
+	flow_step(&r->f, "retry_committed");
+	unit_commit(r->unit, retry_committed, r);
+}
+
 /* Page 04, 12.5: a bare enc to the one device, with the id of old. */
 static struct node *
 resend_node(struct retry *r, const Keyd__EncryptResult *e)
 {
 	struct node *n = node_new("message"), *enc = node_new("enc");
-	struct jid chat;
 	int pkmsg = e->has_pkmsg && e->pkmsg;
+	struct stanza_kind kind;
+	struct jid chat;
 
+	stanza_kind_of(r->content, r->content_len, &kind);
 	node_set_jid(n, "to", &r->from);
 	node_set(n, "id", r->id);
-	node_set(n, "type", "text");
+	node_set(n, "type", kind.type);
+	node_set(n, "edit", kind.edit);
 	if (!jid_eq(&r->from, &r->requester))
 		node_set_jid(n, "participant", &r->requester);
 	if (r->own && jid_parse(r->chat, &chat) == 0)
@@ -242,11 +160,15 @@ resend_node(struct retry *r, const Keyd__EncryptResult *e)
 	node_set(enc, "v", "2");
 	node_set(enc, "type", pkmsg ? "pkmsg" : "msg");
 	node_setf(enc, "count", "%u", r->count);
+	node_set(enc, "mediatype", kind.mediatype);
+	node_set(enc, "decrypt-fail", kind.hide ? "hide" : NULL);
 	node_set_bytes(enc, e->ciphertext.data, e->ciphertext.len);
 	node_add(n, enc);
 	if (pkmsg)
 		node_add_bytes(
 		    n, "device-identity", r->a->dev.signed_identity, r->a->dev.signed_identity_len);
+	if (kind.meta != NULL)
+		node_set(node_child_new(n, "meta"), kind.meta, kind.meta_value);
 	return n;
 }
 
@@ -317,7 +239,7 @@ fetch_end(struct retry *r)
 }
 
 /* The keys come over netd, so what waits for them must not be among what netd waits for. */
-static void
+void
 retry_fetch(struct retry *r)
 {
 	flow_step(&r->f, "retry_fetch");
@@ -333,12 +255,31 @@ retry_fetch(struct retry *r)
 	}
 }
 
+/* The session that it was sent with is remembered for the next request (12.4). */
+static void
+retry_remember(const struct reply *rp, void *arg)
+{
+	struct retry *r = arg;
+	const Keyd__SessionsReply *m = (const Keyd__SessionsReply *)rp->pb;
+	Stored__BaseKey k = STORED__BASE_KEY__INIT;
+	Stored__BaseKeyName name = STORED__BASE_KEY_NAME__INIT;
+
+	r->ask = NULL;
+	if (rp->ok && m->n_facts == 1 && m->facts[0]->base_key.len == BASE_KEY_LEN) {
+		name.address = r->address;
+		name.message_id = r->id;
+		k.name = &name;
+		k.key = m->facts[0]->base_key;
+		unit_base_key(r->unit, &k);
+	}
+	retry_commit(r);
+}
+
 static void
 retry_encrypted(const struct reply *rp, void *arg)
 {
 	struct retry *r = arg;
 	const Keyd__EncryptReply *m = (const Keyd__EncryptReply *)rp->pb;
-	char key[200];
 
 	r->ask = NULL;
 	if (!rp->ok || m->n_results != 1) {
@@ -357,16 +298,19 @@ retry_encrypted(const struct reply *rp, void *arg)
 		retry_drop(r, "its keys are not usable");
 		return;
 	}
+	if (r->bundle.ok)
+		retry_recreated(r->a, r->address, r->requester.device, clock_mono_ms());
 	r->stanza = resend_node(r, m->results[0]);
 	unit_staged(r->unit, m->stages);
-	(void)snprintf(key, sizeof(key), "t:%s:%s:%u", r->id, r->person.id, r->count);
-	unit_event(
-	    r->unit, "message.status", stanza_origin(r->n), clock_wall_ms(), status_body(r), key);
-	r->open = 0;
-	unit_commit(r->unit, retry_committed, r);
+	if (r->count == 2) {
+		flow_step(&r->f, "retry_remember");
+		retry_ask_facts(r, r->address, NULL, retry_remember);
+	} else {
+		retry_commit(r);
+	}
 }
 
-static void
+void
 retry_encrypt(struct retry *r)
 {
 	Keyd__Encrypt m = KEYD__ENCRYPT__INIT;
@@ -374,13 +318,11 @@ retry_encrypt(struct retry *r)
 	Keyd__Address addr = KEYD__ADDRESS__INIT;
 	struct bundle_pb pb;
 	ProtobufCBinaryData plain = {0};
-	char name[81];
 	uint8_t *copy = NULL;
 	size_t copy_len = 0;
 
 	flow_step(&r->f, "retry_encrypted");
-	contacts_address(&r->person, &r->requester, name);
-	addr.name = name;
+	addr.name = r->address;
 	addr.device = r->requester.device;
 	item.address = &addr;
 	if (r->bundle.ok) {
@@ -414,29 +356,49 @@ retry_encrypt(struct retry *r)
 	free(plain.data);
 }
 
-/* Keys that came with it, else those of the service from the second request on, else the session.
- */
-static void
-retry_bundle(struct retry *r)
-{
-	const struct node *keys = node_child(r->n, "keys");
+/* ------------------------------------------------------------------ its turn */
 
-	flow_step(&r->f, "retry_bundle");
-	if (keys != NULL) {
-		if (bundle_read(keys, node_child(r->n, "registration"), &r->bundle) == -1)
-			retry_drop(r, "its keys are incomplete");
-		else
-			retry_encrypt(r);
-	} else if (r->count >= 2) {
-		retry_fetch(r);
-	} else {
-		retry_encrypt(r);
-	}
+static void
+turn_came(evutil_socket_t fd, short what, void *arg)
+{
+	struct retry *r = arg;
+
+	turn_end(r);
+	if (r->conn != r->a->conn)
+		flow_end(&r->f, "cancelled", "the request comes again");
+	else
+		retry_facts(r);
 }
 
-/* Only who was addressed is answered: the person of the chat, or one of our own devices. */
+/* A person gets so many at once, and then one after the other. */
+static void
+retry_turn(struct retry *r)
+{
+	int64_t ms = retry_rate_take(r->a, r->person.id, clock_mono_ms());
+	struct timeval tv = {0, 0};
+
+	flow_step(&r->f, "retry_turn");
+	if (ms == 0) {
+		retry_facts(r);
+		return;
+	}
+	if (ms < 0 || nturns >= WAITING_MAX ||
+	    (r->turn = evtimer_new(r->a->svc->base, turn_came, r)) == NULL) {
+		flow_end(&r->f, "cancelled", "too many requests for a resend");
+		return;
+	}
+	uncount(r); /* it is nothing that netd should wait for */
+	nturns++;
+	tv.tv_sec = ms / 1000;
+	tv.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+	evtimer_add(r->turn, &tv);
+}
+
+/* ------------------------------------------------------------------ who asks */
+
+/* The person of the chat, or one of our own devices. */
 static int
-was_addressed(const struct retry *r)
+is_of_chat(const struct retry *r)
 {
 	struct person p;
 	struct jid chat;
@@ -448,6 +410,46 @@ was_addressed(const struct retry *r)
 	if (strcmp(chat.user, r->requester.user) == 0 && jid_same_user(&chat, &r->requester))
 		return 1;
 	return contacts_cached(r->a, &chat, &p) == 0 && strcmp(p.id, r->person.id) == 0;
+}
+
+static int
+in_list(const Stored__DeviceList *l, unsigned device)
+{
+	for (size_t i = 0; l != NULL && i < l->n_devices; i++)
+		if (l->devices[i]->id == device)
+			return 1;
+	return 0;
+}
+
+static void
+list_came(const struct device_list *lists, size_t n, const char *why, unsigned code, void *arg)
+{
+	struct retry *r = arg;
+
+	r->devices = NULL;
+	if (why != NULL && strcmp(why, "error") != 0) {
+		flow_end(&r->f, "cancelled", why); /* not acked: it comes again */
+		return;
+	}
+	for (size_t i = 0; why == NULL && n > 0 && i < lists[0].n; i++)
+		if (lists[0].ids[i] == r->requester.device) {
+			retry_turn(r);
+			return;
+		}
+	retry_drop(r, "the device was not addressed");
+}
+
+/* A device that nobody knew when the message was sent: the service says whether it is his. */
+static void
+retry_list(struct retry *r)
+{
+	struct jid bare = jid_bare(&r->requester);
+	char text[JID_TEXT_MAX];
+	const char *name = jid_format(&bare, text);
+
+	flow_step(&r->f, "retry_list");
+	uncount(r);
+	r->devices = devices_fetch(r->a, &name, 1, list_came, r);
 }
 
 static void
@@ -462,10 +464,29 @@ retry_known(const struct person *people, size_t n, const Stored__LookupReply *li
 		return;
 	}
 	r->person = people[0];
-	if (was_addressed(r))
-		retry_bundle(r);
-	else
+	if (!is_of_chat(r))
 		retry_drop(r, "the device was not addressed");
+	else if (r->addressed || (lists != NULL && lists->n_peers > 0 && !r->addressed_known &&
+				     (in_list(lists->peers[0]->by_pn, r->requester.device) ||
+					 in_list(lists->peers[0]->by_lid, r->requester.device))))
+		retry_turn(r);
+	else if (!r->addressed_known && node_child(r->n, "keys") == NULL)
+		retry_drop(r, "the device is not known, and it gives no keys");
+	else
+		retry_list(r);
+}
+
+/* It is among those that the message was encrypted for. */
+static void
+was_addressed(struct retry *r, const Stored__OutboxPut *p)
+{
+	struct jid j;
+
+	r->addressed_known = p->n_devices > 0;
+	for (size_t i = 0; i < p->n_devices; i++)
+		if (jid_parse(p->devices[i], &j) == 0 && j.device == r->requester.device &&
+		    (jid_eq(&j, &r->requester) || account_is_own(r->a, &j) == r->own))
+			r->addressed = 1; /* also under his other name */
 }
 
 static void
@@ -495,10 +516,11 @@ retry_row(const struct reply *rp, void *arg)
 	memcpy(r->content, p->content.data, p->content.len);
 	r->content_len = p->content.len;
 	(void)snprintf(r->chat, sizeof(r->chat), "%s", p->chat);
+	was_addressed(r, p);
 	flow_step(&r->f, "retry_known");
 	names[0] = jid_format(&bare, who);
 	names[1] = r->chat;
-	r->lookup = contacts_ask(r->a, names, 2, 0, retry_known, r);
+	r->lookup = contacts_ask(r->a, names, 2, 1, retry_known, r);
 }
 
 static int
@@ -516,6 +538,30 @@ retry_parse(struct retry *r)
 	if (node_get_jid(r->n, "participant", &r->requester) == -1)
 		r->requester = r->from;
 	r->own = account_is_own(r->a, &r->requester);
+	if (r->own && node_get(r->n, "recipient") == NULL)
+		return -1;
+	return 0;
+}
+
+/* Beside the stanzas that could not be read: how often this device got this message. */
+static void
+name_counter(struct retry *r)
+{
+	(void)snprintf(r->counted_as.chat, sizeof(r->counted_as.chat), "retry");
+	(void)jid_format(&r->requester, r->counted_as.sender);
+	(void)snprintf(r->counted_as.id, sizeof(r->counted_as.id), "%s", r->id);
+}
+
+/* One request of a device for a message at a time. */
+static int
+under_way(const struct retry *r)
+{
+	const struct retry *o;
+
+	TAILQ_FOREACH(o, &all, all)
+	if (o != r && o->a == r->a && strcmp(o->id, r->id) == 0 &&
+	    jid_eq(&o->requester, &r->requester))
+		return 1;
 	return 0;
 }
 
@@ -537,10 +583,16 @@ retry_in(struct account *a, struct node *n, size_t size)
 	flow_init(&r->f, a->svc->flows, &retry_kind, a->name, NULL, 0);
 	engine_inbound_begin(a->svc, size);
 	r->counted = 1;
-	if (retry_parse(r) == -1 || r->count >= ANSWERS_MAX) {
+	TAILQ_INSERT_TAIL(&all, r, all);
+	if (retry_parse(r) == -1 || r->count >= RETRY_REFUSE) {
 		retry_drop(r, "malformed, or asked too often");
 		return;
 	}
+	if (under_way(r)) {
+		retry_drop(r, "one is under way");
+		return;
+	}
+	name_counter(r);
 	flow_step(&r->f, "retry_row");
 	m.account = a->name;
 	m.message_id = r->id;

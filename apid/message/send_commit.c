@@ -109,6 +109,7 @@ make_stanza(struct send *s, const Keyd__EncryptReply *m)
 		pkmsg |= e->has_pkmsg && e->pkmsg;
 		theirs += !s->dev[i].own;
 		sent[all++] = s->dev[i].jid;
+		s->dev[i].sent = 1;
 	}
 	node_add(n, parts);
 	if (pkmsg)
@@ -195,6 +196,24 @@ sent_event(struct send *s)
 	pb_arena_free(arena);
 }
 
+/* Those that it is encrypted for: they alone may ask for it again. The list is one piece of memory,
+ * to be freed; NULL: none. */
+static char **
+addressed(const struct send *s, size_t *n)
+{
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
+	char **list = calloc(s->ndev + 1, sizeof(*list) + JID_TEXT_MAX), *text;
+
+	*n = 0;
+	if (list == NULL)
+		return NULL;
+	text = (char *)(list + s->ndev + 1);
+	for (size_t i = 0; i < s->ndev && s->stanza != NULL; i++)
+		if (s->dev[i].sent)
+			list[(*n)++] = pb_str(jid_format(&s->dev[i].jid, text + i * JID_TEXT_MAX));
+	return list;
+}
+
 static void
 put(struct send *s, Stored__OutboxState state)
 {
@@ -218,7 +237,9 @@ put(struct send *s, Stored__OutboxState state)
 	p.was_online = state == STORED__OUTBOX_STATE__READY;
 	p.has_not_after_ms = s->not_after_ms > 0;
 	p.not_after_ms = s->not_after_ms;
+	p.devices = addressed(s, &p.n_devices);
 	unit_outbox_put(s->unit, &p);
+	free(p.devices);
 	sent_event(s);
 }
 
@@ -278,7 +299,9 @@ send_commit(struct send *s)
 		up.has_stanza = 1;
 		up.stanza.data = s->stanza;
 		up.stanza.len = s->stanza_len;
+		up.devices = addressed(s, &up.n_devices);
 		unit_outbox_update(s->unit, &up);
+		free(up.devices);
 	} else {
 		put(s, STORED__OUTBOX_STATE__READY);
 	}

@@ -24,6 +24,7 @@ struct send_device {
 	int own;            /* gets the copy for own devices */
 	int has_session;
 	int skip; /* no usable bundle */
+	int sent; /* it has a part in the stanza */
 	struct bundle bundle;
 	int has_bundle;
 };

@@ -186,10 +186,19 @@ static const struct api_field message_read[] = {
     STR("kind", "read or played"), END};
 static const struct api_field message_undecryptable[] = {STR("message_id", "which message"),
     STR("chat", "where"), OBJ("sender", party, "from whom"), STR("reason", "why, a stable word"),
-    STR("unavailable", "if the service kept it from this device"), FLAG("hidden", "not for eyes"),
-    INT("attempt", "retries so far"), STR("error", "of a malformed stanza: what is wrong with it"),
+    STR("unavailable",
+	"if the service kept it from this device: view_once, hosted, bot, which nobody gives; "
+	"other: the phone is asked"),
+    FLAG("hidden", "not for eyes"), INT("attempt", "retries so far"),
+    STR("error", "of a malformed stanza: what is wrong with it"),
     STR("raw_b64", "of a malformed stanza: its bytes as they came, at most 160 KiB"),
-    INT("raw_bytes", "how many there were, if that is not all"), END};
+    INT("raw_bytes", "how many there were, if that is not all"),
+    FLAG("from_me", "written by this account"), END};
+static const struct api_field message_given_up[] = {STR("message_id", "which message"),
+    STR("chat", "where"), OBJ("sender", party, "from whom"),
+    STR("reason",
+	"why it could not be read; or not_given, unanswered: by the phone, which was asked last"),
+    FLAG("from_me", "written by this account"), END};
 static const struct api_field offline_done[] = {INT("count", "stanzas that had waited"), END};
 static const struct api_field identity_changed[] = {OBJ("party", party, "whose identity key"),
     FLAG("implicit", "seen by a message, not told by the service"), END};
@@ -266,7 +275,10 @@ const struct api_event api_events[] = {
     D("message.status", API_READ, message_status, "A sent message moves on."),
     D("message.read", API_READ, message_read, "Read or played on another own device."),
     D("message.undecryptable", API_READ, message_undecryptable,
-	"A message could not be read; a retry runs, unless its stanza is malformed."),
+	"A message could not be read; a retry runs, unless its stanza is malformed. Read later, it "
+	"comes as its own event with origin recovered."),
+    D("message.given_up", API_READ, message_given_up,
+	"All ways to read a message are used up; should it come nevertheless, it is told."),
     T("presence", API_READ, presence, "Somebody who is subscribed to came or went."),
     T("chat.typing", API_READ, chat_typing, "Somebody types or records, or no longer."),
     D("call.offer", API_READ, call_offer, "A call rings, or rang while the account was away."),

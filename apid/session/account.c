@@ -11,6 +11,7 @@
 #include "apid/message/contacts.h"
 #include "apid/message/mark.h"
 #include "apid/message/outbox.h"
+#include "apid/message/phone_ask.h"
 #include "apid/message/receipts.h"
 #include "apid/message/receipts_in.h"
 #include "apid/message/recv.h"
@@ -66,6 +67,7 @@ account_new(struct service *s, const char *name, size_t index)
 	a->rotate = rotate_new(a);
 	a->recv = recv_lane_new(a);
 	a->presence = presence_new(a);
+	a->phone_asks = phone_asks_new(a);
 	a->receipts = receipts_new(a);
 	a->receipts_in = receipts_in_new(a);
 	a->marks = marks_new(a);
@@ -102,6 +104,7 @@ account_free(struct account *a)
 	resume_free(a->resume);
 	rotate_free(a->rotate);
 	digest_free(a->digest);
+	phone_asks_free(a->phone_asks);
 	prekeys_free(a->prekeys);
 	keys_free(a->keys);
 	pair_free(a->pair);

@@ -39,6 +39,7 @@ struct login;
 struct marks;
 struct outbox;
 struct pair;
+struct phone_asks;
 struct prekeys;
 struct presence;
 struct receipts;
@@ -141,6 +142,7 @@ struct account {
 	struct marks *marks;
 	struct pair *pair;
 	struct keys *keys;
+	struct phone_asks *phone_asks;
 	struct prekeys *prekeys;
 	struct resume *resume;
 	struct digest *digest;
@@ -164,6 +166,7 @@ struct account {
 		uint64_t skey_rotations, skey_refused;
 		uint64_t transients_lost;
 		uint64_t mex_failures, pauses, stale_lists;
+		uint64_t phone_asks;
 	} n;
 };
 

@@ -445,6 +445,7 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("receipts_out", t.receipts_out);
 	COUNT("retries_in", t.retries_in);
 	COUNT("retries_out", t.retries_out);
+	COUNT("phone_asks", t.phone_asks);
 	COUNT("iq_answers_late", t.late_iqs);
 	COUNT("transients_lost", t.transients_lost);
 	COUNT("store_failures", t.store_failures);

@@ -11,6 +11,7 @@
 #include "apid/message/contacts.h"
 #include "apid/message/mark.h"
 #include "apid/message/outbox.h"
+#include "apid/message/phone_ask.h"
 #include "apid/message/receipts.h"
 #include "apid/message/recv.h"
 #include "apid/message/tctoken.h"
@@ -354,6 +355,7 @@ login_online(struct login *l, const char *how)
 	restrict_online(a);
 	outbox_online(a);
 	tctokens_online(a);
+	phone_ask_online(a);
 }
 
 /* ------------------------------------------------------------------ <ib> */

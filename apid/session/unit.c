@@ -70,6 +70,19 @@ take_bytes(struct unit *u, ProtobufCBinaryData *b)
 }
 
 static void
+take_texts(struct unit *u, char ***list, size_t *n)
+{
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
+	char **copy = *n == 0 ? NULL : take(u, *n * sizeof(*copy));
+
+	for (size_t i = 0; copy != NULL && i < *n; i++)
+		copy[i] = take_text(u, (*list)[i]);
+	if (copy == NULL)
+		*n = 0;
+	*list = copy;
+}
+
+static void
 unit_free(struct unit *u)
 {
 	struct block *next;
@@ -229,6 +242,7 @@ unit_outbox_put(struct unit *u, const Stored__OutboxPut *put)
 	take_bytes(u, &w->outbox_put->content);
 	if (put->has_stanza)
 		take_bytes(u, &w->outbox_put->stanza);
+	take_texts(u, &w->outbox_put->devices, &w->outbox_put->n_devices);
 }
 
 void
@@ -239,6 +253,7 @@ unit_outbox_update(struct unit *u, const Stored__OutboxUpdate *update)
 	w->outbox_update->reason = take_text(u, update->reason);
 	if (update->has_stanza)
 		take_bytes(u, &w->outbox_update->stanza);
+	take_texts(u, &w->outbox_update->devices, &w->outbox_update->n_devices);
 }
 
 void
@@ -313,6 +328,65 @@ unit_receipt(struct unit *u, const char *id, const char *party, const char *stat
 	w->receipt->party = take_text(u, party);
 	w->receipt->status = take_text(u, status);
 	w->receipt->time_ms = time_ms;
+}
+
+static Stored__MessageName *
+take_message_name(struct unit *u, const Stored__MessageName *from)
+{
+	Stored__MessageName *n = take_copy(u, from, sizeof(*from));
+
+	if (n != NULL) {
+		n->chat = take_text(u, from->chat);
+		n->sender = take_text(u, from->sender);
+		n->id = take_text(u, from->id);
+	}
+	return n;
+}
+
+static Stored__BaseKeyName *
+take_base_key_name(struct unit *u, const Stored__BaseKeyName *from)
+{
+	Stored__BaseKeyName *n = take_copy(u, from, sizeof(*from));
+
+	if (n != NULL) {
+		n->address = take_text(u, from->address);
+		n->message_id = take_text(u, from->message_id);
+	}
+	return n;
+}
+
+void
+unit_pending(struct unit *u, const Stored__Pending *p)
+{
+	WRITE(u, w, pending_put, p);
+	w->pending_put->name = take_message_name(u, p->name);
+	take_bytes(u, &w->pending_put->stanza);
+}
+
+void
+unit_pending_delete(struct unit *u, const Stored__MessageName *name)
+{
+	Stored__Write *w = write_new(u);
+
+	if (w != NULL)
+		w->pending_delete = take_message_name(u, name);
+}
+
+void
+unit_base_key(struct unit *u, const Stored__BaseKey *k)
+{
+	WRITE(u, w, base_key_put, k);
+	w->base_key_put->name = take_base_key_name(u, k->name);
+	take_bytes(u, &w->base_key_put->key);
+}
+
+void
+unit_base_key_delete(struct unit *u, const Stored__BaseKeyName *name)
+{
+	Stored__Write *w = write_new(u);
+
+	if (w != NULL)
+		w->base_key_delete = take_base_key_name(u, name);
 }
 
 void

@@ -51,6 +51,13 @@ void unit_token_received(
     struct unit *u, const char *user, const uint8_t *token, size_t len, int64_t token_s);
 void unit_token_touch(struct unit *u, const char *user, int64_t sender_s);
 void unit_token_expire(struct unit *u, int64_t token_cutoff_s, int64_t sender_cutoff_s);
+/* A stanza that is kept raw until it is dealt with; replaces, but keeps the age of the first time.
+ */
+void unit_pending(struct unit *u, const Stored__Pending *p);
+void unit_pending_delete(struct unit *u, const Stored__MessageName *name);
+/* The base key of a session, remembered for the next retry of that message (page 04, 12.4). */
+void unit_base_key(struct unit *u, const Stored__BaseKey *k);
+void unit_base_key_delete(struct unit *u, const Stored__BaseKeyName *name);
 /* The account came from a backup, and what had to be done first is in this unit. */
 void unit_restored_done(struct unit *u);
 size_t unit_writes(const struct unit *u);

@@ -28,6 +28,7 @@
 #include "ipc/netd.pb-c.h"
 #include "ipc/stored.pb-c.h"
 #include "sandbox/child.h"
+#include "tests/unit/apid_rig_rows.h"
 #include "tests/unit/slow.h"
 
 #define RIG_OWN_PN  "15551234567:7@s.whatsapp.net"
@@ -48,6 +49,8 @@ struct rig_row { /* of the outbox */
 	uint8_t hash[32];
 	uint8_t *content, *stanza;
 	size_t content_len, stanza_len;
+	char devices[16][64];
+	size_t ndevices;
 	int state;
 	int64_t created_ms;
 	uint32_t code;
@@ -91,6 +94,8 @@ struct rig {
 	size_t ntokens, token_expires;
 	uint8_t nct_salt[128];
 	size_t nct_salt_len;
+	uint8_t base_key[33]; /* of every session */
+	struct rig_rows kept; /* stanzas and base keys, for repairs */
 	size_t commits, aborts, opens, receipts, list_drops, list_puts;
 	char app_version[24];
 	unsigned state_code, state_subcode;
@@ -231,6 +236,16 @@ rig_apply_event(const Stored__EventAppend *e)
 }
 
 static void
+rig_take_devices(struct rig_row *r, char **devices, size_t n)
+{
+	assert_true(n <= 16);
+	for (size_t i = 0; i < n; i++)
+		snprintf(r->devices[i], sizeof(r->devices[i]), "%s", devices[i]);
+	if (n > 0)
+		r->ndevices = n;
+}
+
+static void
 rig_apply_put(const Stored__OutboxPut *p)
 {
 	struct rig_row *r = &rig.rows[rig.nrows++];
@@ -245,6 +260,7 @@ rig_apply_put(const Stored__OutboxPut *p)
 	r->content = rig_dup(&p->content);
 	r->content_len = p->content.len;
 	r->state = (int)p->state;
+	rig_take_devices(r, p->devices, p->n_devices);
 	r->created_ms = p->created_ms;
 	r->not_after_ms = p->not_after_ms;
 	if (p->has_stanza) {
@@ -267,6 +283,7 @@ rig_apply_update(const Stored__OutboxUpdate *u)
 		r->until_ms = u->until_ms;
 	if (u->reason != NULL)
 		snprintf(r->reason, sizeof(r->reason), "%s", u->reason);
+	rig_take_devices(r, u->devices, u->n_devices);
 	if (u->has_stanza) {
 		free(r->stanza);
 		r->stanza = rig_dup(&u->stanza);
@@ -358,6 +375,7 @@ rig_apply(const Stored__Write *w)
 		snprintf(rig.marks[rig.nmarks++], sizeof(rig.marks[0]), "%s", w->mark);
 	}
 	rig.receipts += w->receipt != NULL;
+	rig_rows_apply(&rig.kept, w);
 }
 
 static int
@@ -525,12 +543,15 @@ rig_on_lookup(struct message *msg, void *owner)
 	r.tokens = tptr;
 	r.n_peers = m->n_jids;
 	r.peers = ptr;
+	rig_rows_lookup(&rig.kept, m, &r);
 	return channel_reply(msg->channel, msg->id, STORED__TYPE__LOOKUP_REPLY, &r.base);
 }
 
 static void
 rig_fill_row(const struct rig_row *from, size_t i, Stored__OutboxRow *row, Stored__OutboxPut *put)
 {
+	static char *devices[64][16]; /* for as long as an answer takes */
+
 	stored__outbox_row__init(row);
 	stored__outbox_put__init(put);
 	row->put = put;
@@ -548,6 +569,10 @@ rig_fill_row(const struct rig_row *from, size_t i, Stored__OutboxRow *row, Store
 	put->stanza.data = from->stanza;
 	put->stanza.len = from->stanza_len;
 	put->created_ms = from->created_ms;
+	put->n_devices = from->ndevices;
+	put->devices = devices[i % 64];
+	for (size_t k = 0; k < from->ndevices; k++)
+		devices[i % 64][k] = (char *)(uintptr_t)from->devices[k];
 	put->has_not_after_ms = from->not_after_ms > 0;
 	put->not_after_ms = from->not_after_ms;
 	row->has_until_ms = from->until_ms != 0;
@@ -631,7 +656,17 @@ rig_on_records_list(struct message *m, void *owner)
 		room##__TYPE__##T, #T, 0, FRAME_PAYLOAD_MAX, CHANNEL_ALL_STATES, 0,                \
 		    &t##__descriptor, run                                                          \
 	}
+static int
+rig_on_scan(struct message *msg, void *owner)
+{
+	Stored__ScanReply r = STORED__SCAN_REPLY__INIT;
+
+	rig_rows_scan(&rig.kept, &r);
+	return channel_reply(msg->channel, msg->id, STORED__TYPE__SCAN_REPLY, &r.base);
+}
+
 static const struct channel_row rig_stored_rows[] = {
+    REQ(STORED, SCAN, stored__scan, rig_on_scan),
     NOTE(STORED, UNIT_OPEN, stored__unit_open, rig_on_open),
     REQ(STORED, UNIT_COMMIT, stored__unit_commit, rig_on_commit),
     NOTE(STORED, UNIT_ABORT, stored__unit_abort, rig_on_abort),
@@ -751,12 +786,23 @@ rig_on_sessions(struct message *msg, void *owner)
 	const Keyd__Sessions *m = (const Keyd__Sessions *)msg->pb;
 	Keyd__SessionsReply r = KEYD__SESSIONS_REPLY__INIT;
 	protobuf_c_boolean has[64];
+	Keyd__SessionFacts facts[64], *list[64];
 
 	assert_true(m->n_addresses <= 64);
-	for (size_t i = 0; i < m->n_addresses; i++)
+	for (size_t i = 0; i < m->n_addresses; i++) {
 		has[i] = !rig.no_sessions;
+		list[i] = &facts[i];
+		keyd__session_facts__init(list[i]);
+		if (rig.no_sessions)
+			continue;
+		facts[i].registration_id = 9; /* as in the bundles of the service */
+		facts[i].base_key.len = 33;
+		facts[i].base_key.data = rig.base_key;
+	}
 	r.n_has = m->n_addresses;
 	r.has = has;
+	r.n_facts = m->facts ? m->n_addresses : 0;
+	r.facts = list;
 	return channel_reply(msg->channel, msg->id, KEYD__TYPE__SESSIONS_REPLY, &r.base);
 }
 
@@ -768,6 +814,7 @@ rig_on_encrypt(struct message *msg, void *owner)
 	Keyd__EncryptResult res[64], *ptr[64];
 
 	rig.encrypts++;
+	rig.base_key[1] += m->n_items > 0 && m->items[0]->bundle != NULL; /* a new session */
 	assert_true(m->n_items <= 64);
 	for (size_t i = 0; i < m->n_items; i++) {
 		keyd__encrypt_result__init(&res[i]);
@@ -1002,8 +1049,10 @@ rig_usync(const struct node *iq)
 		    strstr(who, "00022") != NULL || strstr(who, "000002") != NULL ? rig.bob_devices
 										  : "0");
 		for (char *p = strtok_r(ids, ",", &save); p != NULL; p = strtok_r(NULL, ",", &save))
-			node_set(node_child_new(dl, "device"), "id", p);
+			node_set(node_set(node_child_new(dl, "device"), "id", p), "key-index", "1");
 		node_add(d, dl);
+		/* ADVSignedKeyIndexList{details{current_index 0}}: all are newer */
+		node_add_bytes(d, "key-index-list", "\x0a\x02\x18\x00", 4);
 		node_add(user, d);
 		if (strcmp(j.server, JID_PN) == 0 && strcmp(j.user, "15550002222") == 0) {
 			node_set(lid, "val", RIG_BOB_LID);
@@ -1229,7 +1278,7 @@ static int __attribute__((unused)) rig_setup(void **state)
 	    "[log]\nlevel = err\n[send]\naccount_rate = 0\nchat_rate = 0\nnew_chats = "
 	    "0\n%s[account a]\n",
 	    "");
-	log_set_level(LOG_LV_ERR);
+	log_set_level(getenv("RIG_DEBUG") ? LOG_LV_DEBUG : LOG_LV_ERR);
 	rig.linked = 1;
 	rig.generation = 1;
 	rig.has_prekeys = 1;
@@ -1256,6 +1305,7 @@ static int __attribute__((unused)) rig_teardown(void **state)
 		free(rig.rows[i].content);
 		free(rig.rows[i].stanza);
 	}
+	rig_rows_free(&rig.kept);
 	json_decref(rig.result);
 	config_free(rig.config);
 	return 0;

@@ -180,62 +180,6 @@ end_while_written(void **state)
 	rig_begin_service();
 }
 
-/* A device could not read our message: it gets it again, alone, with the id of old. */
-static void
-resend(void **state)
-{
-	static const struct {
-		const char *from, *count;
-		int with_keys, answered;
-		size_t bundles;
-	} rows[] = {
-	    {"100000000000002:5@lid", "1", 0, 1, 0}, /* the session will do */
-	    {"100000000000002:5@lid", "2", 0, 1, 1}, /* fresh keys of the service */
-	    {"100000000000002:5@lid", "2", 1, 1, 1}, /* keys that came with it */
-	    {"100000000000002:5@lid", "5", 0, 0, 0}, /* asked too often */
-	    {"100000000000077:5@lid", "1", 0, 0, 0}, /* not addressed */
-	    {"100000000000009@lid", "1", 0, 1, 0},   /* our own phone */
-	};
-	uint8_t reg[4] = {0, 0, 0, 9}, id3[3] = {0, 0, 7}, pub[32] = {5}, sig[64] = {6};
-	char id[32];
-
-	rig_online();
-	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_QUEUED, 5000);
-	rig_until(rig_sent("message", NULL, NULL) == 1);
-	snprintf(id, sizeof(id), "%s", node_get(rig_last("message"), "id"));
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct node *n = node_new("receipt"), *r = node_child_new(n, "retry"), *k;
-		size_t before = rig_sent("message", id, NULL), acks = rig_sent("ack", id, "retry");
-		struct jid j;
-
-		rig.bundles = 0;
-		assert_int_equal(jid_parse(rows[i].from, &j), 0);
-		node_set(n, "id", id);
-		node_set_jid(n, "from", &j);
-		node_set(n, "type", "retry");
-		node_set(r, "id", id);
-		node_set(r, "count", rows[i].count);
-		node_add_bytes(n, "registration", reg, 4);
-		if (rows[i].with_keys) {
-			k = node_child_new(n, "keys");
-			node_add_bytes(k, "identity", pub, 32);
-			r = node_child_new(k, "skey");
-			node_add_bytes(r, "id", id3, 3);
-			node_add_bytes(r, "value", pub, 32);
-			node_add_bytes(r, "signature", sig, 64);
-		}
-		rig_in(n);
-		rig_until(rig_sent("ack", id, "retry") == acks + 1);
-		assert_int_equal(rig_sent("message", id, NULL) - before, rows[i].answered);
-		assert_int_equal(rig.bundles, rows[i].bundles);
-		if (!rows[i].answered)
-			continue;
-		assert_string_equal(node_get(rig_last("message"), "to"), rows[i].from);
-		assert_string_equal(
-		    node_get(node_child(rig_last("message"), "enc"), "count"), rows[i].count);
-	}
-}
-
 int
 main(void)
 {
@@ -248,7 +192,6 @@ main(void)
 	    T(incoming),
 	    T(incoming_not_durable),
 	    T(end_while_written),
-	    T(resend),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -269,6 +269,134 @@ retries_end(void **state)
 	assert_int_equal(rig_events("message.undecryptable"), 1);
 }
 
+/* The count goes on over a restart, and from the count of the sender's resend if that is higher. */
+static void
+retries_go_on(void **state)
+{
+	struct node *n;
+
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC;
+	rig_in(rig_message(ID2, "x"));
+	rig_until(rig_sent("ack", ID2, NULL) == 1);
+	assert_string_equal(node_get(node_child(rig_last("receipt"), "retry"), "count"), "1");
+	rig_crash();
+	rig_online();
+	rig_in(rig_message(ID2, "x"));
+	rig_until(rig_sent("ack", ID2, NULL) == 2);
+	assert_string_equal(node_get(node_child(rig_last("receipt"), "retry"), "count"), "2");
+	n = rig_message(ID2, "x");
+	node_set(node_child(n, "enc"), "count", "3");
+	rig_in(n);
+	rig_until(rig_sent("ack", ID2, NULL) == 3);
+	assert_string_equal(node_get(node_child(rig_last("receipt"), "retry"), "count"), "4");
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__DONE;
+	n = rig_message(ID2, "hello");
+	node_set(node_child(n, "enc"), "count", "4");
+	rig_in(n);
+	rig_until(rig_sent("receipt", ID2, "inactive") == 1);
+	assert_string_equal(rig_event("message.received")->origin, "recovered");
+	rig_rows_scan(&rig.kept, &(Stored__ScanReply)STORED__SCAN_REPLY__INIT);
+	for (size_t i = 0; i < rig.kept.ngiven; i++) /* nothing of it is kept any more */
+		assert_string_not_equal(rig.kept.given[i]->name->id, ID2);
+}
+
+/* Too old for the phone: when its sender was asked often enough, that is all. */
+static void
+given_up(void **state)
+{
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC;
+	for (size_t i = 1; i <= 6; i++) {
+		struct node *n = rig_message(ID2, "x");
+
+		node_set(n, "t", "1690000000");
+		rig_in(n);
+		rig_until(rig_sent("ack", ID2, NULL) == i);
+		assert_int_equal(rig_events("message.given_up"), i < 5 ? 0 : 1);
+	}
+	assert_int_equal(rig_events("message.undecryptable"), 1);
+}
+
+/* What is not asked for again, and how it is answered. */
+static void
+never_asked(void **state)
+{
+	struct node *n;
+
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__NO_SESSION;
+	n = rig_message("S1", "x"); /* a status that is over: a receipt, and nothing is told */
+	node_set(n, "from", "status@broadcast");
+	node_set(n, "participant", RIG_BOB_LID);
+	node_set(n, "t", "1699000000");
+	rig_in(n);
+	rig_until(rig_sent("receipt", "S1", NULL) == 1);
+	assert_int_equal(rig_sent("receipt", "S1", "retry"), 0);
+	assert_int_equal(rig_events("message.undecryptable"), 0);
+	n = rig_message("S2", "x"); /* a bot in a chat of people */
+	node_set(n, "from", "867051314767696@bot");
+	node_set(node_child_new(n, "meta"), "target_chat_jid", RIG_BOB_LID);
+	rig_in(n);
+	rig_until(rig_sent("ack", "S2", NULL) == 1);
+	assert_int_equal(rig_sent("receipt", "S2", "retry"), 0);
+	assert_int_equal(rig_events("message.undecryptable"), 1);
+}
+
+/* A hosted device gets keys with the first request already. */
+static void
+hosted(void **state)
+{
+	struct node *n;
+	struct jid from;
+
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC;
+	n = rig_message(ID2, "x");
+	assert_int_equal(jid_parse("100000000000002:99@hosted.lid", &from), 0);
+	node_set_jid(n, "from", &from);
+	rig_in(n);
+	rig_until(rig_sent("ack", ID2, NULL) == 1);
+	assert_non_null(node_child(rig_last("receipt"), "keys"));
+}
+
+/* What the service keeps back: only a plain one is kept, for the phone. */
+static void
+kept_back(void **state)
+{
+	static const struct {
+		const char *type, *hosted;
+		int bot;
+		const char *kind;
+		size_t rows;
+	} rows[] = {{"view_once", NULL, 0, "view_once", 0}, {NULL, "true", 0, "hosted", 0},
+	    {NULL, NULL, 1, "bot", 0}, {NULL, NULL, 0, "other", 1}};
+	Stored__ScanReply r = STORED__SCAN_REPLY__INIT;
+	char id[16];
+
+	rig_online();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct node *n = node_new("message"), *u = node_child_new(n, "unavailable");
+
+		snprintf(id, sizeof(id), "KEPT%zu", i);
+		node_set(n, "id", id);
+		node_set(n, "from", RIG_BOB_LID);
+		node_set(n, "t", "1700000000");
+		node_set(u, "type", rows[i].type);
+		node_set(u, "hosted", rows[i].hosted);
+		if (rows[i].bot)
+			node_child_new(n, "bot");
+		rig_in(n);
+		rig_until(rig_sent("ack", id, NULL) == 1);
+		assert_string_equal(json_string_value(json_object_get(
+					rig_event("message.undecryptable")->body, "unavailable")),
+		    rows[i].kind);
+		rig_rows_scan(&rig.kept, &r);
+		assert_int_equal(rig.kept.ngiven, rows[i].rows);
+	}
+	assert_int_equal(rig_sent("receipt", NULL, NULL), 0);
+}
+
 static void
 bad_plaintext(void **state)
 {
@@ -389,6 +517,11 @@ main(void)
 	    T(outcomes),
 	    T(reason_of_the_first_try),
 	    T(retries_end),
+	    T(retries_go_on),
+	    T(given_up),
+	    T(never_asked),
+	    T(hosted),
+	    T(kept_back),
 	    T(bad_plaintext),
 	    T(own_and_peer_messages),
 	    T(unknown_is_kept),

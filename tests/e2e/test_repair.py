@@ -1,0 +1,186 @@
+"""Repair: messages that cannot be read are asked for again, both ways, and the phone is asked; the scenarios
+retry_dm_multidevice and offline_messages of protocol page 11, 8.1."""
+
+import time
+
+from harness import World, check, equal, main, test, wait_until
+from test_chain import follow, texts, wait_texts
+from test_faults import linked_world, send_in
+
+COMPANION = {"account": "alice", "device": 1, "direction": "out", "tag": "message"}
+
+
+def corrupt(w, count=0):
+    """What bob writes is unreadable for the companion; his phone and what the own phone writes are not touched."""
+    match = {**COMPANION, "from": w.sim.account("bob")["lid"]}
+    return w.sim.cmd("fault.arm", match={**COMPANION, **match}, action="corrupt", count=count)["fault"]
+
+
+def retries(w, account="bob", of=None):
+    """The retry receipts that a phone got, as (count, with keys)."""
+    return [(r["count"], r["keys"]) for r in w.sim.cmd("phone.receipts", account=account)["receipts"]
+            if r["kind"] == "retry" and (of is None or r["id"] == of)]
+
+
+def wait_retries(w, count, of, seconds=30):
+    return wait_until(lambda: (lambda r: r if len(r) >= count else None)(retries(w, of=of)), seconds,
+                      lambda: "%d retry receipts, have %r" % (count, retries(w, of=of)))
+
+
+def said(c, text, key, wait="server"):
+    return c.call("message.send", account="alice", to="+" + c.bob, text=text, idempotency_key=key, wait=wait)["message_id"]
+
+
+def world(w, **kw):
+    ward, c = linked_world(w, **kw)
+    c.bob = w.sim.account("bob")["pn"]
+    return ward, c
+
+
+def phones(w):
+    return w.sim.cmd("stats")["phones"]
+
+
+@test
+def peer_forgets_its_session():
+    """the peer has lost its session: our text is unreadable at first, then arrives by one resend to that device with
+    count 1; both directions work after (dm_retry_recovers_after_session_deletion)"""
+    with World() as w:
+        ward, c = world(w)
+        said(c, "first", "1")
+        w.sim.wait_inbox("bob", 1)
+        send_in(w, "back")  # from here on our messages are no pkmsg any more
+        wait_texts(c, 1)
+        said(c, "second", "2")
+        w.sim.wait_inbox("bob", 2)
+        w.sim.cmd("phone.forget", account="bob", of="alice")
+        resent = w.sim.cmd("watch", match={"account": "alice", "device": 1, "direction": "in", "tag": "message"})["watch"]
+        mid = said(c, "third", "3")
+        got = w.sim.wait_inbox("bob", 3)
+        equal([(g["text"], g["id"]) for g in got][2], ("third", mid), "what arrived")
+        equal(got[2]["type"], "pkmsg", "with a new session")
+        w.sim.cmd("expect", watch=resent, count=2, deadline_ms=10000)
+        equal(phones(w)["decrypt_failures"], 1, "unreadable once")
+        c.wait_type("message.status", message_id=mid, status="retrying")
+        c.wait_type("message.status", message_id=mid, status="delivered")
+        said(c, "fourth", "4")
+        w.sim.wait_inbox("bob", 4)
+        send_in(w, "and back")
+        wait_texts(c, 2)
+        equal([g["text"] for g in w.sim.inbox("bob")], ["first", "second", "third", "fourth"], "once each, in order")
+
+
+@test
+def placeholder_is_superseded():
+    """a broken message is told as undecryptable, asked for, and told again as recovered, once; the row is gone then"""
+    with World() as w:
+        ward, c = world(w)
+        send_in(w, "one")
+        wait_texts(c, 1)
+        corrupt(w, 1)
+        bad = send_in(w, "two")[0]
+        c.wait_type("message.undecryptable", message_id=bad)
+        e = c.wait_type("message.received", recovers=bad)
+        equal((e["origin"], e["body"]["message"]["content"]["text"]), ("recovered", "two"), "recovered")
+        equal(retries(w, of=bad), [(1, False)], "asked once")
+        equal(texts(c), ["one", "two"], "all")
+        stats = c.call("store.stats", tables=True)
+        equal([t["rows"] for t in stats["tables"] if t["table"] == "pending" and t["account"] == "alice"], [0], "rows")
+
+
+@test
+def counted_over_a_restart():
+    """retry receipts count on over a restart, have keys from the second on, and end at the fourth; the phone has none
+    either: given up, told once"""
+    with World() as w:
+        ward, c = world(w)
+        w.sim.cmd("phone.set", account="alice", gives=False)
+        send_in(w, "one")
+        wait_texts(c, 1)
+        corrupt(w)
+        # the second request reaches the peer only after our restart
+        hold = w.sim.cmd("fault.arm", match={"account": "bob", "device": 0, "direction": "out", "tag": "receipt",
+                                             "type": "retry"}, action="drop", after=1, count=0)["fault"]
+        bad = send_in(w, "two")[0]
+        c.wait_type("message.undecryptable", message_id=bad)
+        wait_retries(w, 1, bad)
+        w.sim.cmd("wait", what="queue_empty", account="alice", device=1, deadline_ms=20000)
+        ward.stop()
+        ward.start()
+        c = follow(ward, "alice", "again")
+        w.sim.cmd("wait", what="device", account="alice", device=1, phase="live", deadline_ms=20000)
+        w.sim.cmd("fault.clear", fault=hold)
+        w.sim.cmd("phone.set", account="bob", on=False)
+        w.sim.cmd("phone.set", account="bob", on=True)
+        equal(wait_retries(w, 4, bad), [(1, False), (2, True), (3, True), (4, True)], "requests")
+        e = c.wait_type("message.given_up", seconds=30, message_id=bad)
+        check(e["body"]["reason"] in ("not_given", "bad_mac"), "why, by who had the last word", e["body"])
+        told = [e["event"]["type"] for e in c.events if e.get("event", {}).get("body", {}).get("message_id") == bad]
+        equal(told, ["message.undecryptable", "message.given_up"], "what was told")
+        send_in(w, "three")  # unreadable as well: the next one is asked for on its own
+        w.sim.cmd("fault.clear")
+        wait_until(lambda: "three" in texts(c), 30, "the next message")
+        equal(len(retries(w, of=bad)), 4, "no fifth request")
+
+
+@test
+def phone_recovers():
+    """what no resend cures the own phone gives, in one request; each is told once, as recovered; the phone is not asked
+    for what it would not give"""
+    with World() as w:
+        ward, c = world(w)
+        send_in(w, "zero")
+        wait_texts(c, 1)
+        fault = corrupt(w)
+        bad = [send_in(w, "bad %d" % i)[0] for i in range(5)]
+        for i, mid in enumerate(bad):
+            e = c.wait_type("message.received", seconds=30, recovers=mid)
+            equal((e["origin"], e["body"]["message"]["content"]["text"]), ("recovered", "bad %d" % i), "recovered")
+            equal(e["body"]["message"]["sender"]["phone"], "+" + c.bob, "from whom")
+        w.sim.cmd("fault.clear", fault=fault)
+        asked = phones(w)["asked_for"]
+        check(1 <= asked <= 2, "requests", asked)
+        equal(phones(w)["given"], 5, "given")
+        # kept back by the service: a plain one is asked for, the others are only told
+        kinds = {"unavailable_view_once": "view_once", "unavailable_hosted": "hosted", "unavailable_bot": "bot"}
+        for action, kind in kinds.items():
+            w.sim.cmd("fault.arm", match=COMPANION, action=action, count=1)
+            e = c.wait_type("message.undecryptable", message_id=send_in(w, action)[0])
+            equal(e["body"]["unavailable"], kind, "marker")
+        w.sim.cmd("fault.arm", match=COMPANION, action="unavailable", count=1)
+        mid = send_in(w, "kept back")[0]
+        e = c.wait_type("message.undecryptable", message_id=mid)
+        equal(e["body"]["unavailable"], "other", "marker")
+        e = c.wait_type("message.received", seconds=30, recovers=mid)
+        equal(e["body"]["message"]["content"]["text"], "kept back", "text")
+        equal((phones(w)["asked_for"], phones(w)["given"]), (asked + 1, 6), "the phone was asked for one more")
+        w.sim.cmd("wait", what="queue_empty", account="alice", device=1, deadline_ms=20000)
+        equal(len(texts(c)), 7, "each once")
+
+
+@test
+def phone_answers_late():
+    """the phone is off when it is asked, and ward is restarted before it is on again: its answer is believed then"""
+    with World() as w:
+        ward, c = world(w)
+        send_in(w, "zero")
+        wait_texts(c, 1)
+        fault = corrupt(w)
+        w.sim.cmd("phone.set", account="bob", on=True)
+        asked = w.sim.cmd("watch", match={"account": "alice", "device": 1, "direction": "in", "tag": "message"})["watch"]
+        mid = send_in(w, "late")[0]
+        c.wait_type("message.undecryptable", message_id=mid)
+        w.sim.cmd("wait", what="inbox", account="alice", count=2, deadline_ms=20000)
+        w.sim.cmd("phone.set", account="alice", on=False)  # it has the message, and sleeps now
+        w.sim.cmd("expect", watch=asked, deadline_ms=20000)  # the request
+        w.sim.cmd("fault.clear", fault=fault)
+        ward.stop()
+        ward.start()
+        c = follow(ward, "alice", "again")
+        w.sim.cmd("phone.set", account="alice", on=True)
+        e = c.wait_type("message.received", seconds=30, recovers=mid)
+        equal(e["body"]["message"]["content"]["text"], "late", "text")
+
+
+if __name__ == "__main__":
+    main()
