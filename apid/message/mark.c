@@ -98,6 +98,7 @@ group_end(struct mark_group *g, int code, const char *reason, int retryable, con
 	struct marking *k;
 
 	while ((k = TAILQ_FIRST(&g->for_whom)) != NULL) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
 		if (reason != NULL)
 			call_failf(k->call, code, reason, retryable, text);
 		else

@@ -86,7 +86,8 @@ account_free(struct account *a)
 {
 	if (a == NULL)
 		return;
-	flow_cancel_group(a->svc->flows, a, "stopping"); /* those that are in no list of its parts */
+	flow_cancel_group(
+	    a->svc->flows, a, "stopping"); /* those that are in no list of its parts */
 	unlink_free(a);
 	restored_free(a);
 	sender_free(a->sender);

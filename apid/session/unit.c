@@ -267,6 +267,9 @@ unit_device(struct unit *u, const Stored__DeviceRecord *r)
 	w->device->platform = take_text(u, r->platform);
 	w->device->state = take_text(u, r->state);
 	w->device->state_reason = take_text(u, r->state_reason);
+	w->device->app_version = take_text(u, r->app_version);
+	w->device->props_hash = take_text(u, r->props_hash);
+	w->device->client_expires_version = take_text(u, r->client_expires_version);
 	if (r->has_routing_info)
 		take_bytes(u, &w->device->routing_info);
 	if (r->has_nct_salt)

@@ -105,7 +105,8 @@ read_moment(const struct node *n)
 	if (typing_parse(&account, n, &t) == 0)
 		must(!account_is_own(&account, &t.party) && t.party.device == 0);
 	call_parse(&account, n, &c);
-	must(c.kind == CALL_UNKNOWN || (c.id[0] != '\0' && c.from.user[0] != '\0' && c.action != NULL));
+	must(c.kind == CALL_UNKNOWN ||
+	     (c.id[0] != '\0' && c.from.user[0] != '\0' && c.action != NULL));
 	(void)privacy_read_receipts(n);
 }
 

@@ -1108,7 +1108,8 @@ rig_ack_receipt(const struct node *n)
 static void
 rig_privacy(const struct node *iq)
 {
-	struct node *a = rig_answer(iq), *p = node_new("privacy"), *c = node_child_new(p, "category");
+	struct node *a = rig_answer(iq), *p = node_new("privacy"),
+		    *c = node_child_new(p, "category");
 
 	node_set(c, "name", "readreceipts");
 	node_set(c, "value", rig.no_read_receipts ? "none" : "all");

@@ -270,8 +270,8 @@ chat_mark(struct account *a, const void *client, const struct mark_request *rq, 
     void *arg)
 {
 	static const char *const receipts[] = {"", " always", " never"};
-	struct fake_call *c = fake_called(
-	    a, client, rq->status == MARK_READ ? "mark_read" : "mark_played", fn, arg);
+	struct fake_call *c =
+	    fake_called(a, client, rq->status == MARK_READ ? "mark_read" : "mark_played", fn, arg);
 
 	snprintf(c->to, sizeof(c->to), "%s", rq->chat);
 	snprintf(c->text, sizeof(c->text), "%zu:%s%s", rq->n, rq->message_ids[rq->n - 1],
