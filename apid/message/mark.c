@@ -98,8 +98,8 @@ group_end(struct mark_group *g, int code, const char *reason, int retryable, con
 	struct marking *k;
 
 	while ((k = TAILQ_FIRST(&g->for_whom)) != NULL) {
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed one is off the list */
 		if (reason != NULL)
+			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is off the list */
 			call_failf(k->call, code, reason, retryable, text);
 		else
 			call_ok(k->call, json_pack("{s:I}", "marked", (json_int_t)k->n));

@@ -270,6 +270,7 @@ unit_device(struct unit *u, const Stored__DeviceRecord *r)
 	w->device->app_version = take_text(u, r->app_version);
 	w->device->props_hash = take_text(u, r->props_hash);
 	w->device->client_expires_version = take_text(u, r->client_expires_version);
+	w->device->restrictions = take_text(u, r->restrictions);
 	if (r->has_routing_info)
 		take_bytes(u, &w->device->routing_info);
 	if (r->has_nct_salt)
