@@ -97,6 +97,10 @@ void account_link_answer(struct account *a, const void *client, const char *link
     const json_t *passkey_response, int confirm, engine_done_fn *fn, void *arg);
 void account_link_cancel(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 void account_unlink(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+/* What is kept of former devices and accounts: {generation, records, contacts}; the end of it:
+ * {purged}. */
+void account_quarantine(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+void account_quarantine_purge(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 void account_pause(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 void account_resume(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 void account_reconnect(struct account *a, const void *client, engine_done_fn *fn, void *arg);
@@ -173,8 +177,8 @@ void chat_typing(struct account *a, const void *client, const char *chat, const 
 /* Available until ttl_ms have passed, or unavailable. result: {state, until_ms?} */
 void presence_set(struct account *a, const void *client, int available, unsigned ttl_ms,
     engine_done_fn *fn, void *arg);
-/* party: stable id, JID or +E.164 of a person, or the JID of a group. Belongs to the account, not to
- * the client; asked again it lasts longer. result: {ok, ends_ms, available} and {ok} */
+/* party: stable id, JID or +E.164 of a person, or the JID of a group. Belongs to the account, not
+ * to the client; asked again it lasts longer. result: {ok, ends_ms, available} and {ok} */
 void presence_subscribe(
     struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg);
 void presence_unsubscribe(
@@ -195,6 +199,8 @@ void account_restrictions(
     struct account *a, const void *client, int refresh, engine_done_fn *fn, void *arg);
 void account_quota(
     struct account *a, const void *client, int refresh, engine_done_fn *fn, void *arg);
+void message_receipts(
+    struct account *a, const void *client, const char *message_id, engine_done_fn *fn, void *arg);
 
 /* Give our trusted-contact token to people (at most 8: stable ids, JIDs or +E.164). result:
  * {tokens: [{party, time_ms}]}. What is kept, from after on (NULL: the beginning): {parties:
@@ -214,8 +220,8 @@ void engine_cancel_client(struct service *s, const void *client);
 /* Health checks of the engine, appended to an array of {name,status,reason,since_ms,user_action}.
  */
 void engine_health(struct service *s, json_t *checks);
-/* "2.3000.1045649367", which the service is told; a new reference. And how old that is by the file of
- * client data. */
+/* "2.3000.1045649367", which the service is told; a new reference. And how old that is by the file
+ * of client data. */
 json_t *engine_client_version(const struct service *s);
 int64_t engine_client_age_s(const struct service *s);
 /* Counters by name, added to an object (for server.metrics and bench). */

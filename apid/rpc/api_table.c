@@ -192,6 +192,13 @@ static const struct api_field result_keys_upload[] = {
 static const struct api_field result_keys_rotate[] = {INT("count", 0, 0, BIG, "1"),
     INT("signed_prekey_id", 0, 0, BIG, "number of the one that is now in use"), END};
 
+static const struct api_field result_quarantine[] = {
+    INT("generation", 0, 0, BIG, "number of the present device; each new one has the next"),
+    INT("records", 0, 0, BIG, "sealed keys and sessions of former devices"),
+    INT("contacts", 0, 0, BIG, "people of former accounts, put aside"), END};
+static const struct api_field result_purge[] = {
+    INT("purged", 0, 0, BIG, "records and contacts that are gone"), END};
+
 #define KEY(d)  STR("idempotency_key", API_REQUIRED, 1, 64, d)
 #define KEY_DOC "letters, digits and ._:- ; the same key never sends twice, kept 7 days"
 #define MENTIONS                                                                                   \
@@ -515,7 +522,12 @@ const struct api_method api_methods[] = {
     M("account.link_cancel", API_LINK, account_only, result_ok, API_ACTS,
 	"Stop linking the account."),
     M("account.unlink", API_LINK, account_only, result_ok, API_ACTS,
-	"Log this device out at the service and forget its keys."),
+	"Log this device out at the service; its keys are never used again, and what is stored "
+	"stays."),
+    M("account.quarantine", API_ADMIN, account_only, result_quarantine, 0,
+	"What is kept of former devices and former accounts, and never used again."),
+    M("account.quarantine_purge", API_ADMIN, account_only, result_purge, API_ACTS,
+	"Delete that for good; the present device, its contacts, events and outbox stay."),
     M("account.pause", API_LINK, account_only, result_state, API_ACTS,
 	"Disconnect the account and keep it so, also across restarts."),
     M("account.resume", API_LINK, account_only, result_state, API_ACTS,

@@ -21,6 +21,8 @@ const struct method_binding method_bindings[] = {
     {"account.link_answer", method_account_link_answer},
     {"account.link_cancel", method_account_link_cancel},
     {"account.unlink", method_account_unlink},
+    {"account.quarantine", method_account_quarantine},
+    {"account.quarantine_purge", method_account_quarantine_purge},
     {"account.pause", method_account_pause},
     {"account.resume", method_account_resume},
     {"account.reconnect", method_account_reconnect},

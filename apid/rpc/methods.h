@@ -20,8 +20,9 @@ method_fn *method_handler(size_t index);
 method_fn method_server_hello, method_server_schema, method_server_version, method_server_health,
     method_server_metrics, method_server_sandbox, method_server_flows, method_request_cancel;
 method_fn method_account_list, method_account_get, method_account_state, method_account_link,
-    method_account_link_answer, method_account_link_cancel, method_account_unlink,
-    method_account_pause, method_account_resume, method_account_reconnect;
+    method_account_quarantine, method_account_quarantine_purge, method_account_link_answer,
+    method_account_link_cancel, method_account_unlink, method_account_pause, method_account_resume,
+    method_account_reconnect;
 method_fn method_keys_status, method_keys_upload, method_keys_rotate_signed;
 method_fn method_account_restrictions, method_account_quota, method_message_cancel,
     method_outbox_list;

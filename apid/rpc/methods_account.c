@@ -126,6 +126,18 @@ method_account_unlink(struct request *rq)
 }
 
 void
+method_account_quarantine(struct request *rq)
+{
+	account_quarantine(rq->account, rq->token, request_engine_said, rq);
+}
+
+void
+method_account_quarantine_purge(struct request *rq)
+{
+	account_quarantine_purge(rq->account, rq->token, request_engine_said, rq);
+}
+
+void
 method_account_pause(struct request *rq)
 {
 	account_pause(rq->account, rq->token, engine_said_state, rq);

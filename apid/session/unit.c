@@ -289,6 +289,16 @@ unit_device_reset(struct unit *u, int people)
 }
 
 void
+unit_quarantine_purge(struct unit *u, uint32_t below, uint32_t max)
+{
+	Stored__QuarantinePurge p = STORED__QUARANTINE_PURGE__INIT;
+
+	p.below = below;
+	p.max = max;
+	WRITE(u, w, quarantine_purge, &p);
+}
+
+void
 unit_contact(struct unit *u, const Stored__Contact *c)
 {
 	WRITE(u, w, contact, c);

@@ -40,6 +40,8 @@ void unit_outbox_put(struct unit *u, const Stored__OutboxPut *put);
 void unit_outbox_update(struct unit *u, const Stored__OutboxUpdate *update);
 void unit_device(struct unit *u, const Stored__DeviceRecord *r);
 void unit_device_reset(struct unit *u, int people);
+/* Some of what is kept of devices before that generation goes; the result says how many. */
+void unit_quarantine_purge(struct unit *u, uint32_t below, uint32_t max);
 void unit_contact(struct unit *u, const Stored__Contact *c);
 void unit_device_list(struct unit *u, const Stored__DeviceList *l);
 void unit_device_list_drop(struct unit *u, const char *user);

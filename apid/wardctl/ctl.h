@@ -131,6 +131,7 @@ int qr_draw(FILE *f, const char *text, enum qr_style style, int colour);
 
 /* ---- commands with a file of their own; argc and argv are what follows the verb */
 int ctl_link(struct ctl *c, int argc, char **argv);
+int ctl_answer(struct ctl *c, int argc, char **argv);
 int ctl_follow(struct ctl *c, int argc, char **argv);
 int ctl_status(struct ctl *c, int argc, char **argv);
 int ctl_show(struct ctl *c, int argc, char **argv);

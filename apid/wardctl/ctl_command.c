@@ -5,8 +5,12 @@
 
 const struct ctl_command ctl_commands[] = {
     {"status", NULL, "", "Accounts and health on one screen.", ctl_status, 0},
-    {"account", "link", "[--phone +NUMBER] [--code CODE] [--qr utf8|ansi|text]",
-	"Link the account to a phone; shows the QR code or the pair code.", ctl_link, 1},
+    {"account", "link", "[--phone +NUMBER] [--code CODE] [--qr utf8|ansi|text] [--other-account]",
+	"Link the account to a phone; shows the QR code, the pair code, what a passkey needs.",
+	ctl_link, 1},
+    {"account", "answer", "yes|no|FILE|-",
+	"Give linking what it asks for: the passkey's answer, or whether the codes are the same.",
+	ctl_answer, 1},
     {"message", "send",
 	"TO TEXT|- [--reply-to ID] [--mentions WHO]… [--wait queued|server|delivered] "
 	"[--idempotency-key KEY]",

@@ -69,6 +69,7 @@ def needs_root():
 PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "account.state": {"account": "alice"},
           "account.link": {"account": "bob"}, "account.link_answer": {"account": "bob", "confirm": True},
           "account.link_cancel": {"account": "bob"}, "account.unlink": {"account": "bob"},
+          "account.quarantine": {"account": "bob"}, "account.quarantine_purge": {"account": "bob"},
           "account.pause": {"account": "bob"}, "account.resume": {"account": "bob"}, "account.reconnect": {"account": "bob"},
           "keys.status": {"account": "alice"}, "keys.upload": {"account": "bob"}, "keys.rotate_signed": {"account": "bob"},
           "message.send": {"account": "bob", "to": "+15550001111", "text": "x", "idempotency_key": "1"},

@@ -189,6 +189,8 @@ account_link_answer(struct account *a, const void *client, const char *link_id,
 	}
 FAKE_VERB(account_link_cancel, "link_cancel")
 FAKE_VERB(account_unlink, "unlink")
+FAKE_VERB(account_quarantine, "quarantine")
+FAKE_VERB(account_quarantine_purge, "quarantine_purge")
 FAKE_VERB(account_resume, "resume")
 FAKE_VERB(account_reconnect, "reconnect")
 FAKE_VERB(keys_status, "keys_status")
