@@ -120,8 +120,9 @@ check_device(const Stored__DeviceRecord *d)
 		return "device: state";
 	if (!shape_optional(d->app_version, 64) || !shape_optional(d->client_expires_version, 64))
 		return "device: a version is too long";
-	if (!shape_optional(d->props_hash, 128) || (d->has_nct_salt && d->nct_salt.len > 256))
-		return "device: props hash or salt";
+	if (!shape_optional(d->props_hash, 128) || !shape_optional(d->props, 2 * KIB) ||
+	    (d->has_nct_salt && d->nct_salt.len > 256))
+		return "device: props, their hash, or salt";
 	if (!shape_optional(d->restrictions, 4 * KIB))
 		return "device: restrictions";
 	return d->has_routing_info && d->routing_info.len > 4 * KIB ? "device: routing info" : NULL;

@@ -23,6 +23,7 @@
 #include "apid/session/client.h"
 #include "apid/session/connect.h"
 #include "apid/session/digest.h"
+#include "apid/session/dirty.h"
 #include "apid/session/engine.h"
 #include "apid/session/iq.h"
 #include "apid/session/keys.h"
@@ -30,6 +31,7 @@
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/presence.h"
+#include "apid/session/props.h"
 #include "apid/session/restored.h"
 #include "apid/session/restrict.h"
 #include "apid/session/resume.h"
@@ -62,6 +64,8 @@ account_new(struct service *s, const char *name, size_t index)
 	a->pair = pair_new(a);
 	a->keys = keys_new(a);
 	a->prekeys = prekeys_new(a);
+	a->props = props_new(a);
+	a->dirty = dirty_new(a);
 	a->resume = resume_new(a);
 	a->digest = digest_new(a);
 	a->rotate = rotate_new(a);
@@ -103,6 +107,8 @@ account_free(struct account *a)
 	presence_free(a->presence);
 	recv_lane_free(a->recv);
 	resume_free(a->resume);
+	dirty_free(a->dirty);
+	props_free(a->props);
 	rotate_free(a->rotate);
 	digest_free(a->digest);
 	phone_asks_free(a->phone_asks);
@@ -247,6 +253,7 @@ account_take_record(struct account *a, const Stored__DeviceRecord *r)
 	take_text(v->app_version, sizeof(v->app_version), r->app_version);
 	take_text(v->client_expires_version, sizeof(v->client_expires_version),
 	    r->client_expires_version);
+	props_restore(a, r->props, r->props_hash);
 	if (r->has_client_expires_ms)
 		v->client_expires_ms = r->client_expires_ms;
 	if (r->has_linked_ms)

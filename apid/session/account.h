@@ -31,6 +31,7 @@ enum account_state {
 
 struct calls;
 struct contacts;
+struct dirty;
 struct digest;
 struct erase;
 struct iq_table;
@@ -41,6 +42,7 @@ struct outbox;
 struct pair;
 struct phone_asks;
 struct prekeys;
+struct props;
 struct presence;
 struct receipts;
 struct receipts_in;
@@ -137,6 +139,7 @@ struct account {
 
 	struct calls *calls;
 	struct contacts *contacts;
+	struct dirty *dirty;
 	struct iq_table *iq;
 	struct login *login;
 	struct marks *marks;
@@ -144,6 +147,7 @@ struct account {
 	struct keys *keys;
 	struct phone_asks *phone_asks;
 	struct prekeys *prekeys;
+	struct props *props;
 	struct resume *resume;
 	struct digest *digest;
 	struct rotate *rotate;

@@ -304,8 +304,8 @@ own_done(const struct device_list *lists, size_t n, const char *why, unsigned co
 		    "account %s: own device list: %s; the one that is kept stays", a->name, why);
 }
 
-void
-devices_refresh_own(struct account *a)
+struct devices_request *
+devices_fetch_own(struct account *a, devices_fn *fn, void *arg)
 {
 	char pn[JID_TEXT_MAX], lid[JID_TEXT_MAX];
 	const char *jids[2];
@@ -317,7 +317,13 @@ devices_refresh_own(struct account *a)
 		j = jid_bare(&a->dev.lid);
 		jids[n++] = jid_format(&j, lid);
 	}
-	(void)devices_fetch(a, jids, n, own_done, a);
+	return devices_fetch(a, jids, n, fn, arg);
+}
+
+void
+devices_refresh_own(struct account *a)
+{
+	(void)devices_fetch_own(a, own_done, a);
 }
 
 /* ------------------------------------------------------------------ phash */

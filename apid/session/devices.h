@@ -36,6 +36,8 @@ struct devices_request *devices_fetch(
     struct account *a, const char *const *jids, size_t n, devices_fn *fn, void *arg);
 void devices_cancel(struct devices_request *r); /* NULL is fine */
 
+/* The same for the own list. */
+struct devices_request *devices_fetch_own(struct account *a, devices_fn *fn, void *arg);
 /* After a login: ask for our own list again, in the background. */
 void devices_refresh_own(struct account *a);
 /* The list as stored has it; -1 if it has none that can be trusted (an empty one). */

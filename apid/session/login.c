@@ -18,12 +18,14 @@
 #include "apid/session/client.h"
 #include "apid/session/connect.h"
 #include "apid/session/devices.h"
+#include "apid/session/dirty.h"
 #include "apid/session/iq.h"
 #include "apid/session/keys.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/presence.h"
 #include "apid/session/privacy.h"
 #include "apid/session/restrict.h"
+#include "apid/session/props.h"
 #include "apid/session/resume.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
@@ -147,6 +149,8 @@ login_disconnected(struct account *a)
 	evtimer_del(l->next_batch);
 	evtimer_del(l->silence);
 	keys_disconnected(a);
+	props_disconnected(a);
+	dirty_disconnected(a);
 }
 
 int
@@ -350,6 +354,8 @@ login_online(struct login *l, const char *how)
 	login_message_ended(a);
 	presence_online(a);
 	privacy_read(a);
+	props_fetch(a);
+	dirty_online(a);
 	keys_online(a);
 	devices_refresh_own(a);
 	restrict_online(a);
@@ -425,10 +431,11 @@ login_ib(struct account *a, const struct node *n)
 		else if (node_is(c, "edge_routing"))
 			edge_routing(a, c);
 		else if (!node_is(c, "priority_offline_complete") &&
-			 !node_is(c, "thread_metadata")) {
+			 !node_is(c, "thread_metadata") &&
+			 !(node_is(c, "dirty") && dirty_in(a, c))) {
 			if (node_is(c, "client_expiration"))
 				client_expiration(a, c);
-			/* dirty bits stay dirty until what they name is kept here */
+			/* other dirty bits stay dirty until what they name is kept here */
 			stanza_notice(a, n, c->tag, 0);
 		}
 	}

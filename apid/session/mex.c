@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apid/message/content.h"
+#include "apid/session/client.h"
 #include "apid/session/iq.h"
 #include "apid/session/restrict.h"
 #include "apid/session/stanza.h"
@@ -181,7 +182,7 @@ mex_query(struct account *a, enum mex_op op, json_t *variables, mex_fn *fn, void
 	r->op = op;
 	r->fn = fn;
 	r->arg = arg;
-	node_set(q, "query_id", mex_id(op));
+	node_set(q, "query_id", client_query_id(a->svc, mex_queries[op].name, mex_id(op)));
 	node_set_bytes(q, text, strlen(text));
 	node_add(iq, q);
 	r->iq = iq_request(a, iq, MEX_TIMEOUT_MS, answered, r);

@@ -11,6 +11,7 @@
 #include "apid/session/pair.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/privacy.h"
+#include "apid/session/props.h"
 #include "apid/session/stanza.h"
 #include "apid/session/unit.h"
 
@@ -114,7 +115,10 @@ notification_in(struct account *a, const struct node *n)
 		devices(a, n);
 	else if (strcmp(type, "account_sync") == 0 && node_child(n, "devices") != NULL)
 		devices(a, n);
-	else if (strcmp(type, "mex") == 0)
+	else if (strcmp(type, "server") == 0 && node_child(n, "abprops") != NULL) {
+		props_fetch(a);
+		stanza_ack(a, n, 0); /* a crash in between: the next login asks */
+	} else if (strcmp(type, "mex") == 0)
 		mex_notification(a, n);
 	else if (strcmp(type, "privacy_token") == 0)
 		tctoken_notification(a, n);

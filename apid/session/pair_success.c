@@ -12,6 +12,7 @@
 #include "apid/session/connect.h"
 #include "apid/session/pair_impl.h"
 #include "apid/session/presence.h"
+#include "apid/session/props.h"
 #include "apid/session/stanza.h"
 #include "apid/session/state.h"
 #include "common/clock.h"
@@ -78,6 +79,7 @@ pair_stored(const struct unit_result *r, void *arg)
 	a->dev = l->dev;
 	l->dev.signed_identity = NULL;
 	memset(&a->rec, 0, sizeof(a->rec));
+	props_restore(a, NULL, NULL);
 	a->rec.lid_migrated = l->lid_migrated;
 	(void)snprintf(a->rec.account_lid, sizeof(a->rec.account_lid), "%s",
 	    a->dev.has_lid ? a->dev.lid.user : "");

@@ -19,6 +19,7 @@
 #include "apid/session/call.h"
 #include "apid/session/connect.h"
 #include "apid/session/iq.h"
+#include "apid/session/props.h"
 #include "apid/session/presence.h"
 #include "apid/session/restrict.h"
 #include "apid/session/state.h"

@@ -66,13 +66,17 @@ services_props(struct origin *o, const struct node *iq)
 	} props[] = {
 	    {"865", "604800"}, {"909", "4"}, {"996", "604800"}, {"997", "4"}, {"10518", "1"}};
 	struct node *a = nodes_result(iq), *p = node_child_new(a, "props"), *n;
+	const char *with = node_get(node_child(iq, "props"), "hash");
+	int delta = with != NULL && strcmp(with, "sim1") == 0; /* nothing has changed since */
 
 	node_set(p, "protocol", "1");
 	node_set(p, "ab_key", "sim");
+	if (delta)
+		node_set(p, "delta_update", "true");
 	node_set(p, "refresh", "86400");
 	node_set(p, "refresh_id", "1");
 	node_set(p, "hash", "sim1");
-	for (size_t i = 0; i < sizeof(props) / sizeof(props[0]); i++) {
+	for (size_t i = 0; !delta && i < sizeof(props) / sizeof(props[0]); i++) {
 		n = node_child_new(p, "prop");
 		node_set(n, "config_code", props[i].code);
 		node_set(n, "config_value", props[i].value);

@@ -123,6 +123,15 @@ struct rig {
 	size_t nout;
 	int mute; /* iqs and receipts are not answered */
 	int no_read_receipts;
+	/* the switches that the service sets: code, value; NULL hash = no answer with any */
+	const char *prop[8][2], *prop_hash;
+	int prop_delta;
+	unsigned props_asked;
+	char props_asked_with[64];       /* hash */
+	char props[512], props_hash[64]; /* as stored has them */
+	unsigned cleans;                 /* dirty bits that were cleaned; the last one */
+	char clean_type[32], clean_t[24];
+	const char *refuse_xmlns; /* such an iq is answered with an error */
 	size_t ups, restarts, downs;
 	uint32_t delay_ms;
 	uint64_t conn;
@@ -341,6 +350,10 @@ rig_apply(const Stored__Write *w)
 		rig_apply_update(w->outbox_update);
 	if (w->device != NULL && w->device->state != NULL)
 		snprintf(rig.state, sizeof(rig.state), "%s", w->device->state);
+	if (w->device != NULL && w->device->props != NULL) {
+		snprintf(rig.props, sizeof(rig.props), "%s", w->device->props);
+		snprintf(rig.props_hash, sizeof(rig.props_hash), "%s", w->device->props_hash);
+	}
 	if (w->device != NULL && w->device->app_version != NULL)
 		snprintf(rig.app_version, sizeof(rig.app_version), "%s", w->device->app_version);
 	if (w->device != NULL && w->device->has_state_code) {
@@ -484,6 +497,8 @@ rig_on_device_load(struct message *m, void *owner)
 	if (rig.state_reason[0] != '\0')
 		r.state_reason = rig.state_reason;
 	r.app_version = rig.app_version;
+	r.props = rig.props;
+	r.props_hash = rig.props_hash;
 	r.has_state_code = r.has_state_subcode = 1;
 	r.state_code = rig.state_code;
 	r.state_subcode = rig.state_subcode;
@@ -1116,6 +1131,43 @@ rig_privacy(const struct node *iq)
 	rig_in(node_add(a, p));
 }
 
+static void
+rig_on_abt(const struct node *iq)
+{
+	struct node *a = rig_answer(iq), *p = node_child_new(a, "props"), *c;
+	const char *with = node_get(node_child(iq, "props"), "hash");
+
+	rig.props_asked++;
+	snprintf(
+	    rig.props_asked_with, sizeof(rig.props_asked_with), "%s", with != NULL ? with : "");
+	node_set(p, "protocol", "1");
+	if (rig.prop_hash != NULL)
+		node_set(p, "hash", rig.prop_hash);
+	if (rig.prop_delta)
+		node_set(p, "delta_update", "true");
+	for (size_t i = 0; i < 8 && rig.prop[i][0] != NULL; i++) {
+		c = node_child_new(p, "prop");
+		node_set(c, "config_code", rig.prop[i][0]);
+		node_set(c, "config_value", rig.prop[i][1]);
+	}
+	c = node_child_new(p, "prop");
+	node_set(c, "event_code", "5138");
+	node_set(c, "sampling_weight", "-1");
+	rig_in(a);
+}
+
+static void
+rig_on_clean(const struct node *iq)
+{
+	const struct node *c = node_child(iq, "clean");
+
+	assert_non_null(c);
+	rig.cleans++;
+	snprintf(rig.clean_type, sizeof(rig.clean_type), "%s", node_get(c, "type"));
+	snprintf(rig.clean_t, sizeof(rig.clean_t), "%s", node_get(c, "timestamp"));
+	rig_in(rig_answer(iq));
+}
+
 /* The service answers what every login asks. */
 static void
 rig_service(const struct node *n)
@@ -1129,7 +1181,17 @@ rig_service(const struct node *n)
 	}
 	if (!node_is(n, "iq") || xmlns == NULL || rig.mute)
 		return;
-	if (node_child(n, "count") != NULL) {
+	if (rig.refuse_xmlns != NULL && strcmp(xmlns, rig.refuse_xmlns) == 0) {
+		struct node *a = rig_answer(n);
+
+		node_set(a, "type", "error");
+		node_set(node_child_new(a, "error"), "code", "500");
+		rig_in(a);
+	} else if (strcmp(xmlns, "abt") == 0) {
+		rig_on_abt(n);
+	} else if (strcmp(xmlns, "urn:xmpp:whatsapp:dirty") == 0) {
+		rig_on_clean(n);
+	} else if (node_child(n, "count") != NULL) {
 		struct node *c = node_new("count");
 
 		node_set(c, "value", "100");

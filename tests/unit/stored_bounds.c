@@ -191,6 +191,7 @@ test_texts(void **state)
 	    {WRITE_DEVICE, &u.device.push_name, 0, 1024},
 	    {WRITE_DEVICE, &u.device.app_version, 0, 64},
 	    {WRITE_DEVICE, &u.device.props_hash, 0, 128},
+	    {WRITE_DEVICE, &u.device.props, 0, 2048},
 	    {WRITE_DEVICE, &u.device.client_expires_version, 0, 64},
 	    {WRITE_DEVICE, &u.device.restrictions, 0, 4096},
 	    {WRITE_COLLECTION_PUT, &u.collection.name, 1, 64},
