@@ -63,10 +63,10 @@ struct recv {
 	/* an answer of the own phone (recv_phone.c) */
 	struct buf phone;
 	struct recv_phone *recovering;
-	int hist_sync;   /* a receipt of that type too */
-	int counted_new; /* a message event was added */
+	int hist_sync;                /* a receipt of that type too */
+	int counted_new;              /* a message event was added */
 	struct recv_secrets *secrets; /* message/secrets.c; NULL: none came */
-	int repeated;    /* all counters were used before: is it known? */
+	int repeated;                 /* all counters were used before: is it known? */
 	/* a stanza that does not decode: n has only what could be read of it */
 	const char *broken; /* why, or NULL */
 	struct buf raw;

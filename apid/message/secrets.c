@@ -21,6 +21,7 @@
 #define KEYD_DEADLINE 30000u
 #define KEEP_MAX      4u
 #define SPELLINGS     2u /* a person by LID and by number */
+#define JIDS_MAX      4u /* of what AddonOpen takes */
 #define OPENED_MAX    (ADDON_PAYLOAD_MAX + 64)
 
 struct recv_secrets {
@@ -210,22 +211,27 @@ secrets_take(struct recv *r, const E2e__Message *outer, const uint8_t *raw, size
 
 /* ------------------------------------------------------------------ opening */
 
+struct jids {
+	char *list[JIDS_MAX];
+	size_t n;
+};
+
 /* Each once, as long as there is room. */
 static void
-add(char *list[], size_t *n, size_t max, char *text)
+add(struct jids *to, char *text)
 {
-	for (size_t i = 0; i < *n; i++)
-		if (strcmp(list[i], text) == 0)
+	for (size_t i = 0; i < to->n; i++)
+		if (strcmp(to->list[i], text) == 0)
 			return;
-	if (*n < max && text[0] != '\0' && strlen(text) < JID_TEXT_MAX)
-		list[(*n)++] = text;
+	if (to->n < JIDS_MAX && text[0] != '\0')
+		to->list[to->n++] = text;
 }
 
 static void
-add_spellings(char *list[], size_t *n, struct spellings *s)
+add_spellings(struct jids *to, struct spellings *s)
 {
 	for (size_t i = 0; i < s->n; i++)
-		add(list, n, 4, s->jid[i]);
+		add(to, s->jid[i]);
 }
 
 static void
@@ -245,7 +251,8 @@ ask_open(struct recv *r, const struct addon *ad)
 	Keyd__AddonOpen q = KEYD__ADDON_OPEN__INIT;
 	struct spellings chat, me, *author, *sender;
 	char names[SPELLINGS][SECRET_NAME_MAX], from[JID_TEXT_MAX], remote[JID_TEXT_MAX] = "";
-	char *name_list[SPELLINGS], *authors[4], *senders[4];
+	struct jids authors = {{NULL}, 0}, senders = {{NULL}, 0};
+	char *name_list[SPELLINGS];
 	struct jid bare = jid_bare(&r->e.sender);
 	/* of two people one is the author: who adds to it, or the other */
 	int mine = ad->target->from_me ? r->e.from_me : !r->e.from_me;
@@ -257,14 +264,14 @@ ask_open(struct recv *r, const struct addon *ad)
 	author = mine ? &me : &chat;
 	sender = r->e.from_me ? &me : &chat;
 	(void)jid_format(&bare, from);
-	add(senders, &q.n_senders, 4, from);
-	add_spellings(senders, &q.n_senders, sender);
+	add(&senders, from);
+	add_spellings(&senders, sender);
 	if (ad->target->from_me)
-		add(authors, &q.n_authors, 4, from);
-	else if (ad->target->remote_jid != NULL)
+		add(&authors, from);
+	else if (ad->target->remote_jid != NULL && strlen(ad->target->remote_jid) < sizeof(remote))
 		(void)snprintf(remote, sizeof(remote), "%s", ad->target->remote_jid);
-	add(authors, &q.n_authors, 4, remote);
-	add_spellings(authors, &q.n_authors, author);
+	add(&authors, remote);
+	add_spellings(&authors, author);
 	for (size_t i = 0; i < chat.n; i++) {
 		name_of(names[i], chat.jid[i], mine, ad->target->id);
 		name_list[q.n_names++] = names[i];
@@ -273,8 +280,10 @@ ask_open(struct recv *r, const struct addon *ad)
 	q.use = ad->use;
 	q.names = name_list;
 	q.id = ad->target->id;
-	q.authors = authors;
-	q.senders = senders;
+	q.authors = authors.list;
+	q.n_authors = authors.n;
+	q.senders = senders.list;
+	q.n_senders = senders.n;
 	q.iv = ad->iv;
 	q.payload = ad->payload;
 	flow_step(&r->f, "addon_opened");

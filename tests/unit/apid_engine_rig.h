@@ -118,6 +118,23 @@ struct rig {
 	int linked;
 	int32_t generation;
 
+	struct rig_secret { /* SECRETS_KEEP, and what ENCRYPT brought */
+		char name[400];
+		uint8_t secret[32];
+		int64_t expires_s, message_s;
+	} secrets[32];
+	size_t nsecrets;
+	struct rig_addon { /* ADDON_OPEN: what is answered, and what was asked last */
+		int outcome;
+		uint8_t plain[256];
+		size_t plain_len;
+		int64_t message_s;
+		const char *error;
+		size_t asked;
+		int use;
+		char names[400], id[130], authors[460], senders[460]; /* each behind a blank */
+	} addon;
+
 	/* netd */
 	struct node *out[RIG_OUT_MAX];
 	size_t nout;
@@ -769,6 +786,64 @@ rig_on_keyd_status(struct message *m, void *owner)
 	return channel_reply(m->channel, m->id, KEYD__TYPE__STATUS_REPLY, &r.base);
 }
 
+static void
+rig_take_secrets(Keyd__Secret *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct rig_secret *s = &rig.secrets[rig.nsecrets++ % 32];
+
+		snprintf(s->name, sizeof(s->name), "%s", list[i]->name);
+		assert_int_equal(list[i]->secret.len, 32);
+		memcpy(s->secret, list[i]->secret.data, 32);
+		s->expires_s = list[i]->expires_s;
+		s->message_s = list[i]->message_s;
+	}
+}
+
+static int
+rig_on_secrets_keep(struct message *msg, void *owner)
+{
+	const Keyd__SecretsKeep *m = (const Keyd__SecretsKeep *)msg->pb;
+	Keyd__Staged r = KEYD__STAGED__INIT;
+
+	rig_take_secrets(m->secrets, m->n_secrets);
+	r.stages = 1;
+	return channel_reply(msg->channel, msg->id, KEYD__TYPE__STAGED, &r.base);
+}
+
+static void
+rig_join(char *out, size_t size, char *const *list, size_t n)
+{
+	size_t k = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < n; i++)
+		k += (size_t)snprintf(out + k, size - k, "|%s", list[i]);
+}
+
+static int
+rig_on_addon_open(struct message *msg, void *owner)
+{
+	const Keyd__AddonOpen *m = (const Keyd__AddonOpen *)msg->pb;
+	Keyd__AddonOpened r = KEYD__ADDON_OPENED__INIT;
+	struct rig_addon *a = &rig.addon;
+
+	a->asked++;
+	a->use = (int)m->use;
+	snprintf(a->id, sizeof(a->id), "%s", m->id);
+	rig_join(a->names, sizeof(a->names), m->names, m->n_names);
+	rig_join(a->authors, sizeof(a->authors), m->authors, m->n_authors);
+	rig_join(a->senders, sizeof(a->senders), m->senders, m->n_senders);
+	if (a->error != NULL)
+		return channel_reply_error(msg->channel, msg->id, a->error, "as the test wants it");
+	r.outcome = a->outcome == 0 ? KEYD__ADDON_OPENED__OUTCOME__NO_SECRET
+				    : (Keyd__AddonOpened__Outcome)a->outcome;
+	r.has_plaintext = r.has_message_s = r.outcome == KEYD__ADDON_OPENED__OUTCOME__DONE;
+	r.plaintext = (ProtobufCBinaryData){a->plain_len, a->plain};
+	r.message_s = a->message_s;
+	return channel_reply(msg->channel, msg->id, KEYD__TYPE__ADDON_OPENED, &r.base);
+}
+
 /* A ciphertext is its plaintext. */
 static int
 rig_on_decrypt(struct message *msg, void *owner)
@@ -830,6 +905,7 @@ rig_on_encrypt(struct message *msg, void *owner)
 
 	rig.encrypts++;
 	rig.base_key[1] += m->n_items > 0 && m->items[0]->bundle != NULL; /* a new session */
+	rig_take_secrets(m->secrets, m->n_secrets);
 	assert_true(m->n_items <= 64);
 	for (size_t i = 0; i < m->n_items; i++) {
 		keyd__encrypt_result__init(&res[i]);
@@ -986,6 +1062,8 @@ static const struct channel_row rig_keyd_rows[] = {
     REQ(KEYD, PREKEYS_UPLOADED, keyd__prekeys_uploaded, rig_on_staged),
     REQ(KEYD, NOISE_KEEP, keyd__noise_keep, rig_on_noise_keep),
     REQ(KEYD, RESTORED, keyd__restored, rig_on_restored),
+    REQ(KEYD, SECRETS_KEEP, keyd__secrets_keep, rig_on_secrets_keep),
+    REQ(KEYD, ADDON_OPEN, keyd__addon_open, rig_on_addon_open),
     REQ(KEYD, PAIR_REFRESH, keyd__pair_refresh, rig_on_staged),
     REQ(KEYD, PAIR_QR, keyd__pair_qr, rig_on_pair_qr),
     REQ(KEYD, PAIR_SUCCESS, keyd__pair_success, rig_on_pair_success),

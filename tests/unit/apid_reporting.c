@@ -128,7 +128,7 @@ broken(void **state)
 	}
 	/* 37{1{37{1{… */
 	n = 0;
-	assert_non_null(deep = malloc(4096));
+	assert_non_null(deep = calloc(1, 4096));
 	for (int i = 0; i < 40; i++) {
 		uint8_t inner[4096];
 
