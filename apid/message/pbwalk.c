@@ -4,6 +4,10 @@
 void
 pbwalk_begin(struct pbwalk *w, const uint8_t *bytes, size_t len)
 {
+	static const uint8_t nothing[1];
+
+	if (bytes == NULL) /* an empty message */
+		bytes = nothing;
 	*w = (struct pbwalk){.at = bytes, .end = bytes + len};
 }
 

@@ -256,25 +256,20 @@ unit_outbox_update(struct unit *u, const Stored__OutboxUpdate *update)
 	take_texts(u, &w->outbox_update->devices, &w->outbox_update->n_devices);
 }
 
+/* By its descriptor: a text or bytes that were left out here would be gone before the commit. */
 void
 unit_device(struct unit *u, const Stored__DeviceRecord *r)
 {
 	WRITE(u, w, device, r);
-	w->device->jid = take_text(u, r->jid);
-	w->device->lid = take_text(u, r->lid);
-	w->device->push_name = take_text(u, r->push_name);
-	w->device->business_name = take_text(u, r->business_name);
-	w->device->platform = take_text(u, r->platform);
-	w->device->state = take_text(u, r->state);
-	w->device->state_reason = take_text(u, r->state_reason);
-	w->device->app_version = take_text(u, r->app_version);
-	w->device->props_hash = take_text(u, r->props_hash);
-	w->device->client_expires_version = take_text(u, r->client_expires_version);
-	w->device->restrictions = take_text(u, r->restrictions);
-	if (r->has_routing_info)
-		take_bytes(u, &w->device->routing_info);
-	if (r->has_nct_salt)
-		take_bytes(u, &w->device->nct_salt);
+	for (unsigned i = 0; i < r->base.descriptor->n_fields; i++) {
+		const ProtobufCFieldDescriptor *f = &r->base.descriptor->fields[i];
+		uint8_t *at = (uint8_t *)w->device + f->offset;
+
+		if (f->type == PROTOBUF_C_TYPE_STRING)
+			*(char **)(void *)at = take_text(u, *(char *const *)(void *)at);
+		else if (f->type == PROTOBUF_C_TYPE_BYTES)
+			take_bytes(u, (ProtobufCBinaryData *)(void *)at);
+	}
 }
 
 void
