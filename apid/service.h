@@ -108,6 +108,10 @@ void account_reconnect(struct account *a, const void *client, engine_done_fn *fn
 /* result: {account, signed_prekey_id, rotation_pending, rotation_due_ms, uploaded, stored,
  * at_service, digest, digest_ms, upload_due} */
 void keys_status(struct account *a, const void *client, engine_done_fn *fn, void *arg);
+/* Diagnostics. party: stable id, JID or +E.164. result: {party, sessions: [{address, device,
+ * hosted}]} */
+void session_list(
+    struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg);
 void keys_upload(
     struct account *a, const void *client, engine_done_fn *fn, void *arg); /* {count} */
 void keys_rotate_signed(struct account *a, const void *client, engine_done_fn *fn,

@@ -26,6 +26,7 @@
 	X(PREKEYS_USED, "prekeys_used") \
 	X(SKEY_ROTATED, "skey_rotated") \
 	X(SESSIONS_BUILT, "sessions_built") \
+	X(SESSIONS_MOVED, "sessions_moved") /* to the address by LID */ \
 	X(ENCRYPTED, "encrypted") \
 	X(ENCRYPT_FAILED, "encrypt_failed") \
 	X(DECRYPTED, "decrypted") \

@@ -20,7 +20,8 @@ const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_fini
     &verb_passkey_begin, &verb_passkey_continue, &verb_passkey_seal, &verb_prekeys_make,
     &verb_prekeys_uploaded, &verb_prekeys_public, &verb_skey_next, &verb_skey_end, &verb_restored,
     &verb_sessions, &verb_encrypt, &verb_decrypt, &verb_reseal, &verb_secrets_keep,
-    &verb_addon_open, &verb_identities, &verb_identity_decide, &verb_identity_forget};
+    &verb_addon_open, &verb_identities, &verb_identity_decide, &verb_identity_forget,
+    &verb_lid_move};
 const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
 
 static int
@@ -117,6 +118,7 @@ const struct channel_row dispatch_apid[] = {
     ROW(SKEY_END, 9, 53, ROW_REQUEST, skey_end),
     ROW(RESTORED, 5, 45, ROW_REQUEST, restored),
     ROW(SESSIONS, 3, 256 * KIB, ROW_REQUEST, sessions),
+    ROW(LID_MOVE, 5, 128 * KIB, ROW_REQUEST, lid_move),
     ROW(ENCRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, encrypt),
     ROW(DECRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, decrypt),
     ROW(SECRETS_KEEP, 5, 8 * KIB, ROW_REQUEST, secrets_keep),

@@ -36,6 +36,8 @@ int skey_next(struct work *w, const struct device *d, uint8_t pub[32], uint8_t s
 int skey_need_next(struct work *w, const struct device *d);
 /* rekey.c */
 extern const struct verb verb_reseal;
+/* lid_move.c */
+extern const struct verb verb_lid_move;
 /* session.c */
 extern const struct verb verb_sessions, verb_encrypt, verb_decrypt;
 int session_address_ok(const Keyd__Address *a);

@@ -7,6 +7,8 @@
 #include <sys/queue.h>
 
 #include "apid/session/ask.h"
+#include "apid/session/device_refresh.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #define BUCKETS          1024u
@@ -21,6 +23,16 @@ struct contact {
 	int dirty, writing; /* stored does not know all of it; units under way */
 	int in_pn, in_lid;
 	int stale; /* sessions are to be built anew */
+	int fresh; /* made here, and in no unit yet: nobody knows its id */
+	int moved; /* nothing of Signal's is left under the number */
+	/* the pair of a known person was found, and is to be told; former: an id that he had as
+	 * well */
+	int merged;
+	char former[STABLE_ID_LEN + 1];
+	/* his device list, as stored has it */
+	int has_list, has_raw_id;
+	uint32_t raw_id;
+	uint8_t devices[32]; /* a bit each, below 256 */
 };
 LIST_HEAD(bucket, contact);
 
@@ -34,7 +46,7 @@ struct contacts {
 struct contacts_request {
 	struct account *a;
 	char names[CONTACTS_ASK_MAX][JID_TEXT_MAX];
-	size_t n;
+	size_t n, make; /* make: so many of them get an id if they have none */
 	struct ask *ask;
 	struct event *later; /* all was in the cache */
 	contacts_fn *fn;
@@ -240,7 +252,7 @@ contact_make(struct contacts *c, const struct jid *j)
 	stable_id_new(p.id, 'u');
 	put(lid_side(j) ? p.lid : p.pn, sizeof(p.pn), j->user);
 	k = contact_add(c, &p);
-	k->dirty = 1;
+	k->dirty = k->fresh = 1;
 	return k;
 }
 
@@ -261,6 +273,15 @@ contact_from_store(struct contacts *c, const Stored__Contact *s)
 	p.first_out_ms = s->has_first_out_ms ? s->first_out_ms : 0;
 	p.met_ms = s->has_met_ms ? s->met_ms : 0;
 	return contact_add(c, &p);
+}
+
+static void
+take_peer(struct account *a, const Stored__Peer *p)
+{
+	struct contact *k = contact_from_store(a->contacts, p->contact);
+
+	if (k != NULL && (p->by_lid != NULL || p->by_pn != NULL))
+		contacts_list_is(a, k->p.id, p->by_lid != NULL ? p->by_lid : p->by_pn);
 }
 
 static void
@@ -287,7 +308,7 @@ collect(struct contacts_request *r, struct person *people)
 		struct jid j;
 
 		memset(&people[i], 0, sizeof(people[i]));
-		if (k == NULL && !stable_id_is(r->names[i], 'u') &&
+		if (k == NULL && i < r->make && !stable_id_is(r->names[i], 'u') &&
 		    jid_parse(r->names[i], &j) == 0 && (lid_side(&j) || pn_side(&j)))
 			k = contact_make(c, &j);
 		if (k == NULL)
@@ -321,7 +342,7 @@ looked_up(const struct reply *rp, void *arg)
 	}
 	for (size_t i = 0; i < r->n; i++)
 		if (m->peers[i]->contact != NULL && find_name(r->a->contacts, r->names[i]) == NULL)
-			(void)contact_from_store(r->a->contacts, m->peers[i]->contact);
+			take_peer(r->a, m->peers[i]);
 	collect(r, people);
 	request_end(r, people, m, NULL);
 }
@@ -329,6 +350,13 @@ looked_up(const struct reply *rp, void *arg)
 struct contacts_request *
 contacts_ask(struct account *a, const char *const *names, size_t n, int want_lists, contacts_fn *fn,
     void *arg)
+{
+	return contacts_ask_some(a, names, n, n, want_lists, fn, arg);
+}
+
+struct contacts_request *
+contacts_ask_some(struct account *a, const char *const *names, size_t n, size_t make,
+    int want_lists, contacts_fn *fn, void *arg)
 {
 	struct contacts_request *r = calloc(1, sizeof(*r));
 	Stored__Lookup m = STORED__LOOKUP__INIT;
@@ -339,6 +367,7 @@ contacts_ask(struct account *a, const char *const *names, size_t n, int want_lis
 		fatalx("contacts_ask");
 	r->a = a;
 	r->n = n;
+	r->make = make;
 	r->fn = fn;
 	r->arg = arg;
 	for (size_t i = 0; i < n; i++) {
@@ -382,12 +411,56 @@ contacts_cached(struct account *a, const struct jid *j, struct person *out)
 	return 0;
 }
 
-/* Bulk sources only add; directed ones overwrite (page 04, 3.4). */
+/* Bulk sources only add; directed ones overwrite (page 04, 3.4; page 12, 9). */
 static int
-may_overwrite(const char *source)
+is_bulk(const char *source)
 {
-	return strcmp(source, "pairing") != 0 && strcmp(source, "other") != 0 &&
-	       strcmp(source, "device_notification") != 0;
+	static const char *const bulk[] = {
+	    "pairing", "other", "device_notification", "migration_sync_old", "blocklist_inactive"};
+
+	for (size_t i = 0; i < sizeof(bulk) / sizeof(bulk[0]); i++)
+		if (strcmp(source, bulk[i]) == 0)
+			return 1;
+	return 0;
+}
+
+void
+contacts_list_is(struct account *a, const char *user, const Stored__DeviceList *l)
+{
+	struct contact *k = find_name(a->contacts, user);
+
+	if (k == NULL)
+		return;
+	k->has_list = l != NULL && l->n_devices > 0;
+	memset(k->devices, 0, sizeof(k->devices));
+	for (size_t i = 0; k->has_list && i < l->n_devices; i++)
+		if (l->devices[i]->id < 256)
+			k->devices[l->devices[i]->id / 8] |= (uint8_t)(1u << l->devices[i]->id % 8);
+	if (l != NULL && l->has_raw_id) {
+		k->has_raw_id = 1;
+		k->raw_id = l->raw_id;
+	}
+}
+
+int
+contacts_device_known(struct account *a, const struct person *p, uint16_t device)
+{
+	struct contact *k = find_id(a->contacts, p->id);
+
+	if (k == NULL || !k->has_list || device >= 256)
+		return 1;
+	if (k->devices[device / 8] & 1u << device % 8)
+		return 1;
+	k->devices[device / 8] |= (uint8_t)(1u << device % 8); /* told once */
+	return 0;
+}
+
+int
+contacts_raw_id_changed(struct account *a, const char *user, uint32_t raw_id)
+{
+	const struct contact *k = find_name(a->contacts, user);
+
+	return k != NULL && k->has_raw_id && k->raw_id != raw_id;
 }
 
 static int
@@ -397,6 +470,19 @@ earliest(int64_t *have, int64_t ms)
 		return 0;
 	*have = ms;
 	return 1;
+}
+
+/* One and the same person under two ids: what the other knows goes to the one that stays. */
+static void
+absorb(struct contacts *c, struct contact *t, struct contact *gone)
+{
+	if (t->p.push_name[0] == '\0')
+		put(t->p.push_name, sizeof(t->p.push_name), gone->p.push_name);
+	(void)earliest(&t->p.first_out_ms, gone->p.first_out_ms);
+	(void)earliest(&t->p.met_ms, gone->p.met_ms);
+	if (!gone->fresh)
+		put(t->former, sizeof(t->former), gone->p.id);
+	contact_drop(c, gone);
 }
 
 void
@@ -425,33 +511,32 @@ contacts_is_new(const struct account *a, const struct person *p)
 }
 
 /* As stored does it: the contact of the LID stays, because a number changes hands and a LID does
- * not. Another entry with that number and no LID was the same person; one with a LID gives up the
- * number. */
+ * not; but one who was made here a moment ago gives way to one who is known. Another entry with
+ * that number and no LID was the same person; one with a LID gives up the number. */
 void
 contacts_learn_pair(struct account *a, const char *pn, const char *lid, const char *source)
 {
 	struct contacts *c = a->contacts;
-	struct contact *k = find_pn(c, pn), *l = find_lid(c, lid), *t = l != NULL ? l : k;
+	struct contact *k = find_pn(c, pn), *l = find_lid(c, lid), *t;
 	const char *has = l != NULL ? l->p.pn : k != NULL ? k->p.lid : "";
 
-	if (t == NULL || k == l) /* whoever needs them asks first, and learns it then */
+	if ((k == NULL && l == NULL) || k == l) /* who needs them asks first, and learns it then */
 		return;
-	if (has[0] != '\0' && !may_overwrite(source))
+	if (has[0] != '\0' && is_bulk(source)) {
+		if (strcmp(source, "migration_sync_old") != 0)
+			device_refresh_lid(a, pn);
 		return;
-	if (k != NULL && k != t) {
-		if (k->p.lid[0] == '\0') { /* one and the same */
-			earliest(&t->p.first_out_ms, k->p.first_out_ms);
-			earliest(&t->p.met_ms, k->p.met_ms);
-		}
-		if (t->p.push_name[0] == '\0')
-			put(t->p.push_name, sizeof(t->p.push_name), k->p.push_name);
-		if (k->p.lid[0] == '\0') {
-			contact_drop(c, k);
-		} else {
-			unlink_keys(k);
-			k->p.pn[0] = '\0';
-			link_keys(c, k);
-		}
+	}
+	t = l != NULL && !(l->fresh && k != NULL && k->p.lid[0] == '\0') ? l : k;
+	t->merged |= !t->fresh || (k != NULL && l != NULL && k->p.lid[0] == '\0' && !k->fresh);
+	if (t == k && l != NULL) {
+		absorb(c, t, l);
+	} else if (k != NULL && k != t && k->p.lid[0] == '\0') {
+		absorb(c, t, k);
+	} else if (k != NULL && k != t) {
+		unlink_keys(k);
+		k->p.pn[0] = '\0';
+		link_keys(c, k);
 	}
 	unlink_keys(t);
 	put(t->p.pn, sizeof(t->p.pn), pn);
@@ -459,6 +544,42 @@ contacts_learn_pair(struct account *a, const char *pn, const char *lid, const ch
 	put(t->source, sizeof(t->source), source);
 	link_keys(c, t);
 	t->dirty = 1;
+	t->moved = 0;
+}
+
+int
+contacts_moved(struct account *a, const struct person *p)
+{
+	const struct contact *k = find_id(a->contacts, p->id);
+
+	return k == NULL || k->moved || strcmp(k->p.pn, p->pn) != 0 ||
+	       strcmp(k->p.lid, p->lid) != 0;
+}
+
+void
+contacts_set_moved(struct account *a, const struct person *p)
+{
+	struct contact *k = find_id(a->contacts, p->id);
+
+	if (k != NULL && strcmp(k->p.pn, p->pn) == 0 && strcmp(k->p.lid, p->lid) == 0)
+		k->moved = 1;
+}
+
+/* contact.merged: a number and a LID turned out to be one person. */
+static void
+tell_merged(struct unit *u, const struct contact *k)
+{
+	char key[256], text[JID_TEXT_MAX];
+	json_t *o = json_pack("{s:o, s:s}", "party", contacts_party(&k->p), "source", k->source);
+
+	(void)snprintf(text, sizeof(text), "%s@" JID_PN, k->p.pn);
+	json_object_set_new(o, "pn", json_string(text));
+	(void)snprintf(text, sizeof(text), "%s@" JID_LID, k->p.lid);
+	json_object_set_new(o, "lid", json_string(text));
+	if (k->former[0] != '\0')
+		json_object_set_new(o, "former_id", json_string(k->former));
+	(void)snprintf(key, sizeof(key), "g:%s:%s:%s:%s", k->p.id, k->p.pn, k->p.lid, k->former);
+	unit_event(u, "contact.merged", "live", clock_wall_ms(), o, key);
 }
 
 void
@@ -495,7 +616,9 @@ contacts_write(struct account *a, const struct jid *j, struct unit *u)
 	m.has_met_ms = k->p.met_ms > 0;
 	m.met_ms = k->p.met_ms;
 	unit_contact(u, &m);
-	k->dirty = 0;
+	if (k->merged)
+		tell_merged(u, k);
+	k->dirty = k->fresh = 0;
 	k->writing++;
 	return 1;
 }
@@ -510,6 +633,8 @@ contacts_written(struct account *a, const struct jid *j, int ok)
 	k->writing--;
 	if (!ok)
 		k->dirty = 1;
+	else if (!k->dirty && k->writing == 0)
+		k->merged = 0;
 }
 
 int

@@ -36,6 +36,10 @@ typedef void contacts_fn(const struct person *people, size_t n, const Stored__Lo
     const char *why, void *arg);
 struct contacts_request *contacts_ask(struct account *a, const char *const *names, size_t n,
     int want_lists, contacts_fn *fn, void *arg);
+/* The same, but only the first `make` of them get an id if they are not known; the others have id
+ * "". */
+struct contacts_request *contacts_ask_some(struct account *a, const char *const *names, size_t n,
+    size_t make, int want_lists, contacts_fn *fn, void *arg);
 void contacts_cancel(struct contacts_request *r); /* NULL is fine */
 
 /* From the cache alone: 0, or -1. */
@@ -43,6 +47,15 @@ int contacts_cached(struct account *a, const struct jid *j, struct person *out);
 /* A pair was learned; `source` as in protocol page 04, 3.4. Both are user parts. Goes to stored
  * with the next contacts_write of that person. */
 void contacts_learn_pair(struct account *a, const char *pn, const char *lid, const char *source);
+/* His device list as it is stored from now on (NULL: dropped); user: a bare JID, or his id. */
+void contacts_list_is(struct account *a, const char *user, const Stored__DeviceList *l);
+/* 0, once: his list is known, and that device is not in it. */
+int contacts_device_known(struct account *a, const struct person *p, uint16_t device);
+/* His list had another raw id before: the account was registered anew. */
+int contacts_raw_id_changed(struct account *a, const char *user, uint32_t raw_id);
+/* 1: nothing of Signal's is left under his number, as far as this run knows (lid_move.h). */
+int contacts_moved(struct account *a, const struct person *p);
+void contacts_set_moved(struct account *a, const struct person *p);
 void contacts_learn_name(struct account *a, const struct jid *j, const char *push_name);
 /* Add what stored does not know of this person to a unit: 1 if there was something, then say how
  * the unit ended with contacts_written. */

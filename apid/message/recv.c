@@ -6,6 +6,7 @@
 #include "apid/message/recv_event.h"
 #include "apid/message/recv_impl.h"
 #include "apid/message/secrets.h"
+#include "apid/session/device_refresh.h"
 #include "apid/session/engine.h"
 #include "apid/session/presence.h"
 #include "apid/session/stanza.h"
@@ -324,6 +325,34 @@ recv_decrypt(struct recv *r)
 
 /* ------------------------------------------------------------------ arriving */
 
+static void recv_move(struct recv *r);
+
+static void
+recv_moved(const char *why, void *arg)
+{
+	struct recv *r = arg;
+
+	r->move = NULL;
+	if (why != NULL)
+		recv_failed(r, why);
+	else
+		recv_move(r);
+}
+
+/* Sessions from before the LID was known must be found under it. */
+static void
+recv_move(struct recv *r)
+{
+	if (lid_move_due(r->a, &r->sender)) {
+		flow_step(&r->f, "recv_move");
+		r->move = lid_move_start(r->a, &r->sender, recv_moved, r);
+		return;
+	}
+	device_refresh_seen(r->a, &r->e.sender, &r->sender);
+	r->phase = RECV_READY;
+	recv_pump(r->a->recv);
+}
+
 static void
 recv_known(const struct person *people, size_t n, const Stored__LookupReply *lists, const char *why,
     void *arg)
@@ -345,9 +374,8 @@ recv_known(const struct person *people, size_t n, const Stored__LookupReply *lis
 	if (contacts_cached(r->a, &bare, &r->sender) == -1 && n > 0)
 		r->sender = people[0];
 	if (r->e.kind == ENVELOPE_DIRECT && contacts_cached(r->a, &r->e.chat, &r->chat) == -1)
-		r->chat = people[n - 1];
-	r->phase = RECV_READY;
-	recv_pump(r->a->recv);
+		r->chat = people[r->made - 1];
+	recv_move(r);
 }
 
 static void
@@ -366,8 +394,8 @@ recv_malformed(struct account *a, struct node *n, size_t size)
 static void
 recv_start(struct recv *r, struct account *a, struct node *n, size_t size)
 {
-	char sender[JID_TEXT_MAX], chat[JID_TEXT_MAX];
-	const char *names[2];
+	char sender[JID_TEXT_MAX], chat[JID_TEXT_MAX], alt[2][JID_TEXT_MAX];
+	const char *names[4];
 	struct jid bare;
 	size_t k = 0;
 
@@ -384,7 +412,17 @@ recv_start(struct recv *r, struct account *a, struct node *n, size_t size)
 	names[k++] = jid_format(&bare, sender);
 	if (r->e.kind == ENVELOPE_DIRECT && !jid_same_user(&r->e.chat, &bare))
 		names[k++] = jid_format(&r->e.chat, chat);
-	r->lookup = contacts_ask(a, names, k, 0, recv_known, r);
+	r->made = k;
+	/* the other names of both, for whom we may know as somebody else up to now */
+	if (r->e.has_alt && r->e.alt.user[0] != '\0') {
+		bare = jid_bare(&r->e.alt);
+		names[k++] = jid_format(&bare, alt[0]);
+	}
+	if (r->e.has_chat_alt && r->e.chat_alt.user[0] != '\0') {
+		bare = jid_bare(&r->e.chat_alt);
+		names[k++] = jid_format(&bare, alt[1]);
+	}
+	r->lookup = contacts_ask_some(a, names, k, r->made, 0, recv_known, r);
 }
 
 void

@@ -7,6 +7,7 @@
 
 #include "apid/message/contacts.h"
 #include "apid/message/envelope.h"
+#include "apid/message/lid_move.h"
 #include "apid/message/recv.h"
 #include "apid/message/unread.h"
 #include "apid/session/ask.h"
@@ -38,6 +39,8 @@ struct recv {
 		RECV_DONE
 	} phase;
 	struct person sender, chat; /* of a direct chat */
+	size_t made; /* people who are asked for by the names that the stanza uses */
+	struct lid_move *move;
 	int wrote_sender, wrote_chat;
 	struct contacts_request *lookup;
 	struct ask *ask;

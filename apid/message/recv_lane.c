@@ -101,6 +101,7 @@ recv_end(struct flow *f, const char *outcome, const char *text)
 	if (outcome == NULL)
 		recv_answer(r);
 	contacts_cancel(r->lookup);
+	lid_move_cancel(r->move);
 	ask_cancel(r->ask);
 	if (r->open)
 		unit_abort(r->unit);

@@ -100,6 +100,8 @@ drop_asks(struct send *s)
 	tctoken_cancel(s->token_search);
 	s->token_search = NULL;
 	s->asked_token = s->wants_token = 0;
+	lid_move_cancel(s->move);
+	s->move = NULL;
 	s->lookup = NULL;
 	s->devices = NULL;
 	s->bundles = NULL;

@@ -96,6 +96,8 @@ add_device(struct send *s, const struct device_list *l, size_t i, const struct j
 	s->ndev++;
 }
 
+static void send_move(struct send *s);
+
 static int
 make_devices(struct send *s)
 {
@@ -127,6 +129,33 @@ send_clear_devices(struct send *s)
 	s->ndev = 0;
 }
 
+static void
+moved(const char *why, void *arg)
+{
+	struct send *s = arg;
+
+	s->move = NULL;
+	if (why != NULL)
+		send_later(s, why);
+	else
+		send_move(s);
+}
+
+/* Sessions from before a LID was known are found under it from here on. */
+static void
+send_move(struct send *s)
+{
+	const struct person *people[2] = {&s->peer, &s->own};
+
+	for (int i = 0; i < 2; i++)
+		if (lid_move_due(s->a, people[i])) {
+			flow_step(&s->f, "send_move");
+			s->move = lid_move_start(s->a, people[i], moved, s);
+			return;
+		}
+	send_sessions(s);
+}
+
 void
 send_devices(struct send *s)
 {
@@ -152,7 +181,7 @@ send_devices(struct send *s)
 		send_fail(s, &e, NULL);
 		return;
 	}
-	send_sessions(s);
+	send_move(s);
 }
 
 /* ------------------------------------------------------------------ sessions */
@@ -230,7 +259,7 @@ list_dropped(const struct unit_result *r, void *arg)
 }
 
 static void
-drop_stale(struct send *s)
+drop_stale(struct send *s, int theirs, int ours)
 {
 	char text[JID_TEXT_MAX];
 	struct unit *u = unit_open(s->a);
@@ -238,8 +267,10 @@ drop_stale(struct send *s)
 
 	if (u == NULL)
 		return;
-	unit_device_list_drop(u, jid_format(&s->chat, text));
-	unit_device_list_drop(u, jid_format(&own, text));
+	if (theirs)
+		unit_device_list_drop(u, jid_format(&s->chat, text));
+	if (ours)
+		unit_device_list_drop(u, jid_format(&own, text));
 	unit_commit(u, list_dropped, NULL);
 }
 
@@ -249,7 +280,7 @@ bundles_came(struct bundle *b, size_t n, const char *why, unsigned code, void *a
 	struct send *s = arg;
 	struct api_error e;
 	size_t k = 0;
-	int stale = 0;
+	int stale[2] = {0, 0}; /* of the recipient, of ourselves */
 
 	s->bundles = NULL;
 	if (why != NULL && strcmp(why, "error") != 0) {
@@ -276,12 +307,12 @@ bundles_came(struct bundle *b, size_t n, const char *why, unsigned code, void *a
 			b[k].device_identity = NULL; /* taken */
 		} else {
 			d->skip = 1;
-			stale |= why != NULL || (k < n && b[k].stale);
+			stale[d->own] |= why != NULL || (k < n && b[k].stale);
 		}
 		k++;
 	}
-	if (stale)
-		drop_stale(s);
+	if (stale[0] || stale[1])
+		drop_stale(s, stale[0], stale[1]);
 	send_encrypt(s);
 }
 

@@ -6,6 +6,7 @@
 
 #include "apid/message/bundle.h"
 #include "apid/message/contacts.h"
+#include "apid/message/lid_move.h"
 #include "apid/message/ids.h"
 #include "apid/message/intent.h"
 #include "apid/message/send.h"
@@ -80,6 +81,7 @@ struct send {
 	int tried_again;
 	int queueing; /* it is being written as QUEUED */
 	int wrote_peer, wrote_own;
+	struct lid_move *move;
 	struct ask *ask;
 	struct contacts_request *lookup;
 	struct devices_request *devices;

@@ -175,6 +175,14 @@ static const struct api_field link_answer_params[] = {ACCOUNT,
 static const struct api_field result_link[] = {
     STR("link_id", 0, 0, 0, "names this attempt; its steps are account.link events"), END};
 
+static const struct api_field session_params[] = {
+    ACCOUNT, STR("party", API_REQUIRED | API_ARG, 1, 128, "stable id, JID or +E.164"), END};
+static const struct api_field session_fields[] = {
+    WORD("address", 0, "lid|pn", "under what it stands; lid once both are known"),
+    INT("device", 0, 0, BIG, "number of the device, 0 is the phone"),
+    FLAG("hosted", "of a business service"), END};
+static const struct api_field result_session_list[] = {
+    OBJ("party", NULL, "who it is"), LIST("sessions", session_fields, "one for each device"), END};
 static const struct api_field result_keys_status[] = {
     STR("account", 0, 0, 0, "name of the account"),
     INT("signed_prekey_id", 0, 0, BIG, "number of the signed prekey in use"),
@@ -534,6 +542,8 @@ const struct api_method api_methods[] = {
 	"Connect a paused account again."),
     M("account.reconnect", API_LINK, account_only, result_state, API_ACTS,
 	"Drop the connection of the account and connect at once."),
+    M("session.list", API_ADMIN, session_params, result_session_list, 0,
+	"With which devices of a person there is a Signal session, and under which address."),
     M("keys.status", API_OBSERVE, account_only, result_keys_status, 0,
 	"Prekeys here and at the service, age of the signed prekey, and whether the service has "
 	"ours."),

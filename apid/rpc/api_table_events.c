@@ -147,6 +147,9 @@ static const struct api_field account_link_failed[] = {STR("link_id", "the attem
 static const struct api_field account_unlinked[] = {STR("reason", "why, a stable word"),
     FLAG("on_connect", "found out when connecting"), WORD("by", "self|phone|service", "by whom"),
     END};
+static const struct api_field contact_merged[] = {OBJ("party", party, "who it is"),
+    STR("pn", "by number"), STR("lid", "by LID"), STR("source", "where the pair was learned"),
+    STR("former_id", "another id that he had; it still finds him"), END};
 static const struct api_field account_keys[] = {
     WORD("kind", "low|uploaded|rotated|rotation_refused|digest_missing|digest_mismatch", "what"),
     INT("count", "how many keys, where it says so"), END};
@@ -260,6 +263,8 @@ const struct api_event api_events[] = {
     D("account.restricted", API_READ | API_LINK, account_restricted,
 	"The service restricts the account, or does no longer."),
     D("account.quota", API_READ | API_LINK, account_quota, "The quota of new chats changed."),
+    D("contact.merged", API_READ, contact_merged,
+	"A number and a LID turned out to be one person."),
     D("message.received", API_READ, message_event, "A message for this account."),
     D("message.sent", API_READ, message_event, "Sent by this or another own device."),
     D("message.edited", API_READ, message_edited, "Its author changed a message."),

@@ -26,6 +26,7 @@ const struct method_binding method_bindings[] = {
     {"account.pause", method_account_pause},
     {"account.resume", method_account_resume},
     {"account.reconnect", method_account_reconnect},
+    {"session.list", method_session_list},
     {"keys.status", method_keys_status},
     {"keys.upload", method_keys_upload},
     {"keys.rotate_signed", method_keys_rotate_signed},

@@ -1,4 +1,4 @@
-/* The methods of keys: how they stand at the service, and renewing them. */
+/* The methods of keys: how they stand at the service, renewing them, and sessions. */
 #include "apid/rpc/methods.h"
 
 void
@@ -17,4 +17,10 @@ void
 method_keys_rotate_signed(struct request *rq)
 {
 	keys_rotate_signed(rq->account, rq->token, request_engine_said, rq);
+}
+
+void
+method_session_list(struct request *rq)
+{
+	session_list(rq->account, rq->token, request_str(rq, "party"), request_engine_said, rq);
 }

@@ -22,6 +22,7 @@
 #include "apid/session/call.h"
 #include "apid/session/client.h"
 #include "apid/session/connect.h"
+#include "apid/session/device_refresh.h"
 #include "apid/session/digest.h"
 #include "apid/session/dirty.h"
 #include "apid/session/engine.h"
@@ -68,6 +69,7 @@ account_new(struct service *s, const char *name, size_t index)
 	a->dirty = dirty_new(a);
 	a->resume = resume_new(a);
 	a->digest = digest_new(a);
+	a->device_refresh = device_refresh_new(a);
 	a->rotate = rotate_new(a);
 	a->recv = recv_lane_new(a);
 	a->presence = presence_new(a);
@@ -112,6 +114,7 @@ account_free(struct account *a)
 	rotate_free(a->rotate);
 	digest_free(a->digest);
 	phone_asks_free(a->phone_asks);
+	device_refresh_free(a->device_refresh);
 	prekeys_free(a->prekeys);
 	keys_free(a->keys);
 	pair_free(a->pair);

@@ -32,6 +32,7 @@ enum account_state {
 struct calls;
 struct contacts;
 struct dirty;
+struct device_refresh;
 struct digest;
 struct erase;
 struct iq_table;
@@ -150,6 +151,7 @@ struct account {
 	struct props *props;
 	struct resume *resume;
 	struct digest *digest;
+	struct device_refresh *device_refresh;
 	struct rotate *rotate;
 	struct presence *presence;
 	struct recv_lane *recv;
@@ -167,7 +169,7 @@ struct account {
 		uint64_t received, sent, undecryptable, duplicates, receipts_in, receipts_out;
 		uint64_t retries_in, retries_out, failed_sends, store_failures, late_iqs, connects;
 		uint64_t prekeys_uploaded, prekey_upload_failures, digest_checks, digest_mismatches;
-		uint64_t skey_rotations, skey_refused;
+		uint64_t skey_rotations, skey_refused, lid_moves, device_refreshes;
 		uint64_t transients_lost;
 		uint64_t mex_failures, pauses, stale_lists;
 		uint64_t phone_asks;

@@ -8,6 +8,7 @@
 #include <sodium.h>
 
 #include "apid/message/contacts.h"
+#include "apid/message/session_list.h"
 #include "apid/session/iq.h"
 #include "apid/session/stanza.h"
 #include "common/log.h"
@@ -179,7 +180,7 @@ list_written(const struct unit_result *r, void *arg)
 }
 
 static void
-write_list(struct unit *u, const struct device_list *l)
+write_list(struct account *a, struct unit *u, const struct device_list *l)
 {
 	Stored__DeviceList m = STORED__DEVICE_LIST__INIT;
 	Stored__Device dev[DEVICES_MAX], *ptr[DEVICES_MAX];
@@ -198,15 +199,33 @@ write_list(struct unit *u, const struct device_list *l)
 	m.has_raw_id = l->has_raw_id;
 	m.raw_id = l->raw_id;
 	unit_device_list(u, &m);
+	if (l->has_raw_id && contacts_raw_id_changed(a, l->user, l->raw_id))
+		session_clear(a, l->user); /* another device under the same number, 13.3 */
+	contacts_list_is(a, l->user, &m);
 }
 
 static void
-learn(struct account *a, const struct device_list *l)
+learn(struct account *a, const struct node *user, const struct device_list *l)
+{
+	struct jid j, pn;
+
+	if (jid_parse(l->user, &j) == -1)
+		return;
+	if (l->lid[0] != '\0' && jid_is_pn(&j))
+		contacts_learn_pair(a, j.user, l->lid, "usync");
+	else if (jid_is_lid(&j) && node_get_jid(user, "pn_jid", &pn) == 0 && jid_is_pn(&pn) &&
+		 pn.user[0] != '\0')
+		contacts_learn_pair(a, pn.user, j.user, "usync");
+}
+
+/* Best effort: if it is lost, the pair is learned again. */
+static void
+write_pair(struct account *a, struct unit *u, const struct device_list *l)
 {
 	struct jid j;
 
-	if (l->lid[0] != '\0' && jid_parse(l->user, &j) == 0 && jid_is_pn(&j))
-		contacts_learn_pair(a, j.user, l->lid, "usync");
+	if (jid_parse(l->user, &j) == 0 && contacts_unwritten(a, &j) && contacts_write(a, &j, u))
+		contacts_written(a, &j, 1);
 }
 
 static void
@@ -226,12 +245,13 @@ read_answer(struct devices_request *r, const struct node *iq, struct device_list
 	for (size_t k = 0; k < list->nchildren; k++) {
 		if (devices_from_user(list->children[k], &one) == -1)
 			continue;
-		learn(r->a, &one);
+		learn(r->a, list->children[k], &one);
 		for (size_t i = 0; i < r->n; i++)
 			if (strcmp(one.user, r->users[i]) == 0)
 				lists[i] = one;
 		if (one.known)
-			write_list(unit, &one);
+			write_list(r->a, unit, &one);
+		write_pair(r->a, unit, &one);
 	}
 	if (unit_writes(unit) > 0)
 		unit_commit(unit, list_written, NULL);
@@ -366,6 +386,7 @@ devices_drop(struct account *a, const struct jid *j, struct unit *u)
 	struct jid bare = jid_bare(j), other;
 
 	unit_device_list_drop(u, jid_format(&bare, text));
+	contacts_list_is(a, text, NULL);
 	if (contacts_cached(a, &bare, &p) == -1)
 		return;
 	if (jid_is_pn(&bare) && p.lid[0] != '\0' && jid_make(&other, p.lid, JID_LID, 0) == 0)

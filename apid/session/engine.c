@@ -455,6 +455,8 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("digest_mismatches", t.digest_mismatches);
 	COUNT("signed_prekey_rotations", t.skey_rotations);
 	COUNT("signed_prekey_refusals", t.skey_refused);
+	COUNT("lid_moves", t.lid_moves);
+	COUNT("device_refreshes", t.device_refreshes);
 	COUNT("outbox_depth", depth);
 	COUNT("outbox_oldest_seconds", oldest / 1000);
 	COUNT("outbox_pauses", t.pauses);

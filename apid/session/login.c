@@ -17,6 +17,7 @@
 #include "apid/message/tctoken.h"
 #include "apid/session/client.h"
 #include "apid/session/connect.h"
+#include "apid/session/device_refresh.h"
 #include "apid/session/devices.h"
 #include "apid/session/dirty.h"
 #include "apid/session/iq.h"
@@ -151,6 +152,7 @@ login_disconnected(struct account *a)
 	keys_disconnected(a);
 	props_disconnected(a);
 	dirty_disconnected(a);
+	device_refresh_disconnected(a);
 }
 
 int
@@ -357,6 +359,7 @@ login_online(struct login *l, const char *how)
 	props_fetch(a);
 	dirty_online(a);
 	keys_online(a);
+	device_refresh_online(a);
 	devices_refresh_own(a);
 	restrict_online(a);
 	outbox_online(a);

@@ -61,7 +61,7 @@ account_of(const struct jid *j)
 		return NULL;
 	TAILQ_FOREACH(a, &accounts, link)
 	if (strcmp(lid ? a->lid : a->pn, j->user) == 0)
-		return a;
+		return lid && a->lid_hidden ? NULL : a;
 	return NULL;
 }
 
@@ -196,6 +196,7 @@ account_new(const struct account_options *o, const char **why)
 	else
 		fresh_user(a->lid, "1", 15, 1);
 	a->lid_migrated = o->lid_migrated;
+	a->lid_hidden = o->lid_hidden;
 	a->pulled = o->pulled;
 	a->strict = o->strict;
 	a->read_receipts = 1;
@@ -235,11 +236,22 @@ account_free_all(void)
 }
 
 struct jid
+account_lid(const struct account *a)
+{
+	struct jid j;
+
+	jid_make(&j, a->lid, JID_LID, 0);
+	return j;
+}
+
+struct jid
 account_jid(const struct account *a, int lid)
 {
 	struct jid j;
 
-	jid_make(&j, lid ? a->lid : a->pn, lid ? JID_LID : JID_PN, 0);
+	if (lid && !a->lid_hidden)
+		return account_lid(a);
+	jid_make(&j, a->pn, JID_PN, 0);
 	return j;
 }
 

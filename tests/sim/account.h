@@ -102,6 +102,7 @@ struct account {
 	char name[64];
 	char pn[JID_USER_MAX + 1], lid[JID_USER_MAX + 1];
 	char push_name[128];
+	int lid_hidden;   /* it has no LID yet, as far as anybody can tell */
 	int lid_migrated; /* told to companions at pairing; the phone then writes to LIDs */
 	int pulled;       /* backlog in pulled mode */
 	int strict;       /* nack mixed or wrong addressing with 400 */
@@ -140,7 +141,7 @@ extern struct accounts accounts;
 
 struct account_options {
 	const char *name, *push_name, *pn, *lid; /* NULL = made up */
-	int lid_migrated, pulled, strict;
+	int lid_migrated, lid_hidden, pulled, strict;
 };
 /* Makes an account with its phone. NULL and *why when a name is taken or malformed. */
 struct account *account_new(const struct account_options *o, const char **why);
@@ -163,6 +164,8 @@ struct device *account_device_add(struct account *a, unsigned id);
 void account_device_remove(struct device *d);
 
 /* JIDs of an account or of one of its devices, in one addressing or the other. */
+/* The LID also while it is hidden: what phones name sessions by. */
+struct jid account_lid(const struct account *a);
 struct jid account_jid(const struct account *a, int lid);
 struct jid device_jid(const struct device *d, int lid);
 /* 1 if the JID lives on the LID side. */

@@ -205,6 +205,7 @@ cmd_account_create(struct call *c)
 	    .pn = call_str(c, "pn"),
 	    .lid = call_str(c, "lid"),
 	    .lid_migrated = call_bool(c, "lid_migrated", 1),
+	    .lid_hidden = call_bool(c, "lid_hidden", 0),
 	    .strict = call_bool(c, "strict", 0),
 	    .pulled = account_default_pulled};
 	struct account *a;
@@ -234,6 +235,7 @@ cmd_account_set(struct call *c)
 		snprintf(a->push_name, sizeof(a->push_name), "%s", name);
 	a->lid_migrated = call_bool(c, "lid_migrated", a->lid_migrated);
 	a->lid_told = (int)call_int(c, "lid_told", 0, 2, a->lid_told);
+	a->lid_hidden = call_bool(c, "lid_hidden", a->lid_hidden);
 	a->strict = call_bool(c, "strict", a->strict);
 	passkey_gate(a, call_bool(c, "passkey", a->passkey));
 	a->device_limit = (unsigned)call_int(c, "device_limit", 0, 1000, a->device_limit);

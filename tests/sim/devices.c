@@ -55,7 +55,8 @@ notification(struct device *d, const char *op)
 	char hash[16];
 
 	node_set_jid(n, "from", &pn);
-	node_set_jid(n, "lid", &lid);
+	if (!a->lid_hidden)
+		node_set_jid(n, "lid", &lid);
 	child = node_child_new(n, op);
 	account_phash(&a, 1, 0, hash);
 	node_set(child, "device_hash", hash);
@@ -63,7 +64,8 @@ notification(struct device *d, const char *op)
 	node_set(child, "device_lid_hash", hash);
 	dev = node_child_new(child, "device");
 	node_set_jid(dev, "jid", &dpn);
-	node_set_jid(dev, "lid", &dlid);
+	if (!a->lid_hidden)
+		node_set_jid(dev, "lid", &dlid);
 	if (d->id != 0)
 		node_setf(dev, "key-index", "%u", d->key_index);
 	devices_put_list(child, a);

@@ -96,15 +96,15 @@ outer(const struct fanout *f, struct device *d)
 	for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++)
 		nodes_copy_attr(m, f->n, copied[i]);
 	node_set(m, "notify", f->from->account->push_name);
-	if (!own) {
+	if (!own && !f->from->account->lid_hidden) {
 		node_set_jid(m, f->lid ? "sender_pn" : "sender_lid", &other);
-	} else if (!peer) {
+	} else if (own && !peer) {
 		struct jid chat = jid_bare(&f->to);
 
 		if (node_get_jid(f->n, "recipient", &alt) == 0)
 			chat = jid_bare(&alt);
 		node_set_jid(m, "recipient", &chat);
-		if (account_of(&chat) != NULL) {
+		if (account_of(&chat) != NULL && !account_of(&chat)->lid_hidden) {
 			alt = account_jid(account_of(&chat), !account_is_lid(&chat));
 			node_set_jid(m,
 			    account_is_lid(&chat) ? "peer_recipient_pn" : "peer_recipient_lid",

@@ -117,7 +117,7 @@ phone_make_prekey(struct phone *p, struct prekey *out)
 void
 phone_forget_device(struct phone *p, unsigned id)
 {
-	struct jid lid = account_jid(p->account, 1);
+	struct jid lid = account_lid(p->account);
 
 	lid.device = (uint16_t)id;
 	phone_signal_forget(p->signal, &lid);
@@ -130,7 +130,7 @@ phone_signal_name(const struct jid *device)
 	struct jid j = *device;
 
 	if (a != NULL && !account_is_lid(device)) {
-		j = account_jid(a, 1);
+		j = account_lid(a);
 		j.device = device->device;
 	}
 	return j;

@@ -32,7 +32,7 @@ phone_new_id(struct phone *p, char out[32])
 struct jid
 phone_chat(const struct phone *p, const struct account *to)
 {
-	return account_jid(to, p->account->lid_migrated);
+	return account_jid(to, p->account->lid_migrated && !p->account->lid_hidden);
 }
 
 /* Asks the service for the keys of one device and opens a session. */

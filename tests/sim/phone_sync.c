@@ -71,6 +71,8 @@ send_history(struct phone *p, struct device *d)
 	pbw_varint(&h, 6, 100);
 	TAILQ_FOREACH(a, &accounts, link)
 	{
+		if (a->lid_hidden)
+			continue;
 		pn = account_jid(a, 0);
 		lid = account_jid(a, 1);
 		pbw_str(&pair, 1, jid_format(&pn, text));

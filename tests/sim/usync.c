@@ -57,7 +57,7 @@ put_answer(struct node *user, const char *protocol, struct account *a, const str
 	if (strcmp(protocol, "devices") == 0) {
 		put_devices(user, a);
 	} else if (strcmp(protocol, "lid") == 0) {
-		if (a == NULL)
+		if (a == NULL || a->lid_hidden)
 			return;
 		lid = account_jid(a, 1);
 		node_set_jid(node_child_new(user, "lid"), "val", &lid);

@@ -978,6 +978,14 @@ rig_on_prekeys_public(struct message *msg, void *owner)
 }
 
 static int
+rig_on_lid_move(struct message *m, void *owner)
+{
+	Keyd__LidMoveReply r = KEYD__LID_MOVE_REPLY__INIT;
+
+	return channel_reply(m->channel, m->id, KEYD__TYPE__LID_MOVE_REPLY, &r.base);
+}
+
+static int
 rig_on_skey_next(struct message *m, void *owner)
 {
 	Keyd__SkeyReply r = KEYD__SKEY_REPLY__INIT;
@@ -1057,6 +1065,7 @@ static const struct channel_row rig_keyd_rows[] = {
     REQ(KEYD, ENCRYPT, keyd__encrypt, rig_on_encrypt),
     REQ(KEYD, PREKEYS_MAKE, keyd__prekeys_make, rig_on_prekeys_make),
     REQ(KEYD, PREKEYS_PUBLIC, keyd__prekeys_public, rig_on_prekeys_public),
+    REQ(KEYD, LID_MOVE, keyd__lid_move, rig_on_lid_move),
     REQ(KEYD, SKEY_NEXT, keyd__skey_next, rig_on_skey_next),
     REQ(KEYD, SKEY_END, keyd__skey_end, rig_on_staged),
     REQ(KEYD, PREKEYS_UPLOADED, keyd__prekeys_uploaded, rig_on_staged),

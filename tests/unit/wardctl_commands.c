@@ -163,7 +163,7 @@ words_to_requests(void **state)
 	    {"acc li", NULL}, /* list, link: not clear */
 	    {"acc lis", "\"method\":\"account.list\""},
 	    {"server version", "\"method\":\"server.version\""},
-	    {"se v", "\"method\":\"server.version\""},
+	    {"ser v", "\"method\":\"server.version\""},
 	    {"account state", "\"method\":\"account.state\",\"params\":{}}"},
 	    {"events fetch cron --limit 5 --wait-ms=10 --types message.* --types x --steal",
 		"\"params\":{\"consumer\":\"cron\",\"limit\":5,\"wait_ms\":10,\"filter\":{"

@@ -1,0 +1,11 @@
+/* The Signal sessions that there are with a person's devices (protocol page 04, 3.1). */
+#ifndef WARD_SESSION_LIST_H
+#define WARD_SESSION_LIST_H
+
+#include "apid/session/account.h"
+
+/* His account was registered anew: the sessions and identities of all his companions go, in the
+ * background. user: a bare JID. */
+void session_clear(struct account *a, const char *user);
+
+#endif
