@@ -45,6 +45,8 @@ void outbox_row_came(struct account *a, int64_t created_ms);
 void outbox_row_gone(struct account *a);
 /* The row of a message that the service found too much is sent again, with the same id. */
 void outbox_rearm(struct account *a, const Stored__OutboxRow *row);
+/* The row has failed, but until when is being asked: the call is ended when that is known. */
+void outbox_fail_when_known(struct account *a, struct call *c, const Stored__OutboxRow *row);
 /* Why a new message finds no room, and when it may: error -5. */
 struct api_error outbox_full_error(const struct account *a);
 /* A message is being written as QUEUED, or that has ended: none that comes later may go out before.
@@ -72,7 +74,8 @@ size_t outbox_depth(const struct account *a);      /* rows that wait or have no 
 int64_t outbox_oldest_ms(const struct account *a); /* how old the oldest of them is, about */
 /* Add how a row that waits stands: position (1 = next), waits_for, retry_after_ms. ahead: how many
  * are before it. */
-void outbox_tell_place(struct account *a, const char *id, uint64_t ahead, json_t *o);
+void outbox_tell_place(
+    struct account *a, const char *id, const char *chat, uint64_t ahead, json_t *o);
 /* If pacing holds it: when it goes, about, as retry_after_ms. */
 void outbox_wait_hint(struct account *a, const char *id, struct api_error *e);
 

@@ -8,6 +8,7 @@
 #include "apid/message/refusal.h"
 #include "apid/message/send.h"
 #include "apid/session/call.h"
+#include "apid/session/restrict.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/pb.h"
@@ -95,16 +96,20 @@ own_row(struct asking *k, const struct reply *rp)
 /* ------------------------------------------------------------------ where it stands */
 
 void
-outbox_tell_place(struct account *a, const char *id, uint64_t ahead, json_t *o)
+outbox_tell_place(struct account *a, const char *id, const char *chat, uint64_t ahead, json_t *o)
 {
 	struct outbox *b = a->outbox;
 	const char *why;
 	int64_t ms = -1;
 
-	if ((why = outbox_held_why(b, id, &ms)) == NULL)
-		why = b->pass == PASS_OFF               ? "connection"
-		      : outbox_sent_find(b, id) != NULL ? "ack"
-							: "turn";
+	if (b->pass == PASS_OFF)
+		why = "connection";
+	else if (outbox_sent_find(b, id) != NULL)
+		why = "ack";
+	else if ((why = outbox_held_why(b, id, &ms)) == NULL &&
+		 ((send_has(a, id) && !send_is_queueing(a, id)) ||
+		     (why = outbox_would_wait(b, chat, &ms)) == NULL))
+		why = "turn";
 	json_object_set_new(o, "position", json_integer((json_int_t)(ahead + 1)));
 	json_object_set_new(o, "waits_for", json_string(why));
 	if (ms >= 0)
@@ -136,6 +141,35 @@ outbox_full_error(const struct account *a)
 	}
 	e.retry_after_ms = ms < 1000 ? 1000 : ms;
 	return e;
+}
+
+struct failing {
+	struct call *call;
+	unsigned code;
+	char reason[64];
+};
+
+static void
+fail_now(struct account *a, const char *message_id, int64_t until_ms, void *arg)
+{
+	struct failing *f = arg;
+	struct api_error e = refusal_error(f->code, f->reason, until_ms);
+
+	call_fail(f->call, &e);
+	free(f);
+}
+
+void
+outbox_fail_when_known(struct account *a, struct call *c, const Stored__OutboxRow *row)
+{
+	struct failing *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		fatal("outbox: failing");
+	f->call = c;
+	f->code = row->code;
+	(void)snprintf(f->reason, sizeof(f->reason), "%s", row->reason != NULL ? row->reason : "");
+	restrict_ask(a, f->code, row->put->message_id, fail_now, f);
 }
 
 /* {code, reason, message, retryable, …}: what a message.send with the same key is told. */
@@ -170,7 +204,7 @@ row_body(struct account *a, const Stored__OutboxRow *row)
 	if (strcmp(status, "failed") == 0)
 		json_object_set_new(o, "error", error_body(row));
 	if (row->has_ahead)
-		outbox_tell_place(a, row->put->message_id, row->ahead, o);
+		outbox_tell_place(a, row->put->message_id, row->put->chat, row->ahead, o);
 	return o;
 }
 
@@ -311,7 +345,7 @@ list_row(struct account *a, const Stored__OutboxRow *row, uint64_t ahead)
 	}
 	if (p->has_not_after_ms && p->not_after_ms > 0)
 		json_object_set_new(o, "not_after_ms", json_integer(p->not_after_ms));
-	outbox_tell_place(a, p->message_id, ahead, o);
+	outbox_tell_place(a, p->message_id, p->chat, ahead, o);
 	return o;
 }
 

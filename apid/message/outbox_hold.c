@@ -648,6 +648,28 @@ outbox_slow_down(struct outbox *o, int64_t ms)
 }
 
 const char *
+outbox_would_wait(struct outbox *o, const char *chat, int64_t *ms)
+{
+	const struct held_chat *c = chat_find(o, chat);
+	const char *reason;
+	enum hold_why why;
+	struct person p;
+	struct jid j;
+
+	if (c != NULL && c->why != HOLD_CHAT) {
+		*ms = -1; /* behind others */
+		return waits_for[c->why];
+	}
+	if (jid_parse(chat, &j) == 0 && contacts_cached(o->a, &j, &p) == 0 &&
+	    new_must_wait(o, &p)) {
+		*ms = new_people_ms(o, &reason);
+		return waits_for[HOLD_NEW];
+	}
+	*ms = chat_waits(o, chat, &why, &reason);
+	return *ms == -2 ? NULL : waits_for[why];
+}
+
+const char *
 outbox_held_why(struct outbox *o, const char *id, int64_t *ms)
 {
 	struct held_chat *c;

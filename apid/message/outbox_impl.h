@@ -143,6 +143,7 @@ void outbox_slow_down(struct outbox *o, int64_t ms);
 /* It is cancelled: it waits no more. */
 void outbox_unhold(struct outbox *o, const char *id);
 /* Where a held row stands. NULL: it is not held. *ms: when it goes, about; -1 = not known. */
+const char *outbox_would_wait(struct outbox *o, const char *chat, int64_t *ms); /* a new one */
 const char *outbox_held_why(struct outbox *o, const char *id, int64_t *ms);
 
 /* ---- outbox_ask.c */

@@ -115,7 +115,7 @@ outbox_wait(struct account *a, struct call *c, const char *message_id, const cha
 		json_t *o = outbox_result(message_id, have, time_ms, to, duplicate);
 
 		if (strcmp(have, "queued") == 0 && outbox_depth(a) > 0)
-			outbox_tell_place(a, message_id, outbox_depth(a) - 1, o);
+			outbox_tell_place(a, message_id, to, outbox_depth(a) - 1, o);
 		call_ok(c, o);
 		return;
 	}

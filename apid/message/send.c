@@ -64,6 +64,17 @@ send_has(const struct account *a, const char *message_id)
 	return 0;
 }
 
+int
+send_is_queueing(const struct account *a, const char *message_id)
+{
+	struct send *s;
+
+	TAILQ_FOREACH(s, &a->sender->list, link)
+	if (strcmp(s->id, message_id) == 0)
+		return s->queueing;
+	return 0;
+}
+
 void
 send_reset(struct account *a)
 {
@@ -360,6 +371,9 @@ send_known(struct send *s, const Stored__OutboxRow *row)
 		send_hand_over(
 		    s, row->put->message_id, row->put->chat, "queued", row->put->created_ms, 1);
 		outbox_rearm(s->a, row);
+	} else if (row->put->state == STORED__OUTBOX_STATE__FAILED && row->has_code &&
+		   row->until_ms == 0 && restrict_unanswered(s->a, row->code)) {
+		outbox_fail_when_known(s->a, s->call, row);
 	} else if (row->put->state == STORED__OUTBOX_STATE__FAILED) {
 		e = refusal_error(row->has_code ? row->code : 0, row->reason,
 		    row->has_until_ms ? row->until_ms : 0);

@@ -20,6 +20,8 @@ int send_row(struct account *a, const Stored__OutboxRow *row);
 int send_has(const struct account *a, const char *message_id);
 /* The participant hash of an encoded message; "" if it has none. out: 12 bytes. */
 void send_phash(const uint8_t *stanza, size_t len, char out[12]);
+/* The same, and nothing of it is encrypted: it is being written as QUEUED. */
+int send_is_queueing(const struct account *a, const char *message_id);
 size_t send_in_flight(const struct account *a);
 /* Another device: what is under way is given up. */
 void send_reset(struct account *a);

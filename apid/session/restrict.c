@@ -523,6 +523,16 @@ restrict_note(struct account *a, struct unit *u, unsigned code)
 	keep(r, u);
 }
 
+int
+restrict_unanswered(const struct account *a, unsigned code)
+{
+	const struct restrictions *r = a->restrictions;
+
+	return code == 463   ? r->lock.ask || r->asking[MEX_TIMELOCK] != NULL
+	       : code == 475 ? r->quota.ask || r->asking[MEX_CAPPING] != NULL
+			     : 0;
+}
+
 void
 restrict_ask(struct account *a, unsigned code, const char *message_id, restrict_fn *fn, void *arg)
 {

@@ -21,6 +21,9 @@ const char *restrict_new_people(const struct account *a, int64_t *until_ms);
 /* It is being asked: whoever writes to new people waits for the answer. */
 int restrict_is_asking(const struct account *a);
 
+/* One was refused with that code, and what the service says to it is not known yet. */
+int restrict_unanswered(const struct account *a, unsigned code);
+
 /* A message was refused with 463 or 475. Noted with it, in its unit: it is to be asked. */
 void restrict_note(struct account *a, struct unit *u, unsigned code);
 /* That unit is durable: ask, keep what comes, and say until when it holds (0 = not known), once.

@@ -86,6 +86,26 @@ struct device {
 };
 TAILQ_HEAD(devices, device);
 
+/* What is wrong with the acks of its messages (ack.c). */
+struct ack_plan {
+	unsigned how; /* enum ack_how */
+	int code, limited;
+	unsigned ms, left;
+	char to[JID_USER_MAX + 1];
+};
+
+/* What it is told of its restrictions (mex.c). */
+struct mex_state {
+	int lock_active;
+	int64_t lock_ends; /* unix seconds; 0 = not told */
+	char enforcement[32];
+	int64_t total, used, cycle_start, cycle_end;
+	char capping[24];
+	int fail_code, fail_retryable; /* the next queries are answered with errors[] */
+	unsigned fail_count;
+	int mute; /* they are not answered at all */
+};
+
 struct login_refusal {
 	int reason; /* 0 = none */
 	int stream; /* a <stream:error> with code in place of <failure>; reason is anything then */
@@ -114,6 +134,8 @@ struct account {
 	uint32_t raw_id, next_key_index;
 	struct phone *phone;
 	struct login_refusal refusal;
+	struct ack_plan ack;
+	struct mex_state mex;
 	int64_t last_seen;   /* when its last device that was available ceased to be; 0 = never */
 	int read_receipts;   /* the privacy setting that clients ask for */
 	char *blocklist[64]; /* JIDs */

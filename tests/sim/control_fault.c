@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "tests/sim/ack.h"
 #include "tests/sim/conn.h"
 #include "tests/sim/control.h"
 #include "tests/sim/crypt.h"
 #include "tests/sim/expect.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/login.h"
+#include "tests/sim/mex.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/pairing.h"
 #include "tests/sim/prekeys.h"
@@ -330,7 +332,46 @@ cmd_prekeys_missing(struct call *c)
 	return json_object();
 }
 
+static json_t *
+cmd_ack_forge(struct call *c)
+{
+	struct account *a = call_account(c, "account");
+
+	if (a == NULL || ack_forge(a, c->args, &c->error) != 0)
+		return NULL;
+	c->error = NULL;
+	return json_object();
+}
+
+static json_t *
+cmd_restrict(struct call *c)
+{
+	struct account *a = call_account(c, "account");
+
+	if (a == NULL || mex_set(a, c->args, &c->error) != 0)
+		return NULL;
+	c->error = NULL;
+	return json_object();
+}
+
+static json_t *
+cmd_mex_push(struct call *c)
+{
+	struct account *a = call_account(c, "account");
+	const char *op = call_str(c, "op_name"), *payload = call_str(c, "payload");
+
+	if (a == NULL)
+		return NULL;
+	if (op == NULL || payload == NULL)
+		return call_failed(c, "op_name and payload");
+	mex_push(a, op, payload);
+	return json_object();
+}
+
 const struct command control_fault_commands[] = {
+    {"ack.forge", cmd_ack_forge},
+    {"account.restrict", cmd_restrict},
+    {"mex.push", cmd_mex_push},
     {"fault.arm", cmd_fault_arm},
     {"fault.list", cmd_fault_list},
     {"fault.clear", cmd_fault_clear},

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "tests/sim/ack.h"
 #include "tests/sim/loop.h"
 #include "tests/sim/message.h"
 #include "tests/sim/nodes.h"
@@ -18,22 +19,6 @@ struct fanout {
 	int64_t t;
 	int to_self;
 };
-
-static void
-ack(struct origin *o, const struct node *n, const struct jid *to, int error, const char *phash)
-{
-	struct node *a = node_new("ack");
-
-	node_set(a, "class", "message");
-	nodes_copy_attr(a, n, "id");
-	node_set_jid(a, "from", to);
-	nodes_copy_attr(a, n, "participant");
-	node_setf(a, "t", "%lld", (long long)loop_now());
-	if (error != 0)
-		node_setf(a, "error", "%d", error);
-	node_set(a, "phash", phash);
-	route_reply(o, a);
-}
 
 static uint64_t
 hash_bytes(uint64_t h, const void *data, size_t len)
@@ -238,17 +223,17 @@ to_participants(struct origin *o, struct fanout *f, const struct node *participa
 	if (error == 0)
 		error = tokens_refuse(f->from->account, f->dest, f->n);
 	if (error != 0) {
-		ack(o, f->n, &f->to, error, NULL);
+		ack_send(o, f->n, &f->to, error, NULL);
 		return;
 	}
 	if (!has_count(participants)) {
 		if (seen_before(f->from, hash_message(f->n, participants))) {
-			ack(o, f->n, &f->to, 0, NULL);
+			ack_send(o, f->n, &f->to, 0, NULL);
 			return;
 		}
 		check_devices(f, participants, phash);
 	}
-	ack(o, f->n, &f->to, 0, phash);
+	ack_send(o, f->n, &f->to, 0, phash);
 	for (size_t i = 0; i < participants->nchildren; i++)
 		if ((d = target(f, participants->children[i], &j)) != NULL)
 			deliver(f, d, participants->children[i]);
@@ -261,10 +246,10 @@ to_device(struct origin *o, struct fanout *f)
 	struct device *d = account_device_of(&f->to);
 
 	if (d == NULL || d == f->from) {
-		ack(o, f->n, &f->to, 404, NULL);
+		ack_send(o, f->n, &f->to, 404, NULL);
 		return;
 	}
-	ack(o, f->n, &f->to, 0, NULL);
+	ack_send(o, f->n, &f->to, 0, NULL);
 	deliver(f, d, f->n);
 }
 
@@ -273,6 +258,7 @@ message_in(struct origin *o, const struct node *n)
 {
 	struct fanout f = {.from = o->dev, .n = n, .t = loop_now()};
 	const struct node *participants = node_child(n, "participants");
+	int error;
 
 	route_stats.messages++;
 	o->dev->messages_in++;
@@ -287,15 +273,17 @@ message_in(struct origin *o, const struct node *n)
 	f.lid = account_is_lid(&f.to);
 	f.dest = account_of(&f.to);
 	if (f.dest == NULL) {
-		ack(o, n, &f.to, 404, NULL);
+		ack_send(o, n, &f.to, 404, NULL);
 		return;
 	}
 	f.to_self = f.dest == o->dev->account;
 	account_asked(f.dest, o->dev->account);
-	if (participants != NULL)
+	if (ack_next(o->dev, &f.to, participants != NULL, &error) == ACK_ERROR)
+		ack_send(o, n, &f.to, error, NULL);
+	else if (participants != NULL)
 		to_participants(o, &f, participants);
 	else if (node_child(n, "enc") != NULL)
 		to_device(o, &f);
 	else
-		ack(o, n, &f.to, 479, NULL);
+		ack_send(o, n, &f.to, 479, NULL);
 }

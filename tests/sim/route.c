@@ -11,6 +11,7 @@
 #include "tests/sim/faults.h"
 #include "tests/sim/loop.h"
 #include "tests/sim/message.h"
+#include "tests/sim/mex.h"
 #include "tests/sim/nodes.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/pairing.h"
@@ -43,6 +44,7 @@ static const struct rule iq_rules[] = {
     {"w:p", NULL, NULL, 0, services_ping},
     {"urn:xmpp:ping", "get", NULL, 0, services_ping},
     {"usync", "get", "usync", 0, usync_query},
+    {"w:mex", "get", "query", 0, mex_query},
     {"abt", "get", "props", 0, services_props},
     {"privacy", "get", "privacy", 0, services_privacy_get},
     {"privacy", "set", "privacy", 0, services_privacy_set},
