@@ -78,13 +78,15 @@ restrict_new(struct account *a)
 	return r;
 }
 
+/* Nothing will be known any more. */
 static void
-askers_free(struct asker_list *l)
+askers_free(struct restrictions *r, struct asker_list *l)
 {
 	struct asker *k, *next;
 
 	for (k = TAILQ_FIRST(l); k != NULL; k = next) {
 		next = TAILQ_NEXT(k, link);
+		k->fn(r->a, k->id, 0, k->arg);
 		free(k);
 	}
 	TAILQ_INIT(l);
@@ -99,9 +101,9 @@ restrict_free(struct restrictions *r)
 		return;
 	for (int i = 0; i < MEX_OPS; i++) {
 		mex_cancel(r->asking[i]);
-		askers_free(&r->askers[i]);
+		askers_free(r, &r->askers[i]);
 	}
-	askers_free(&r->told);
+	askers_free(r, &r->told);
 	for (l = TAILQ_FIRST(&r->looks); l != NULL; l = next) {
 		next = TAILQ_NEXT(l, link);
 		free(l);

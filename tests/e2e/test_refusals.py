@@ -299,9 +299,9 @@ def killed_in_a_refusal():
 def sent_to(w, name):
     """Lines of the simulator's log: the messages of alice to that account."""
     w.sim.cmd("log.flush")
-    lid = w.sim.account(name)["lid"].split("@")[0]
+    names = [w.sim.account(name)[k].split("@")[0] for k in ("lid", "jid")]
     with open(os.path.join(w.sim.dir, "stanzas.log")) as f:
-        return [l for l in f if " <- " in l and "<message" in l and lid in l.split("<participants")[0] and ' id="' in l]
+        return [l for l in f if " <- " in l and "<message" in l and any(n in l.split("<participants")[0] for n in names) and ' id="' in l]
 
 
 if __name__ == "__main__":

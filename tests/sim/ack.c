@@ -43,11 +43,13 @@ enum ack_how
 ack_next(const struct device *from, const struct jid *to, int counts, int *code)
 {
 	struct ack_plan *p = &from->account->ack;
+	const struct account *dest = account_of(to);
 
 	memset(&now, 0, sizeof(now));
 	*code = 0;
 	if (!counts || p->how == ACK_GOOD || (p->limited && p->left == 0) || from->id == 0 ||
-	    (p->to[0] != '\0' && strcmp(p->to, to->user) != 0))
+	    (p->to[0] != '\0' &&
+		(dest == NULL || (strcmp(p->to, dest->pn) != 0 && strcmp(p->to, dest->lid) != 0))))
 		return ACK_GOOD;
 	if (p->limited)
 		p->left--;
