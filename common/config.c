@@ -439,12 +439,12 @@ config_add_client(
 
 	if (errlen > 0)
 		err[0] = '\0';
+	if ((p.begun = calloc(config_nkeys, sizeof(*p.begun))) == NULL)
+		return fail(&p, "out of memory");
 	for (i = 0; i < config_nkeys; i++)
 		if (c->values[i].line != 0)
 			c->values[i].line = CONFIG_LINE_BEFORE;
-	if ((p.begun = calloc(config_nkeys, sizeof(*p.begun))) == NULL)
-		fail(&p, "out of memory");
-	else if (len > CONFIG_TEXT_MAX)
+	if (len > CONFIG_TEXT_MAX)
 		fail(&p, "the file is bigger than %u bytes", CONFIG_TEXT_MAX);
 	else
 		ok = parse_lines(&p, text, len);

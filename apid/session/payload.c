@@ -217,7 +217,8 @@ payload_client_from_config(const struct config *c, struct payload_client *out)
 		const char *word;
 		unsigned platform;
 	} words[] = {{"chrome", 1}, {"firefox", 2}, {"edge", 6}, {"safari", 5}, {"desktop", 7}};
-	const char *platform = config_str(c, "device", "platform");
+	const char *platform = config_str(c, "device", "platform"), *version;
+	char *end;
 
 	memset(out, 0, sizeof(*out));
 	out->revision = (uint32_t)config_int(c, "client", "revision");
@@ -228,8 +229,11 @@ payload_client_from_config(const struct config *c, struct payload_client *out)
 	out->history_quota_mb = (uint32_t)config_int(c, "client", "history_quota_mb");
 	out->history_thumbnail_days = (uint32_t)config_int(c, "client", "history_thumbnail_days");
 	out->history_support = config_str(c, "client", "history_support");
-	(void)sscanf(config_str(c, "client", "props_version"), "%u.%u.%u", &out->props_version[0],
-	    &out->props_version[1], &out->props_version[2]); /* its form was checked */
+	version = config_str(c, "client", "props_version"); /* its form was checked */
+	for (size_t i = 0; i < 3; i++) {
+		out->props_version[i] = (unsigned)strtoul(version, &end, 10);
+		version = *end == '.' ? end + 1 : end;
+	}
 	out->os = config_str(c, "device", "os");
 	out->display = config_str(c, "device", "display");
 	out->platform = 1;
