@@ -121,7 +121,7 @@ const struct channel_row dispatch_apid[] = {
     ROW(LID_MOVE, 5, 128 * KIB, ROW_REQUEST, lid_move),
     ROW(ENCRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, encrypt),
     ROW(DECRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, decrypt),
-    ROW(SECRETS_KEEP, 5, 8 * KIB, ROW_REQUEST, secrets_keep),
+    ROW(SECRETS_KEEP, 5, 16 * KIB, ROW_REQUEST, secrets_keep),
     ROW(ADDON_OPEN, 9, 512 * KIB, ROW_REQUEST, addon_open),
     ROW(IDENTITIES, 3, 256 * KIB, ROW_REQUEST, identities),
     ROW(IDENTITY_DECIDE, 5, 256 * KIB, ROW_REQUEST, identity_decide),

@@ -10,7 +10,7 @@
 #include "keyd/crypto.h"
 #include "keyd/verbs.h"
 
-#define SECRETS_MAX 4
+#define SECRETS_MAX 16
 #define NAMES_MAX   8
 #define JIDS_MAX    4
 #define NAME_BYTES  512
@@ -47,7 +47,7 @@ msg_secret_check(Keyd__Secret *const *list, size_t n)
 	size_t i;
 
 	if (n > SECRETS_MAX)
-		return "more than 4 secrets";
+		return "more than 16 secrets";
 	for (i = 0; i < n; i++)
 		if (!text_ok(list[i]->name, NAME_BYTES) || list[i]->secret.len != SECRET_LEN ||
 		    list[i]->expires_s < 0 || list[i]->message_s < 0)

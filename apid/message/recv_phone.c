@@ -10,6 +10,7 @@
 #include "apid/message/recv_event.h"
 #include "apid/message/recv_impl.h"
 #include "apid/message/retry.h"
+#include "apid/message/secrets.h"
 #include "common/log.h"
 #include "common/proto/web.pb-c.h"
 
@@ -103,6 +104,7 @@ recovered(struct recv *r, const struct person *sender, const struct person *chat
 	} else if (!recv_event_peer_only(m)) {
 		(void)recv_event_message(r->unit, r->a, &p->e, sender, chat, p->stanzas[p->at], m,
 		    raw->data, raw->len, 1);
+		secrets_recovered(r, &p->e, chat, m);
 		r->counted_new = 1;
 	}
 	if (m != NULL)

@@ -19,9 +19,9 @@
 
 #define DAY_S         INT64_C(86400)
 #define KEYD_DEADLINE 30000u
-#define KEEP_MAX      4u
-#define SPELLINGS     2u /* a person by LID and by number */
-#define JIDS_MAX      4u /* of what AddonOpen takes */
+#define KEEP_MAX      16u /* of one SECRETS_KEEP */
+#define SPELLINGS     2u  /* a person by LID and by number */
+#define JIDS_MAX      4u  /* of what AddonOpen takes */
 #define OPENED_MAX    (ADDON_PAYLOAD_MAX + 64)
 
 struct recv_secrets {
@@ -173,7 +173,8 @@ inner_of(const struct recv *r, const E2e__Message *m)
 }
 
 static void
-take_secret(struct recv *r, const E2e__Message *outer, const E2e__Message *m)
+take_secret(struct recv *r, const struct envelope *e, const struct person *peer,
+    const E2e__Message *outer, const E2e__Message *m)
 {
 	const uint8_t *secret = secret_of(m);
 	struct spellings chat;
@@ -181,12 +182,23 @@ take_secret(struct recv *r, const E2e__Message *outer, const E2e__Message *m)
 
 	if (secret == NULL) /* the copy may have it beside it */
 		secret = secret_of(outer);
-	spell_person(&chat, &r->chat);
+	spell_person(&chat, peer);
 	if (secret == NULL || chat.n == 0 || of(r)->nkeep == KEEP_MAX)
 		return;
 	k = &r->secrets->keep[r->secrets->nkeep++];
-	fill(k, secret, m, r->e.time_ms > 0 ? r->e.time_ms / 1000 : 0);
-	name_of(k->name, chat.jid[0], r->e.from_me, r->e.id);
+	fill(k, secret, m, e->time_ms > 0 ? e->time_ms / 1000 : 0);
+	name_of(k->name, chat.jid[0], e->from_me, e->id);
+}
+
+void
+secrets_recovered(
+    struct recv *r, const struct envelope *e, const struct person *chat, const E2e__Message *m)
+{
+	const E2e__DeviceSentMessage *d = m->device_sent_message;
+
+	if (e->kind == ENVELOPE_DIRECT)
+		take_secret(
+		    r, e, chat, m, e->from_me && d != NULL && d->message != NULL ? d->message : m);
 }
 
 int
@@ -198,7 +210,7 @@ secrets_take(struct recv *r, const E2e__Message *outer, const uint8_t *raw, size
 
 	if (r->e.kind != ENVELOPE_DIRECT || r->e.peer)
 		return 0;
-	take_secret(r, outer, m);
+	take_secret(r, &r->e, &r->chat, outer, m);
 	if (!addon_find(m, &ad) || of(r)->raw != NULL)
 		return 0; /* one of a stanza: a further one is told unopened */
 	s = r->secrets;

@@ -32,6 +32,10 @@ int secrets_sent(const uint8_t *message, size_t len, const struct person *peer, 
 /* One message that was decrypted: note its secret. 1: it is an addition of a direct chat that is to
  * be opened first, and its event comes with secrets_first; 0: go on with it. */
 int secrets_take(struct recv *r, const E2e__Message *m, const uint8_t *raw, size_t len);
+/* One that the own phone gave in place of one that could not be read: its secret is kept as well.
+ */
+void secrets_recovered(
+    struct recv *r, const struct envelope *e, const struct person *chat, const E2e__Message *m);
 /* Before the commit. 1: keyd is asked, and recv_commit comes again (or it has failed); 0: nothing
  * is left to do. */
 int secrets_first(struct recv *r);

@@ -243,17 +243,19 @@ static void
 test_encrypt(void **state)
 {
 	Keyd__Encrypt q = KEYD__ENCRYPT__INIT;
-	Keyd__Secret one = KEYD__SECRET__INIT, *list[5] = {&one, &one, &one, &one, &one};
+	Keyd__Secret one = KEYD__SECRET__INIT, *list[17];
 	const Keyd__EncryptReply *r;
 	struct ask k;
 
+	for (size_t i = 0; i < 17; i++)
+		list[i] = &one;
 	one.name = TEXT("m1");
 	one.secret = pb_bytes(secret, 32);
 	one.message_s = 1000;
 	q.account = TEXT("alice");
 	q.unit = ++b.unit;
 	q.secrets = list;
-	q.n_secrets = 5;
+	q.n_secrets = 17;
 	assert_null(BENCH_ASK(&b, b.apid, ENCRYPT, &q, ENCRYPT_REPLY, encrypt_reply));
 	assert_string_equal(b.code, "bad_request");
 	q.n_secrets = 1;
