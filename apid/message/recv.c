@@ -44,6 +44,8 @@ recv_plaintext(struct recv *r, const ProtobufCBinaryData *padded)
 		    padded->data, (size_t)len, r->enc_count > 0);
 	if (kind == RECV_EVENT_HISTORY)
 		r->hist_sync = 1;
+	if (kind == RECV_EVENT_MAPPING)
+		r->mapping = 1;
 	if (kind == RECV_EVENT_MESSAGE)
 		r->counted_new = 1;
 	if (kind == RECV_EVENT_PHONE && buf_put(&r->phone, padded->data, (size_t)len) == -1) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "apid/message/history_salt.h"
+#include "apid/message/lid_mapping.h"
 #include "apid/message/message_event.h"
 #include "apid/session/stanza.h"
 
@@ -187,8 +188,14 @@ recv_event_message(struct unit *u, struct account *a, const struct envelope *e,
 			return RECV_EVENT_PHONE;
 		if (e->from_me)
 			history_salt_take(u, a, e, m->protocol_message->history_sync_notification);
-		if (e->from_me)
-			return peer_message(u, e, m->protocol_message, raw, len);
+		if (e->from_me) {
+			enum recv_event_kind kind =
+			    peer_message(u, e, m->protocol_message, raw, len);
+			int mapping =
+			    e->sender.device == 0 && lid_mapping_take(a, u, m->protocol_message);
+
+			return mapping ? RECV_EVENT_MAPPING : kind;
+		}
 		stanza_keep(u, stanza, "peer_from_stranger"); /* ignored, but seen */
 		return RECV_EVENT_PEER;
 	}

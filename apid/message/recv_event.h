@@ -12,6 +12,7 @@ enum recv_event_kind {
 	RECV_EVENT_SILENT,  /* keys only: nothing for a user */
 	RECV_EVENT_PEER,    /* from our own phone, for this program */
 	RECV_EVENT_HISTORY, /* the same: a history sync notification */
+	RECV_EVENT_MAPPING, /* the same: numbers and LIDs; tell lid_mapping_committed */
 	RECV_EVENT_PHONE /* the same: messages that were asked for again; no event is made of it */
 };
 

@@ -66,6 +66,7 @@ struct recv {
 	/* an answer of the own phone (recv_phone.c) */
 	struct buf phone;
 	struct recv_phone *recovering;
+	int mapping;     /* the phone told numbers and LIDs */
 	int hist_sync;                /* a receipt of that type too */
 	int counted_new;              /* a message event was added */
 	struct recv_secrets *secrets; /* message/secrets.c; NULL: none came */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apid/message/phone_ask.h"
+#include "apid/message/lid_mapping.h"
 #include "apid/message/receipts.h"
 #include "apid/message/recv_impl.h"
 #include "apid/message/secrets.h"
@@ -231,6 +232,8 @@ recv_committed(const struct unit_result *u, void *arg)
 		recv_failed(r, u->reason);
 		return;
 	}
+	if (r->mapping)
+		lid_mapping_committed(r->a);
 	if (r->counted_new)
 		r->a->n.received++;
 	if (r->repeated && recv_repeated(r, u))

@@ -22,7 +22,8 @@ struct sessions {
 	struct account *a;
 	struct call *call; /* session.list; NULL: they are cleared */
 	struct person p;
-	int by_lid; /* the second list */
+	uint16_t only; /* 0: all companions are cleared */
+	int by_lid;    /* the second list */
 	size_t n;
 	struct {
 		char name[81];
@@ -98,7 +99,7 @@ clear(struct sessions *s)
 	Keyd__Address at[LIST_MAX], *list[LIST_MAX];
 
 	for (size_t i = 0; i < s->n; i++) {
-		if (s->at[i].device == 0)
+		if (s->at[i].device == 0 || (s->only != 0 && s->at[i].device != s->only))
 			continue;
 		keyd__address__init(&at[m.n_addresses]);
 		at[m.n_addresses].name = s->at[i].name;
@@ -202,21 +203,22 @@ known(const struct person *people, size_t n, const Stored__LookupReply *lists, c
 }
 
 static void
-session_begin(struct account *a, const char *who, struct call *c)
+session_begin(struct account *a, const char *who, uint16_t only, struct call *c)
 {
 	struct sessions *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		fatal("session_begin");
 	s->a = a;
+	s->only = only;
 	s->call = c;
 	(void)contacts_ask_some(a, &who, 1, 0, 0, known, s);
 }
 
 void
-session_clear(struct account *a, const char *user)
+session_clear(struct account *a, const char *user, uint16_t device)
 {
-	session_begin(a, user, NULL);
+	session_begin(a, user, device, NULL);
 }
 
 void
@@ -235,6 +237,6 @@ session_list(
 	} else if (intent_person(party, who, &e) == -1) {
 		call_fail(c, &e);
 	} else {
-		session_begin(a, who, c);
+		session_begin(a, who, 0, c);
 	}
 }

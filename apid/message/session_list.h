@@ -4,8 +4,8 @@
 
 #include "apid/session/account.h"
 
-/* His account was registered anew: the sessions and identities of all his companions go, in the
- * background. user: a bare JID. */
-void session_clear(struct account *a, const char *user);
+/* His account was registered anew, or one of his devices was removed: the sessions and identities
+ * of all his companions (device 0), or of that one, go in the background. user: a bare JID. */
+void session_clear(struct account *a, const char *user, uint16_t device);
 
 #endif

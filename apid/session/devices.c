@@ -9,6 +9,7 @@
 
 #include "apid/message/contacts.h"
 #include "apid/message/session_list.h"
+#include "apid/session/device_refresh.h"
 #include "apid/session/iq.h"
 #include "apid/session/stanza.h"
 #include "common/log.h"
@@ -200,7 +201,7 @@ write_list(struct account *a, struct unit *u, const struct device_list *l)
 	m.raw_id = l->raw_id;
 	unit_device_list(u, &m);
 	if (l->has_raw_id && contacts_raw_id_changed(a, l->user, l->raw_id))
-		session_clear(a, l->user); /* another device under the same number, 13.3 */
+		session_clear(a, l->user, 0); /* another device under the same number, 13.3 */
 	contacts_list_is(a, l->user, &m);
 }
 
@@ -395,12 +396,59 @@ devices_drop(struct account *a, const struct jid *j, struct unit *u)
 		unit_device_list_drop(u, jid_format(&other, text));
 }
 
+/* <update hash>: it comes from our own account, and means a contact (13.3). */
+static int
+update_by_hash(struct account *a, const struct node *n)
+{
+	const struct node *up = node_child(n, "update");
+	const char *hash = up == NULL ? NULL : node_get(up, "hash");
+
+	if (hash == NULL || node_child(up, "device") != NULL)
+		return 0;
+	device_refresh_hash(a, hash);
+	return 1;
+}
+
+/* What the notification says of the devices themselves: sessions with those that are gone go too.
+ */
+static void
+registered_anew(struct account *a, const struct node *n)
+{
+	static const char *const ops[] = {"remove", "add", "update"};
+	struct pb_arena *arena = pb_arena_new(KEY_INDEX_BUDGET);
+	const struct node *op = NULL, *d;
+	struct index_list index;
+	char text[JID_TEXT_MAX];
+	struct jid from, j;
+
+	for (size_t i = 0; op == NULL && i < sizeof(ops) / sizeof(ops[0]); i++)
+		op = node_child(n, ops[i]);
+	if (op == NULL || arena == NULL || node_get_jid(n, "from", &from) == -1 ||
+	    from.user[0] == '\0') {
+		pb_arena_free(arena);
+		return;
+	}
+	from = jid_bare(&from);
+	(void)jid_format(&from, text);
+	index = index_list_of(op, arena);
+	if (index.l != NULL && index.l->has_raw_id &&
+	    contacts_raw_id_changed(a, text, index.l->raw_id))
+		session_clear(a, text, 0);
+	else if (node_is(op, "remove") && (d = node_child(op, "device")) != NULL &&
+		 node_get_jid(d, "jid", &j) == 0 && j.device != 0 && !account_is_this_device(a, &j))
+		session_clear(a, text, j.device);
+	pb_arena_free(arena);
+}
+
 void
 devices_notification(struct account *a, const struct node *n, struct unit *u)
 {
 	static const char *const keys[] = {"from", "lid"};
 	struct jid j, own;
 
+	if (update_by_hash(a, n))
+		return;
+	registered_anew(a, n);
 	/* the next send asks for the list again: whatever changed is then seen whole */
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (node_get_jid(n, keys[i], &j) == -1 || j.user[0] == '\0')

@@ -148,7 +148,11 @@ props_restore(struct account *a, const char *values, const char *hash)
 static void
 written(const struct unit_result *r, void *arg)
 {
+	struct props *p = arg;
+
 	/* not written: the next start asks for what changed since the older hash */
+	if (r->ok && props_int(p->a, PROPS_LID_MIGRATION) > 0)
+		p->a->rec.lid_migrated = 1; /* once, never taken back (page 04, 9.2) */
 }
 
 static void
@@ -161,8 +165,9 @@ keep(struct props *p)
 	put_text(p, &b);
 	if (u != NULL && (rec.props = (char *)(uintptr_t)buf_cstr(&b)) != NULL) {
 		rec.props_hash = p->hash;
+		rec.has_lid_migrated = rec.lid_migrated = props_int(p->a, PROPS_LID_MIGRATION) > 0;
 		unit_device(u, &rec);
-		unit_commit(u, written, NULL);
+		unit_commit(u, written, p);
 	} else {
 		unit_abort(u);
 	}

@@ -198,5 +198,74 @@ def device_list_changes_in_mid_send():
         equal(s["decrypt_failures"], 0, "failures")
 
 
+@test
+def mapping_of_the_phone():
+    """14.5: the phone's list is kept whole, the latest LID counts, and with the service's switch the account is migrated"""
+    for switch in ("0", "1"):
+        with World() as w:
+            w.sim.account("alice", lid_migrated=False)
+            w.sim.cmd("prop.set", code="9435", value="0")
+            t = Talk(w, lid_hidden=True)
+            t.both_ways("by number")
+            for i in range(20):
+                w.sim.account("contact%d" % i)
+            w.sim.cmd("account.set", account="bob", lid_hidden=False)
+            if switch == "1":  # the list comes with the switch on; by the switch alone: below
+                w.sim.cmd("prop.set", code="9435", value="1")
+                t.again()
+            mark = len(t.c.events)
+            w.sim.cmd("phone.tell_lids", account="alice", device=1, assigned=199999999999999)
+            t.c.wait_event(lambda e: e.get("type") == "server.notice"
+                           and e["body"]["kind"] == "peer.lid_migration_mapping_sync", start=mark)
+            r = t.out("after it")
+            equal(r["to"], w.sim.account("bob")["lid" if switch == "1" else "jid"], "the wire, switch " + switch)
+            equal(sessions(t.c, number(w)), [("lid", 0)], "sessions")
+            p = t.c.call("session.list", account="alice", party=number(w, "contact7"))["party"]
+            equal(p["lid"], w.sim.account("contact7")["lid"], "one whom we never wrote to")
+            t.clean()
+
+
+@test
+def update_named_by_hash():
+    """13.3: a contact whose list has changed is named by three bytes: whoever it is, his list is asked for again"""
+    with World() as w:
+        t = Talk(w)
+        t.both_ways("hello")
+        before = t.c.call("server.metrics")["counters"]["device_refreshes"]
+        asked = w.sim.cmd("watch", match={"account": "alice", "direction": "in", "xmlns": "usync"})["watch"]
+        w.sim.cmd("devices.update_hash", account="alice", device=1, of="bob")
+        w.sim.account("stranger")
+        w.sim.cmd("devices.update_hash", account="alice", device=1, of="stranger")
+        wait_until(lambda: t.c.call("server.metrics")["counters"]["device_refreshes"] > before, 30, "asked for")
+        w.sim.cmd("expect", watch=asked, count=1, deadline_ms=10000)
+        t.both_ways("and on")
+        equal(w.sim.cmd("expect", watch=asked, deadline_ms=0)["count"], 1, "once, and for nobody else")
+        t.clean()
+
+
+@test
+def unknown_device_and_removed_device():
+    """page 12, 10: a device that we were not told of writes: its list is asked for; one that is removed loses its session"""
+    with World() as w:
+        w.sim.account("bob")
+        ward = w.ward("alice", "bob")
+        ward.link("alice")
+        c, to = follow(ward, "alice"), number(w)
+        c.call("message.send", account="alice", to=to, text="one", idempotency_key="1")
+        w.sim.cmd("fault.arm", match={"account": "alice", "device": 1, "direction": "out", "type": "devices"},
+                  action="drop", count=1)
+        ward.link("bob")
+        bob = follow(ward, "bob", "bobs")
+        bob.call("message.send", account="bob", to=number(w, "alice"), text="from a new device", idempotency_key="2")
+        wait_until(lambda: c.call("server.metrics")["counters"]["device_refreshes"] > 0, 30, "asked for")
+        c.call("message.send", account="alice", to=to, text="two", idempotency_key="3")
+        wait_until(lambda: "two" in texts(bob), 30, "at the new device")
+        equal(sessions(c, to), [("lid", 0), ("lid", 1)], "devices")
+        w.sim.cmd("phone.unlink", account="bob", device=1)
+        wait_until(lambda: sessions(c, to) == [("lid", 0)], 30, "the session with it is gone")
+        c.call("message.send", account="alice", to=to, text="three", idempotency_key="4")
+        equal([m["text"] for m in w.sim.wait_inbox("bob", 3)][-1], "three", "at the phone")
+
+
 if __name__ == "__main__":
     main()

@@ -10,7 +10,9 @@
 #include "tests/sim/nodes.h"
 #include "tests/sim/pairing.h"
 #include "tests/sim/passkey.h"
+#include "tests/sim/devices.h"
 #include "tests/sim/phone.h"
+#include "tests/sim/services.h"
 #include "tests/sim/phone_passkey.h"
 #include "tests/sim/route.h"
 
@@ -411,6 +413,40 @@ cmd_provision(struct call *c)
 }
 
 static json_t *
+cmd_tell_lids(struct call *c)
+{
+	struct device *d = call_device(c);
+	int64_t old = call_int(c, "assigned", 0, INT64_MAX, 0);
+
+	if (d == NULL || c->error != NULL)
+		return NULL;
+	phone_tell_lids(d->account->phone, d, (uint64_t)old);
+	return json_object();
+}
+
+static json_t *
+cmd_update_hash(struct call *c)
+{
+	struct device *d = call_device(c);
+	struct account *of = call_account(c, "of");
+
+	if (d == NULL || of == NULL)
+		return NULL;
+	devices_tell_hash(d, of);
+	return json_object();
+}
+
+static json_t *
+cmd_prop_set(struct call *c)
+{
+	const char *code = call_str(c, "code"), *value = call_str(c, "value");
+
+	if (code == NULL || value == NULL || services_set_prop(code, value) != 0)
+		return call_failed(c, "code, value: short texts, 32 switches at most");
+	return json_object();
+}
+
+static json_t *
 cmd_qr_refresh(struct call *c)
 {
 	return json_pack("{s:i}", "clients", (int)pairing_refresh(call_bool(c, "rotate", 0)));
@@ -432,6 +468,9 @@ const struct command control_phone_commands[] = {
     {"phone.forge", cmd_pairing_forge},
     {"phone.forget", cmd_forget},
     {"phone.provision", cmd_provision},
+    {"phone.tell_lids", cmd_tell_lids},
+    {"prop.set", cmd_prop_set},
+    {"devices.update_hash", cmd_update_hash},
     {"phone.passkey", cmd_passkey},
     {"passkey.assert", cmd_passkey_assert},
     {"passkey.forge", cmd_passkey_forge},

@@ -1,6 +1,9 @@
 /* Changes of an account's device list, and who is told. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <openssl/evp.h>
 
 #include "common/log.h"
 #include "tests/sim/devices.h"
@@ -144,4 +147,23 @@ devices_remove(struct origin *o, const struct node *iq)
 	}
 	route_result(o, iq);
 	unlink_device(d);
+}
+
+void
+devices_tell_hash(struct device *to, const struct account *of)
+{
+	struct node *n = route_notification("devices"), *up;
+	struct jid own = account_jid(to->account, 0);
+	char hash[5];
+	unsigned char md[EVP_MAX_MD_SIZE];
+	char text[JID_TEXT_MAX + 16];
+
+	snprintf(text, sizeof(text), "%sWA_ADD_NOTIF", of->pn);
+	if (EVP_Digest(text, strlen(text), md, NULL, EVP_md5(), NULL) != 1)
+		fatalx("MD5 failed");
+	EVP_EncodeBlock((unsigned char *)hash, md, 3);
+	node_set_jid(n, "from", &own);
+	up = node_child_new(n, "update");
+	node_set(up, "hash", hash);
+	offline_deliver(to, n);
 }

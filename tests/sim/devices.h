@@ -15,4 +15,7 @@ void devices_keep_list(struct account *a, const struct node *n);
 /* Adds it to an answer: <key-index-list ts=…>. */
 void devices_put_list(struct node *parent, const struct account *a);
 
+/* <update hash>: the list of `of` has changed. */
+void devices_tell_hash(struct device *to, const struct account *of);
+
 #endif

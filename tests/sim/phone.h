@@ -20,6 +20,8 @@ int phone_is_on(const struct phone *p);
 int phone_pump_due(struct phone *p); /* 1 = somebody must run the queue; asked once until pumped */
 void phone_pumped(struct phone *p);
 void phone_stanza(struct phone *p, const struct node *n); /* a stanza that reached it */
+/* LID_MIGRATION_MAPPING_SYNC to one of its companions; other_lid: an older LID of all, 0 = none. */
+void phone_tell_lids(struct phone *p, struct device *d, uint64_t other_lid);
 void phone_make_prekey(struct phone *p, struct prekey *out);
 void phone_forget_device(struct phone *p, unsigned id);
 /* Signs the list of the account's devices as it is and uploads it. */

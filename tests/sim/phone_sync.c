@@ -234,3 +234,26 @@ phone_provision(struct phone *p, struct device *d)
 	phone_share_keys(p, d);
 	send_history(p, d);
 }
+
+/* Every account's number with its LID, as the phone tells them when it has migrated its chats. */
+void
+phone_tell_lids(struct phone *p, struct device *d, uint64_t other_lid)
+{
+	struct buf pair = BUF_INIT, payload = BUF_INIT, body = BUF_INIT, m = BUF_INIT;
+	struct account *a;
+
+	TAILQ_FOREACH(a, &accounts, link)
+	{
+		if (a->lid_hidden || a == p->account)
+			continue;
+		pbw_varint(&pair, 1, strtoull(a->pn, NULL, 10));
+		pbw_varint(&pair, 2, other_lid != 0 ? other_lid : strtoull(a->lid, NULL, 10));
+		if (other_lid != 0)
+			pbw_varint(&pair, 3, strtoull(a->lid, NULL, 10));
+		pbw_msg(&payload, 1, &pair);
+	}
+	pbw_msg(&body, 1, &payload);
+	protocol_message(22, 23, &body, &m);
+	phone_send_peer(p, d, &m);
+	buf_clear(&m);
+}

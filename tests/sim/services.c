@@ -58,25 +58,47 @@ services_server_ping(struct device *d)
 	node_free(n);
 }
 
+static struct prop {
+	char code[8], value[24];
+} props[32] = {{"865", "604800"}, {"909", "4"}, {"996", "604800"}, {"997", "4"}, {"10518", "1"}};
+static size_t nprops = 5;
+static unsigned props_changed = 1;
+
+int
+services_set_prop(const char *code, const char *value)
+{
+	size_t i = 0;
+
+	while (i < nprops && strcmp(props[i].code, code) != 0)
+		i++;
+	if (i == sizeof(props) / sizeof(props[0]) || strlen(code) >= sizeof(props[0].code) ||
+	    strlen(value) >= sizeof(props[0].value))
+		return -1;
+	nprops += i == nprops;
+	snprintf(props[i].code, sizeof(props[0].code), "%s", code);
+	snprintf(props[i].value, sizeof(props[0].value), "%s", value);
+	props_changed++;
+	return 0;
+}
+
 void
 services_props(struct origin *o, const struct node *iq)
 {
-	static const struct {
-		const char *code, *value;
-	} props[] = {
-	    {"865", "604800"}, {"909", "4"}, {"996", "604800"}, {"997", "4"}, {"10518", "1"}};
+	char hash[16];
 	struct node *a = nodes_result(iq), *p = node_child_new(a, "props"), *n;
 	const char *with = node_get(node_child(iq, "props"), "hash");
-	int delta = with != NULL && strcmp(with, "sim1") == 0; /* nothing has changed since */
+	int delta;
 
+	snprintf(hash, sizeof(hash), "sim%u", props_changed);
+	delta = with != NULL && strcmp(with, hash) == 0; /* nothing has changed since */
 	node_set(p, "protocol", "1");
 	node_set(p, "ab_key", "sim");
 	if (delta)
 		node_set(p, "delta_update", "true");
 	node_set(p, "refresh", "86400");
 	node_set(p, "refresh_id", "1");
-	node_set(p, "hash", "sim1");
-	for (size_t i = 0; !delta && i < sizeof(props) / sizeof(props[0]); i++) {
+	node_set(p, "hash", hash);
+	for (size_t i = 0; !delta && i < nprops; i++) {
 		n = node_child_new(p, "prop");
 		node_set(n, "config_code", props[i].code);
 		node_set(n, "config_value", props[i].value);

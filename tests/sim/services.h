@@ -18,6 +18,9 @@ void services_disappearing_mode(struct origin *o, const struct node *iq);
 void services_accept(struct origin *o, const struct node *iq);
 void services_ib(struct origin *o, const struct node *n);
 
+/* A switch from now on; -1: too long, or too many. */
+int services_set_prop(const char *code, const char *value);
+
 /* The error code for a query that no rule takes. */
 int services_missing_code(const struct node *iq);
 
