@@ -203,8 +203,6 @@ void account_restrictions(
     struct account *a, const void *client, int refresh, engine_done_fn *fn, void *arg);
 void account_quota(
     struct account *a, const void *client, int refresh, engine_done_fn *fn, void *arg);
-void message_receipts(
-    struct account *a, const void *client, const char *message_id, engine_done_fn *fn, void *arg);
 
 /* Give our trusted-contact token to people (at most 8: stable ids, JIDs or +E.164). result:
  * {tokens: [{party, time_ms}]}. What is kept, from after on (NULL: the beginning): {parties:

@@ -19,12 +19,11 @@
 #include "common/log.h"
 #include "common/pb.h"
 
-#define CODE_MS       180000
-#define FINISH_MS     60000
-#define IQ_CODE_MS    30000u
-#define BACKOFF_MAX_S 86400
-#define WRAPPED_LEN   80u
-#define BUNDLE_LEN    156u
+#define CODE_MS     180000
+#define FINISH_MS   60000
+#define IQ_CODE_MS  30000u
+#define WRAPPED_LEN 80u
+#define BUNDLE_LEN  156u
 
 struct pair_code {
 	struct account *a;
@@ -132,7 +131,7 @@ hello_refused(struct pair_code *p, const struct iq_answer *r)
 	} words[] = {{403, "code_forbidden"}, {429, "rate_limited"}, {452, "code_unavailable"},
 	    {500, "server_error"}};
 	const char *reason = r->code == 0 ? r->why : "code_refused";
-	int64_t s = r->backoff_s > BACKOFF_MAX_S ? BACKOFF_MAX_S : r->backoff_s;
+	int64_t s = r->backoff_s;
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (words[i].code == r->code)

@@ -211,6 +211,28 @@ payload_client_type(unsigned platform)
 }
 
 void
+payload_display(const char *text, char out[PAYLOAD_DISPLAY_MAX])
+{
+	static const char *const known[] = {
+	    " (Windows)", " (Mac OS)", " (Linux)", " (Android)", " (iOS)"};
+	const char *paren = strstr(text, " (");
+	size_t len = strlen(text), browser = paren != NULL ? (size_t)(paren - text) : len;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		size_t n = strlen(known[i]);
+
+		if (len > n && len < PAYLOAD_DISPLAY_MAX && strcmp(text + len - n, known[i]) == 0) {
+			(void)snprintf(out, PAYLOAD_DISPLAY_MAX, "%s", text);
+			return;
+		}
+	}
+	if (browser == 0 || text[0] == '(' || browser > 64)
+		(void)snprintf(out, PAYLOAD_DISPLAY_MAX, "Chrome (Linux)");
+	else
+		(void)snprintf(out, PAYLOAD_DISPLAY_MAX, "%.*s (Linux)", (int)browser, text);
+}
+
+void
 payload_client_from_config(const struct config *c, struct payload_client *out)
 {
 	static const struct {
@@ -235,7 +257,7 @@ payload_client_from_config(const struct config *c, struct payload_client *out)
 		version = *end == '.' ? end + 1 : end;
 	}
 	out->os = config_str(c, "device", "os");
-	out->display = config_str(c, "device", "display");
+	payload_display(config_str(c, "device", "display"), out->display);
 	out->platform = 1;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(words[i].word, platform) == 0)

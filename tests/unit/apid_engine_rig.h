@@ -116,6 +116,7 @@ struct rig {
 	size_t decrypts, encrypts, bundles, prekeys_made, retry_keys, moves;
 	int no_sessions, no_device;
 	int linked;
+	size_t refreshes, finishes; /* new ADV secrets; pair codes used */
 	int32_t generation;
 
 	struct rig_secret { /* SECRETS_KEEP, and what ENCRYPT brought */
@@ -1026,6 +1027,75 @@ rig_on_restored(struct message *m, void *owner)
 }
 
 static int
+rig_on_pair_refresh(struct message *m, void *owner)
+{
+	rig.refreshes++;
+	return rig_on_staged(m, owner);
+}
+
+static int
+rig_on_pair_code(struct message *m, void *owner)
+{
+	Keyd__PairCodeReply r = KEYD__PAIR_CODE_REPLY__INIT;
+	static char code[] = "ABCDEFGH";
+	static uint8_t wrapped[80];
+
+	r.code = code;
+	r.wrapped_ephemeral.data = wrapped;
+	r.wrapped_ephemeral.len = sizeof(wrapped);
+	return channel_reply(m->channel, m->id, KEYD__TYPE__PAIR_CODE_REPLY, &r.base);
+}
+
+static int
+rig_on_pair_code_finish(struct message *m, void *owner)
+{
+	Keyd__PairCodeFinishReply r = KEYD__PAIR_CODE_FINISH_REPLY__INIT;
+	static uint8_t bundle[156];
+
+	if (++rig.finishes > 3)
+		return channel_reply_error(m->channel, m->id, "code_tries", "three times");
+	r.stages = 1;
+	r.wrapped_bundle.data = bundle;
+	r.wrapped_bundle.len = sizeof(bundle);
+	rig_bytes(&r.identity_pub, 32);
+	return channel_reply(m->channel, m->id, KEYD__TYPE__PAIR_CODE_FINISH_REPLY, &r.base);
+}
+
+static int
+rig_on_passkey_begin(struct message *msg, void *owner)
+{
+	const Keyd__PasskeyBegin *m = (const Keyd__PasskeyBegin *)msg->pb;
+	Keyd__PasskeyBeginReply r = KEYD__PASSKEY_BEGIN_REPLY__INIT;
+
+	rig_bytes(&r.prologue, 40);
+	if ((r.has_proof = m->proof) != 0)
+		rig_bytes(&r.proof, 32);
+	return channel_reply(msg->channel, msg->id, KEYD__TYPE__PASSKEY_BEGIN_REPLY, &r.base);
+}
+
+static int
+rig_on_passkey_continue(struct message *m, void *owner)
+{
+	Keyd__PasskeyContinueReply r = KEYD__PASSKEY_CONTINUE_REPLY__INIT;
+	static char code[] = "ABCDEFGH";
+
+	r.code = code;
+	rig_bytes(&r.nonce, 32);
+	return channel_reply(m->channel, m->id, KEYD__TYPE__PASSKEY_CONTINUE_REPLY, &r.base);
+}
+
+static int
+rig_on_passkey_seal(struct message *m, void *owner)
+{
+	Keyd__PasskeySealReply r = KEYD__PASSKEY_SEAL_REPLY__INIT;
+
+	r.stages = 1;
+	rig_bytes(&r.payload, 64);
+	rig_bytes(&r.iv, 12);
+	return channel_reply(m->channel, m->id, KEYD__TYPE__PASSKEY_SEAL_REPLY, &r.base);
+}
+
+static int
 rig_on_pair_qr(struct message *msg, void *owner)
 {
 	const Keyd__PairQr *m = (const Keyd__PairQr *)msg->pb;
@@ -1073,7 +1143,12 @@ static const struct channel_row rig_keyd_rows[] = {
     REQ(KEYD, RESTORED, keyd__restored, rig_on_restored),
     REQ(KEYD, SECRETS_KEEP, keyd__secrets_keep, rig_on_secrets_keep),
     REQ(KEYD, ADDON_OPEN, keyd__addon_open, rig_on_addon_open),
-    REQ(KEYD, PAIR_REFRESH, keyd__pair_refresh, rig_on_staged),
+    REQ(KEYD, PAIR_REFRESH, keyd__pair_refresh, rig_on_pair_refresh),
+    REQ(KEYD, PAIR_CODE, keyd__pair_code, rig_on_pair_code),
+    REQ(KEYD, PAIR_CODE_FINISH, keyd__pair_code_finish, rig_on_pair_code_finish),
+    REQ(KEYD, PASSKEY_BEGIN, keyd__passkey_begin, rig_on_passkey_begin),
+    REQ(KEYD, PASSKEY_CONTINUE, keyd__passkey_continue, rig_on_passkey_continue),
+    REQ(KEYD, PASSKEY_SEAL, keyd__passkey_seal, rig_on_passkey_seal),
     REQ(KEYD, PAIR_QR, keyd__pair_qr, rig_on_pair_qr),
     REQ(KEYD, PAIR_SUCCESS, keyd__pair_success, rig_on_pair_success),
 };
