@@ -57,7 +57,8 @@ b64url(const void *data, size_t len)
 
 	if (text == NULL)
 		fatal("passkey");
-	return sodium_bin2base64(text, size, data, len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	(void)sodium_bin2base64(text, size, data, len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	return text;
 }
 
 static json_t *
@@ -102,6 +103,7 @@ json_t *
 passkey_assert(struct account *a, const json_t *options, const char *wrong)
 {
 	const char *challenge = json_string_value(json_object_get(options, "challenge"));
+	static const uint8_t flags[5] = {5, 0, 0, 0, 1}; /* user present, verified; a counter */
 	uint8_t signed_bytes[37 + 32], sig[64];
 	char *client;
 	json_t *o;
@@ -113,7 +115,7 @@ passkey_assert(struct account *a, const json_t *options, const char *wrong)
 		wrong != NULL && strcmp(wrong, "challenge") == 0 ? "AAAA" : challenge) < 0)
 		return NULL;
 	crypt_sha256("whatsapp.com", 12, signed_bytes);
-	memcpy(signed_bytes + 32, "\x05\0\0\0\1", 5); /* user present and verified; a counter */
+	memcpy(signed_bytes + 32, flags, sizeof(flags));
 	crypt_sha256(client, strlen(client), signed_bytes + 37);
 	crypt_sign(a->passkey_priv, signed_bytes, sizeof(signed_bytes), sig);
 	if (wrong != NULL && strcmp(wrong, "signature") == 0)
