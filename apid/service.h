@@ -213,6 +213,26 @@ void privacy_tokens_list(struct account *a, const void *client, const char *afte
     engine_done_fn *fn, void *arg);
 void privacy_tokens_prune(struct account *a, const void *client, engine_done_fn *fn, void *arg);
 
+enum identity_what {
+	IDENTITY_LIST,          /* party: his devices; NULL: the phones of all, in pages */
+	IDENTITY_SAFETY_NUMBER, /* {digits, qr_b64, devices, own_devices} */
+	IDENTITY_VERIFY,        /* digits or qr: {match, released} */
+	IDENTITY_TRUST,         /* what is held: {decision, released} */
+	IDENTITY_HOLD           /* all that is known */
+};
+struct identity_request {
+	const char *party; /* stable id, JID or +E.164 */
+	uint32_t uid;      /* of the client */
+	const char *digits;
+	const uint8_t *qr;
+	size_t qr_len;
+	const char *after; /* LIST: `next` of the page before, or NULL */
+	unsigned limit;    /* LIST: people of a page */
+};
+/* Identities of others. Strings and bytes are copied. */
+void identity_ask(struct account *a, const void *client, enum identity_what what,
+    const struct identity_request *rq, engine_done_fn *fn, void *arg);
+
 /* Go over to the next master key (service.next_master_key), or with look only say how far that is.
  * result: that of store.rekey. */
 void engine_rekey(struct service *s, const void *client, int look, engine_done_fn *fn, void *arg);

@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "common/pb.h"
 
-#define IDENTITY_MAX 8192u
+#define IDENTITY_MAX 4096u /* of keyd's contract */
 
 struct bundle_request {
 	struct account *a;

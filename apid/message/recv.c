@@ -3,10 +3,13 @@
 #include <string.h>
 
 #include "apid/message/content.h"
+#include "apid/message/held.h"
+#include "apid/message/identity.h"
 #include "apid/message/recv_event.h"
 #include "apid/message/recv_impl.h"
 #include "apid/message/secrets.h"
 #include "apid/session/device_refresh.h"
+#include "apid/session/devices.h"
 #include "apid/session/engine.h"
 #include "apid/session/presence.h"
 #include "apid/session/stanza.h"
@@ -41,7 +44,7 @@ recv_plaintext(struct recv *r, const ProtobufCBinaryData *padded)
 		kind = RECV_EVENT_MESSAGE; /* told when it is opened */
 	else
 		kind = recv_event_message(r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, m,
-		    padded->data, (size_t)len, r->enc_count > 0);
+		    padded->data, (size_t)len, r->enc_count > 0 || r->held != 0);
 	if (kind == RECV_EVENT_HISTORY)
 		r->hist_sync = 1;
 	if (kind == RECV_EVENT_MAPPING)
@@ -57,6 +60,59 @@ recv_plaintext(struct recv *r, const ProtobufCBinaryData *padded)
 	return 0;
 }
 
+/* ------------------------------------------------------------------ identities */
+
+/* Another identity was seen: told once, with what became of it. */
+static void
+recv_changed(struct recv *r, const Keyd__IdentityChange *c, int trusted)
+{
+	struct jid bare = jid_bare(&r->e.sender);
+	struct identity_news news = {.party = &r->sender,
+	    .device = r->e.sender.device,
+	    .implicit = 1,
+	    .held = !trusted,
+	    .held_messages = held_of(r->a, &r->sender) + (r->held == 0 && !trusted),
+	    .origin = r->e.offline ? "offline" : "live",
+	    .time_ms = r->e.time_ms};
+
+	r->a->n.identity_changes++;
+	identity_news_take(&news, c);
+	identity_event(r->unit, &news);
+	if (r->e.sender.device != 0 || !c->has_old_key)
+		return;
+	devices_drop(r->a, &bare, r->unit); /* page 04, 13.1 */
+	r->new_primary = trusted;
+}
+
+/* Nobody has decided about its sender: kept, and acked without a receipt. */
+static void
+recv_hold(struct recv *r)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT;
+	int again;
+
+	r->answer = RECV_ANSWER_ACK;
+	if (r->held != 0) {
+		r->stays = 1;
+		recv_commit(r);
+		return;
+	}
+	r->holding = held_put(r->a, r->unit, &r->e, r->n, &again);
+	if (r->holding == 0) {
+		if (log_allowed(&limit))
+			log_warnx("account %s: too many messages wait for a decision about an "
+				  "identity: one is given to the events as it came",
+			    r->a->name);
+		stanza_keep(r->unit, r->n, "message_held");
+	}
+	if (r->holding == 0 || !again) {
+		r->a->n.held++;
+		recv_event_undecryptable(
+		    r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, "identity_held", 0);
+	}
+	recv_commit(r);
+}
+
 struct failure {
 	const char *reason;
 	unsigned retry; /* code of the retry receipt, 0 = none */
@@ -70,8 +126,8 @@ static const struct failure failures[] = {
     [KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC] = {"bad_mac", 7, 0},
     [KEYD__DECRYPT_RESULT__OUTCOME__INVALID] = {"invalid_message", 4, 0},
     [KEYD__DECRYPT_RESULT__OUTCOME__MALFORMED] = {"malformed", 0, NACK_PARSING},
-    [KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED] = {"untrusted_identity", 0, NACK_UNHANDLED},
     [KEYD__DECRYPT_RESULT__OUTCOME__FAILED] = {"failed", 0, NACK_UNHANDLED},
+    [KEYD__DECRYPT_RESULT__OUTCOME__ADV_INVALID] = {"adv_invalid", 0, NACK_UNHANDLED},
 };
 
 static const struct failure *
@@ -110,20 +166,23 @@ static void
 recv_results(struct recv *r, const Keyd__DecryptReply *m)
 {
 	const struct failure *bad = NULL;
-	size_t done = 0, dup = 0;
+	size_t done = 0, dup = 0, held = 0;
 
 	for (size_t i = 0; i < m->n_results; i++) {
 		const Keyd__DecryptResult *d = m->results[i];
+		int trusted = d->outcome != KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
 
-		if (d->outcome == KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE) {
+		if (d->change != NULL)
+			recv_changed(r, d->change, trusted);
+		if (!trusted) {
+			held++;
+		} else if (d->outcome == KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE) {
 			dup++;
 		} else if (d->outcome != KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
 			if (bad == NULL)
 				bad = failure_at(r, m, i);
 		} else if (d->has_plaintext && recv_plaintext(r, &d->plaintext) == 0) {
 			done++;
-			if (d->has_identity_changed && d->identity_changed)
-				recv_event_identity(r->unit, r->a, &r->e, &r->sender);
 		} else if (bad == NULL) {
 			static const struct failure protobuf = {
 			    "invalid_protobuf", 0, NACK_PROTOBUF};
@@ -134,6 +193,10 @@ recv_results(struct recv *r, const Keyd__DecryptReply *m)
 				recv_event_mark(r->unit, &r->e);
 			}
 		}
+	}
+	if (held > 0) { /* what was read of it is known when it comes again */
+		recv_hold(r);
+		return;
 	}
 	if (bad == NULL && r->others > 0 && done == 0 && dup == 0) {
 		static const struct failure skmsg = {"no_sender_key", 1, 0};
@@ -211,8 +274,11 @@ recv_ask(struct recv *r)
 	Keyd__Decrypt m = KEYD__DECRYPT__INIT;
 	Keyd__DecryptItem items[RECV_ENCS_MAX], *ptr[RECV_ENCS_MAX];
 	Keyd__Address addr = KEYD__ADDRESS__INIT;
+	const uint8_t *adv = NULL;
+	size_t adv_len = 0;
 	char name[81];
 
+	(void)node_child_bytes(r->n, "device-identity", &adv, &adv_len);
 	if (!r->by_number || contacts_address_pn(&r->sender, &r->e.sender, name) == -1)
 		contacts_address(&r->sender, &r->e.sender, name);
 	addr.name = name;
@@ -226,6 +292,14 @@ recv_ask(struct recv *r)
 							   : KEYD__DECRYPT_ITEM__KIND__MSG;
 		items[i].ciphertext.data = r->encs[i]->bytes;
 		items[i].ciphertext.len = r->encs[i]->nbytes;
+		items[i].has_device_identity = adv_len > 0 && r->e.sender.device != 0 &&
+					       items[i].kind == KEYD__DECRYPT_ITEM__KIND__PKMSG;
+		if (items[i].has_device_identity) {
+			items[i].device_identity.data = (uint8_t *)(uintptr_t)adv;
+			/* one byte too many is as wrong as all of them */
+			items[i].device_identity.len =
+			    adv_len < IDENTITY_ADV_MAX ? adv_len : IDENTITY_ADV_MAX;
+		}
 		ptr[i] = &items[i];
 	}
 	m.account = r->a->name;
@@ -311,6 +385,9 @@ recv_decrypt(struct recv *r)
 		recv_give_up(r);
 	} else if (r->broken != NULL) {
 		recv_broken(r);
+	} else if (r->held == 0 && r->nencs + (size_t)r->others > 0 &&
+		   held_of(r->a, &r->sender) > 0) {
+		recv_hold(r); /* behind what waits already */
 	} else if (r->nencs > 0) {
 		recv_ask(r);
 	} else if (r->others > 0) {
@@ -441,6 +518,21 @@ recv_message(struct account *a, struct node *n, size_t size)
 	} else {
 		recv_start(r, a, n, size);
 	}
+}
+
+int
+recv_held(struct account *a, struct node *n, size_t size, uint64_t number)
+{
+	struct recv *r = calloc(1, sizeof(*r));
+
+	if (r == NULL || envelope_parse(a, n, &r->e) == -1) {
+		free(r);
+		node_free(n);
+		return -1;
+	}
+	r->held = number;
+	recv_start(r, a, n, size);
+	return 0;
 }
 
 int

@@ -20,6 +20,8 @@ void recv_message(struct account *a, struct node *n, size_t size);
  */
 int recv_undecodable(
     struct account *a, struct node *n, const char *error, const uint8_t *bytes, size_t len);
+/* One that held.c kept, now that its sender may be trusted; n is taken. 0, or -1: not started. */
+int recv_held(struct account *a, struct node *n, size_t size, uint64_t number);
 size_t recv_in_flight(const struct account *a);
 /* How many have ended; they do so in their order. */
 uint64_t recv_ended(const struct account *a);

@@ -361,14 +361,6 @@ recv_event_given_up(struct unit *u, const struct envelope *e, const struct perso
 }
 
 void
-recv_event_identity(
-    struct unit *u, struct account *a, const struct envelope *e, const struct person *sender)
-{
-	unit_event(u, "identity.changed", origin_of(e, 0), e->time_ms,
-	    json_pack("{s:o, s:b}", "party", contacts_party(sender), "implicit", 1), NULL);
-}
-
-void
 recv_event_raw(struct unit *u, struct account *a, const struct envelope *e, const char *kind,
     const ProtobufCBinaryData *bytes)
 {

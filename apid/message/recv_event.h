@@ -48,8 +48,6 @@ void recv_event_unavailable(struct unit *u, struct account *a, const struct enve
 /* All ways to read it are used up. */
 void recv_event_given_up(struct unit *u, const struct envelope *e, const struct person *sender,
     const struct person *chat, const char *reason);
-void recv_event_identity(
-    struct unit *u, struct account *a, const struct envelope *e, const struct person *sender);
 /* Bytes that did not parse, as server.notice. */
 void recv_event_raw(struct unit *u, struct account *a, const struct envelope *e, const char *kind,
     const ProtobufCBinaryData *bytes);

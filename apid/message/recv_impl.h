@@ -71,6 +71,11 @@ struct recv {
 	int counted_new;              /* a message event was added */
 	struct recv_secrets *secrets; /* message/secrets.c; NULL: none came */
 	int repeated;                 /* all counters were used before: is it known? */
+	/* the sender's identity */
+	uint64_t held;    /* it comes from held.c, under this number; 0 = from the service */
+	uint64_t holding; /* it is given to held.c, under this number */
+	int stays;        /* still not trusted */
+	int new_primary;  /* the sender's phone was registered anew, and that is taken */
 	/* a stanza that does not decode: n has only what could be read of it */
 	const char *broken; /* why, or NULL */
 	struct buf raw;

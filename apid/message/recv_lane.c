@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apid/message/held.h"
+#include "apid/message/identity.h"
 #include "apid/message/phone_ask.h"
 #include "apid/message/lid_mapping.h"
 #include "apid/message/receipts.h"
@@ -64,6 +66,8 @@ recv_answer(struct recv *r)
 
 	if (r->conn != a->conn)
 		return;
+	if (r->held != 0 && r->answer != RECV_ANSWER_RECEIPT && r->retry == NULL)
+		return; /* it was acked when it was kept */
 	switch (r->answer) {
 	case RECV_ANSWER_RECEIPT:
 		if (r->hist_sync) {
@@ -79,7 +83,8 @@ recv_answer(struct recv *r)
 			(void)stanza_send(a, r->retry);
 			r->retry = NULL;
 		}
-		stanza_ack(a, r->n, 0);
+		if (r->held == 0)
+			stanza_ack(a, r->n, 0);
 		break;
 	case RECV_ANSWER_ACK:
 		stanza_ack(a, r->n, 0);
@@ -98,9 +103,13 @@ recv_end(struct flow *f, const char *outcome, const char *text)
 	struct recv *r = (struct recv *)f;
 	struct account *a = r->a;
 	struct recv_lane *l = a->recv;
+	uint64_t held = r->held;
+	enum held_end how = outcome != NULL ? HELD_FAILED : r->stays ? HELD_STAYS : HELD_GONE;
 
 	if (outcome == NULL)
 		recv_answer(r);
+	if (outcome == NULL && r->new_primary)
+		identity_new_primary(a, &r->e.sender);
 	contacts_cancel(r->lookup);
 	lid_move_cancel(r->move);
 	ask_cancel(r->ask);
@@ -120,6 +129,8 @@ recv_end(struct flow *f, const char *outcome, const char *text)
 	recv_phone_free(r->recovering);
 	free(r);
 	login_message_ended(a);
+	if (held != 0)
+		held_ended(a, held, how);
 }
 
 /* Its effects are durable: answered when all that came before it are. */
@@ -224,6 +235,8 @@ recv_committed(const struct unit_result *u, void *arg)
 	struct recv *r = arg;
 
 	r->unit = NULL;
+	if (r->holding != 0)
+		held_written(r->a, r->holding, u->ok);
 	if (r->wrote_sender)
 		contacts_written(r->a, &r->e.sender, u->ok);
 	if (r->wrote_chat)
@@ -254,6 +267,8 @@ recv_commit(struct recv *r)
 	r->wrote_sender = contacts_write(r->a, &r->e.sender, r->unit);
 	if (r->e.kind == ENVELOPE_DIRECT && !jid_same_user(&r->e.chat, &r->e.sender))
 		r->wrote_chat = contacts_write(r->a, &r->e.chat, r->unit);
+	if (r->held != 0 && !r->stays)
+		held_delete(r->a, r->unit, r->held);
 	r->open = 0;
 	unit_commit(r->unit, recv_committed, r);
 }

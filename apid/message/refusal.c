@@ -47,6 +47,11 @@ static const struct {
     {"not_found", -1, "not_found", "no such person"},
     {"expired", -1, "window_closed", "it was not sent in time"},
     {"cancelled", -1, "refused", "it was cancelled before it was sent"},
+    {"identity_changed", -4, "identity_changed",
+	"the recipient has a new identity key, and nobody has decided to trust it"},
+    {"identity_unverified", -4, "identity_unverified",
+	"the safety number of the recipient was not verified"},
+    {"adv_invalid", -4, "adv_invalid", "no device of the recipient is vouched for by his account"},
     {"no_device", -3, "server_error", "no device of the recipient has usable keys"},
 };
 

@@ -11,6 +11,7 @@
 #include "apid/message/bundle.h"
 #include "apid/message/contacts.h"
 #include "apid/message/content.h"
+#include "apid/message/identity.h"
 #include "apid/message/retry_impl.h"
 #include "apid/message/retry_rate.h"
 #include "apid/session/engine.h"
@@ -302,6 +303,17 @@ retry_encrypted(const struct reply *rp, void *arg)
 		retry_recreated(r->a, r->address, r->requester.device, clock_mono_ms());
 	r->stanza = resend_node(r, m->results[0]);
 	unit_staged(r->unit, m->stages);
+	if (m->results[0]->change != NULL) {
+		struct identity_news news = {.party = &r->person,
+		    .device = r->requester.device,
+		    .implicit = 1,
+		    .origin = stanza_origin(r->n),
+		    .time_ms = clock_wall_ms()};
+
+		identity_news_take(&news, m->results[0]->change);
+		identity_event(r->unit, &news);
+		r->a->n.identity_changes++;
+	}
 	if (r->count == 2) {
 		flow_step(&r->f, "retry_remember");
 		retry_ask_facts(r, r->address, NULL, retry_remember);

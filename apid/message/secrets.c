@@ -327,10 +327,10 @@ tell(struct recv *r, const Keyd__AddonOpened *o)
 		opened = addon_read(ad.use, &o->plaintext, arena, &plain) == 0;
 	if (opened)
 		recv_event_addon(r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, m, s->raw,
-		    s->raw_len, r->enc_count > 0, &ad, &plain);
+		    s->raw_len, r->enc_count > 0 || r->held != 0, &ad, &plain);
 	else
 		(void)recv_event_message(r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, m,
-		    s->raw, s->raw_len, r->enc_count > 0);
+		    s->raw, s->raw_len, r->enc_count > 0 || r->held != 0);
 	drop_raw(s);
 	pb_arena_free(arena);
 	return 0;

@@ -5,11 +5,14 @@
 #include <sodium.h>
 
 #include "apid/message/content.h"
+#include "apid/message/held.h"
+#include "apid/message/identity.h"
 #include "apid/message/message_event.h"
 #include "apid/message/outbox.h"
 #include "apid/message/recv_event.h"
 #include "apid/message/reporting.h"
 #include "apid/message/secrets.h"
+#include "apid/message/refusal.h"
 #include "apid/message/send_impl.h"
 #include "apid/message/stanza_kind.h"
 #include "common/clock.h"
@@ -356,10 +359,94 @@ lost_session(struct send *s, const Keyd__EncryptReply *m)
 	return lost > 0;
 }
 
+/* ------------------------------------------------------------------ identities */
+
+/* The bundles have shown another identity of a device: told with whatever else the unit holds. */
+static void
+tell_change(struct send *s, const struct send_device *d, const Keyd__EncryptResult *e)
+{
+	const struct person *p = d->own ? &s->own : &s->peer;
+	struct identity_news news = {.party = p,
+	    .device = d->jid.device,
+	    .implicit = 1,
+	    .held = e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED,
+	    .held_messages = held_of(s->a, p),
+	    .origin = "live",
+	    .time_ms = clock_wall_ms()};
+
+	s->a->n.identity_changes++;
+	identity_news_take(&news, e->change);
+	identity_event(s->unit, &news);
+}
+
+/* A device that its account does not vouch for is left out, and that is told. */
+static void
+tell_adv(struct send *s, const struct send_device *d)
+{
+	char jid[JID_TEXT_MAX];
+	json_t *o = json_pack("{s:s, s:s, s:s}", "kind", "adv_invalid", "from",
+	    jid_format(&d->jid, jid), "message_id", s->id);
+
+	unit_event(s->unit, "server.notice", "live", clock_wall_ms(), o, NULL);
+}
+
+/* What keyd says of the identities, in words of api-conventions; NULL = nothing against it. */
+static const char *
+judge(struct send *s, const Keyd__EncryptReply *m)
+{
+	size_t k = 0, theirs = 0, adv = 0;
+	const char *why = NULL;
+
+	for (size_t i = 0; i < s->ndev && k < m->n_results; i++) {
+		const struct send_device *d = &s->dev[i];
+		const Keyd__EncryptResult *e;
+
+		if (d->skip)
+			continue;
+		e = m->results[k++];
+		if (e->change != NULL)
+			tell_change(s, d, e);
+		if (e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED)
+			why = "identity_changed";
+		else if (e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED && why == NULL)
+			why = "identity_unverified";
+		else if (e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__ADV_INVALID) {
+			tell_adv(s, d);
+			adv += !d->own;
+		}
+		theirs += !d->own && e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+	}
+	return why == NULL && theirs == 0 && adv > 0 ? "adv_invalid" : why;
+}
+
+/* It is durable that the identity is held, or known: now it is refused. */
+static void
+refused(const struct unit_result *r, void *arg)
+{
+	struct send *s = arg;
+	struct api_error e = refusal_error(0, s->refusal, 0);
+
+	s->unit = NULL;
+	if (!r->ok)
+		send_fail_store(s, r->reason);
+	else
+		send_fail(s, &e, s->refusal);
+}
+
+static void
+send_refuse(struct send *s, const char *why)
+{
+	flow_step(&s->f, "send_refuse");
+	s->refusal = why;
+	s->open = 0;
+	unit_commit(s->unit, refused, s);
+}
+
 static void
 encrypted(const struct reply *rp, void *arg)
 {
 	struct send *s = arg;
+	const char *why;
 	const Keyd__EncryptReply *m = (const Keyd__EncryptReply *)rp->pb;
 	struct api_error e;
 
@@ -379,6 +466,10 @@ encrypted(const struct reply *rp, void *arg)
 	}
 	unit_staged(s->unit, m->stages);
 	send_build_done(s);
+	if ((why = judge(s, m)) != NULL) {
+		send_refuse(s, why);
+		return;
+	}
 	if (make_stanza(s, m) == -1) {
 		e = api_error_make(
 		    -3, "server_error", 1, "no device of the recipient has usable keys");

@@ -90,6 +90,7 @@ struct send {
 	int open; /* the unit is not committed yet */
 	uint8_t *stanza;
 	size_t stanza_len;
+	const char *refusal; /* why an identity stands against it */
 };
 
 TAILQ_HEAD(send_list, send);

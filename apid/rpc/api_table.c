@@ -386,6 +386,44 @@ static const struct api_field result_tokens_list[] = {
 static const struct api_field result_tokens_prune[] = {
     INT("count", 0, 0, BIG, "how many expired ones went"), END};
 
+#define PARTY(f) STR("party", f, 1, 128, "stable id (u_…), JID or +E.164 of the contact")
+#define RELEASED INT("released", 0, 0, BIG, "messages that were held and come now, as their events")
+static const struct api_field party_fields[] = {STR("id", 0, 0, 0, "stable id, u_…"),
+    STR("pn", 0, 0, 0, "JID by number"), STR("lid", 0, 0, 0, "LID"),
+    STR("phone", 0, 0, 0, "+E.164"), STR("push_name", 0, 0, 0, "name that the person chose"), END};
+static const struct api_field identity_list_params[] = {ACCOUNT,
+    STR("party", API_ARG, 1, 128,
+	"one contact, with all his devices; default the phones of all, in pages"),
+    STR("after", 0, 1, 1024, "next of the page before"),
+    INT("limit", 0, 1, 256, "contacts of a page; default 100"), END};
+static const struct api_field identity_fields[] = {OBJ("party", party_fields, "whose"),
+    INT("device", 0, 0, BIG, "which of his devices; 0 is the phone"),
+    STR("fingerprint", 0, 0, 0, "the public identity key, 64 hex digits"),
+    INT("first_seen_ms", 0, 0, BIG, "since when it is known; null: not known"),
+    WORD("state", 0, "trusted|verified|held", "held: nothing is sent, and nothing is read"),
+    INT("held_messages", 0, 0, BIG, "messages of this contact that wait for a decision"), END};
+static const struct api_field result_identities[] = {
+    LIST("identities", identity_fields, "those that are known"),
+    STR("next", 0, 0, 0, "there may be more: ask again with this as after; null: that was all"),
+    END};
+static const struct api_field party_only[] = {ACCOUNT, PARTY(API_REQUIRED | API_ARG), END};
+static const struct api_field result_safety[] = {
+    STR("digits", 0, 0, 0, "60 digits, the same for both sides"),
+    STR("qr_b64", 0, 0, 0, "what this side's QR code holds"),
+    INT("devices", 0, 0, BIG, "devices of the contact whose identity is in it"),
+    INT("own_devices", 0, 0, BIG, "own devices whose identity is in it"), END};
+static const struct api_field verify_params[] = {ACCOUNT, PARTY(API_REQUIRED | API_ARG),
+    STR("digits", 0, 60, 128, "what the other side shows: 60 digits, blanks do not count"),
+    STR("qr_b64", 0, 4, 65536, "or what his QR code holds, base64"), END};
+static const struct api_field result_verify[] = {
+    FLAG("match", "they are the same, and the contact counts as verified"), RELEASED, END};
+static const struct api_field decide_params[] = {ACCOUNT, PARTY(API_REQUIRED | API_ARG),
+    WORD("decision", API_REQUIRED | API_ARG, "trust|hold",
+	"trust what is held; or hold what is known until it is trusted or verified"),
+    END};
+static const struct api_field result_decide[] = {
+    WORD("decision", 0, "trusted|held", "what was decided"), RELEASED, END};
+
 static const struct api_field filter_fields[] = {
     STRS("types", 0, 1, 64, "event types; a trailing * stands for any rest"),
     STRS("accounts", 0, 1, 64, "names of accounts"), END};
@@ -589,6 +627,14 @@ const struct api_method api_methods[] = {
 	"Have them no longer; also what another client subscribed to."),
     M("call.reject", API_SEND, reject_params, result_ok, API_ACTS,
 	"Refuse a call that rings, on all devices of the account."),
+    M("identity.list", API_IDENTITY, identity_list_params, result_identities, 0,
+	"Identity keys of contacts, and whether they are trusted."),
+    M("identity.safety_number", API_IDENTITY, party_only, result_safety, 0,
+	"The number and the QR code that the other side must show as well."),
+    M("identity.verify", API_IDENTITY, verify_params, result_verify, API_ACTS,
+	"Compare with what the other side shows; if it matches, he is verified."),
+    M("identity.decide", API_IDENTITY, decide_params, result_decide, API_ACTS,
+	"Trust a contact's new identity, or hold him."),
     M("events.subscribe", API_READ | API_LINK, subscribe_params, result_subscribe, 0,
 	"Have events delivered on this connection as they are committed."),
     M("events.unsubscribe", API_READ | API_LINK, unsubscribe_params, result_ok, 0,

@@ -204,7 +204,17 @@ static const struct api_field message_given_up[] = {STR("message_id", "which mes
     FLAG("from_me", "written by this account"), END};
 static const struct api_field offline_done[] = {INT("count", "stanzas that had waited"), END};
 static const struct api_field identity_changed[] = {OBJ("party", party, "whose identity key"),
-    FLAG("implicit", "seen by a message, not told by the service"), END};
+    INT("device", "of which of his devices; 0 is the phone"),
+    STR("old_fingerprint", "the key before, 64 hex digits"),
+    STR("new_fingerprint", "the key now, if it is known already"),
+    FLAG("implicit", "seen by a message or a bundle, not told by the service"),
+    FLAG("was_verified", "the key before had been verified"),
+    FLAG("held", "nothing is sent to him and nothing read until somebody decides"),
+    INT("held_messages", "messages of him that wait"), END};
+static const struct api_field identity_decided[] = {OBJ("party", party, "about whom"),
+    WORD("decision", "trusted|held|verified", "what was decided"),
+    STR("by", "by whom: uid: and the user of the client"),
+    INT("released_messages", "messages that were held and come now"), END};
 static const struct api_field server_notice[] = {STR("kind", "kind of the stanza"),
     STR("from", "from whom"), STR("tag", "name of the stanza"),
     STR("message_id", "if it is about a message"), STR("error", "why it could not be read"),
@@ -289,7 +299,10 @@ const struct api_event api_events[] = {
     D("call.offer", API_READ, call_offer, "A call rings, or rang while the account was away."),
     D("call.state", API_READ, call_state, "A call was taken, refused, missed, or is over."),
     T("call.signal", API_READ, call_signal, "Something of the moment about a call."),
-    D("identity.changed", API_READ, identity_changed, "Somebody has a new identity key."),
+    D("identity.changed", API_READ | API_IDENTITY, identity_changed,
+	"Somebody has a new identity key."),
+    D("identity.decided", API_READ | API_IDENTITY, identity_decided,
+	"Somebody decided about an identity key."),
     D("offline.done", API_READ, offline_done, "The queue of the service is drained."),
     D("outbox.paused", API_READ, outbox_paused, "Sending stands still, or a part of it."),
     D("outbox.resumed", API_READ, outbox_resumed, "Sending goes on."),

@@ -33,6 +33,8 @@ method_fn method_chat_mark_read, method_chat_mark_played, method_chat_typing;
 method_fn method_presence_set, method_presence_subscribe, method_presence_unsubscribe,
     method_call_reject;
 method_fn method_privacy_tokens_issue, method_privacy_tokens_list, method_privacy_tokens_prune;
+method_fn method_identity_list, method_identity_safety_number, method_identity_verify,
+    method_identity_decide;
 method_fn method_events_subscribe, method_events_unsubscribe, method_events_fetch,
     method_events_ack, method_events_consumers, method_events_consumer_delete;
 method_fn method_store_stats, method_store_backup, method_store_check, method_store_snapshot,

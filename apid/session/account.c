@@ -10,6 +10,7 @@
 #include "apid/message/calls.h"
 #include "apid/message/contacts.h"
 #include "apid/message/mark.h"
+#include "apid/message/held.h"
 #include "apid/message/outbox.h"
 #include "apid/message/phone_ask.h"
 #include "apid/message/receipts.h"
@@ -61,6 +62,7 @@ account_new(struct service *s, const char *name, size_t index)
 	state_restore(a, ACCOUNT_STOPPED, "starting", clock_wall_ms(), 0);
 	a->iq = iq_table_new(a);
 	a->contacts = contacts_new(a);
+	a->held = held_new(a);
 	a->login = login_new(a);
 	a->pair = pair_new(a);
 	a->keys = keys_new(a);
@@ -118,6 +120,7 @@ account_free(struct account *a)
 	keys_free(a->keys);
 	pair_free(a->pair);
 	login_free(a->login);
+	held_free(a->held);
 	contacts_free(a->contacts);
 	iq_table_free(a->iq);
 	state_log_free(a->log);
@@ -370,21 +373,33 @@ open_record(const struct reply *rp, void *arg)
 		opened(a, r);
 }
 
+/* What waits for a decision must be known before the first message comes. */
+static void
+open_held(struct account *a, const char *why)
+{
+	Stored__DeviceLoad m = STORED__DEVICE_LOAD__INIT;
+
+	if (why != NULL) {
+		open_failed(a, "messages that are held", why);
+		return;
+	}
+	m.account = a->name;
+	(void)channel_request(a->svc->stored, STORED__TYPE__DEVICE_LOAD, &m.base,
+	    STORED__TYPE__DEVICE_RECORD, &stored__device_record__descriptor, 64 * 1024,
+	    ASK_DEADLINE_MS, open_record, a);
+}
+
 static void
 open_device(const struct reply *rp, void *arg)
 {
 	struct account *a = arg;
-	Stored__DeviceLoad m = STORED__DEVICE_LOAD__INIT;
 
 	if (!rp->ok) {
 		open_failed(a, "device of keyd", rp->code);
 		return;
 	}
 	account_take_device(a, (const Keyd__DeviceState *)rp->pb);
-	m.account = a->name;
-	(void)channel_request(a->svc->stored, STORED__TYPE__DEVICE_LOAD, &m.base,
-	    STORED__TYPE__DEVICE_RECORD, &stored__device_record__descriptor, 64 * 1024,
-	    ASK_DEADLINE_MS, open_record, a);
+	held_load(a, open_held);
 }
 
 void

@@ -35,6 +35,7 @@ struct dirty;
 struct device_refresh;
 struct digest;
 struct erase;
+struct held;
 struct iq_table;
 struct keys;
 struct login;
@@ -141,6 +142,7 @@ struct account {
 	struct calls *calls;
 	struct contacts *contacts;
 	struct dirty *dirty;
+	struct held *held;
 	struct iq_table *iq;
 	struct login *login;
 	struct marks *marks;
@@ -167,6 +169,7 @@ struct account {
 	struct account_counters {
 		uint64_t stanzas_in, stanzas_out, undecodable, unknown;
 		uint64_t received, sent, undecryptable, duplicates, receipts_in, receipts_out;
+		uint64_t held, released, identity_changes;
 		uint64_t retries_in, retries_out, failed_sends, store_failures, late_iqs, connects;
 		uint64_t prekeys_uploaded, prekey_upload_failures, digest_checks, digest_mismatches;
 		uint64_t skey_rotations, skey_refused, lid_moves, device_refreshes;

@@ -8,6 +8,7 @@
 
 #include <sodium.h>
 
+#include "apid/message/held.h"
 #include "apid/message/outbox.h"
 #include "apid/message/receipts.h"
 #include "apid/message/recv.h"
@@ -384,6 +385,10 @@ check_account(const struct account *a, json_t *checks)
 		status = "failing";
 	(void)snprintf(name, sizeof(name), "account.%s", a->name);
 	check(checks, name, status, a->reason, a->since_ms, a->user_action);
+	if (held_count(a) > 0) {
+		(void)snprintf(name, sizeof(name), "account.%s.held", a->name);
+		check(checks, name, "degraded", "identity_held", a->since_ms, "operator");
+	}
 	if (!a->store_ok && strcmp(a->store_reason, "starting") != 0) {
 		(void)snprintf(name, sizeof(name), "account.%s.store", a->name);
 		check(checks, name, "failing", a->store_reason, a->since_ms, "operator");
@@ -413,7 +418,7 @@ void
 engine_counters(struct service *s, json_t *out)
 {
 	struct account_counters t = {0};
-	size_t depth = 0, recv = 0, send = 0;
+	size_t depth = 0, recv = 0, send = 0, held = 0;
 	int64_t oldest = 0;
 
 	for (size_t i = 0; i < s->naccounts; i++) {
@@ -428,6 +433,7 @@ engine_counters(struct service *s, json_t *out)
 			oldest = outbox_oldest_ms(a);
 		recv += recv_in_flight(a);
 		send += send_in_flight(a);
+		held += held_count(a);
 	}
 #define COUNT(name, v) json_object_set_new(out, name, json_integer((json_int_t)(v)))
 	COUNT("connects", t.connects);
@@ -441,6 +447,10 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("messages_failed", t.failed_sends);
 	COUNT("messages_duplicate", t.duplicates);
 	COUNT("messages_undecryptable", t.undecryptable);
+	COUNT("messages_held", t.held);
+	COUNT("messages_released", t.released);
+	COUNT("messages_held_now", held);
+	COUNT("identities_changed", t.identity_changes);
 	COUNT("receipts_in", t.receipts_in);
 	COUNT("receipts_out", t.receipts_out);
 	COUNT("retries_in", t.retries_in);

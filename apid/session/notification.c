@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "apid/message/contacts.h"
+#include "apid/message/identity.h"
 #include "apid/message/tctoken.h"
 #include "apid/session/devices.h"
 #include "apid/session/keys.h"
@@ -14,33 +14,6 @@
 #include "apid/session/props.h"
 #include "apid/session/stanza.h"
 #include "apid/session/unit.h"
-
-/* The list of a person whose primary was registered anew, or of a changed one, is asked for again.
- */
-static void
-identity(struct account *a, const struct node *n)
-{
-	struct unit *u = unit_open(a);
-	struct person p = {0};
-	struct jid j;
-
-	if (u != NULL) {
-		devices_notification(a, n, u);
-		if (node_get_jid(n, "from", &j) == 0 && j.device == 0 && !account_is_own(a, &j)) {
-			j = jid_bare(&j);
-			if (contacts_cached(a, &j, &p) == 0) {
-				contacts_forget_session(a, &j);
-				unit_event(u, "identity.changed", stanza_origin(n),
-				    stanza_time_ms(a, n),
-				    json_pack(
-					"{s:o, s:b}", "party", contacts_party(&p), "implicit", 0),
-				    NULL);
-			}
-		}
-		stanza_keep(u, n, "identity");
-	}
-	stanza_ack_after(a, u, n, 0);
-}
 
 static void
 prekeys_are_low(struct account *a, const struct node *n)
@@ -67,7 +40,7 @@ encrypt(struct account *a, const struct node *n)
 	if (node_child(n, "count") != NULL)
 		prekeys_are_low(a, n);
 	else if (node_child(n, "identity") != NULL)
-		identity(a, n);
+		identity_in(a, n);
 	else if (node_child(n, "digest") != NULL) {
 		stanza_ack(a, n, 0); /* a crash in between: the next login checks */
 		keys_want_digest(a);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "apid/message/calls.h"
+#include "apid/message/held.h"
 #include "apid/message/outbox.h"
 #include "apid/message/tctoken.h"
 #include "apid/session/connect.h"
@@ -92,6 +93,7 @@ pair_stored(const struct unit_result *r, void *arg)
 	tctokens_reset(a);
 	presence_reset(a);
 	calls_reset(a);
+	held_reset(a);
 	send_sign(p);
 	p->running = 0;
 	pair_drop_refs(p);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "apid/message/calls.h"
+#include "apid/message/held.h"
 #include "apid/message/contacts.h"
 #include "apid/message/outbox.h"
 #include "apid/message/send.h"
@@ -91,6 +92,7 @@ erase_stored(const struct unit_result *r, void *arg)
 	tctokens_reset(a);
 	presence_reset(a);
 	calls_reset(a);
+	held_reset(a);
 	state_set(a, e->state, e->reason, e->code, e->user_action, 0, 0);
 	outbox_state_changed(a);
 	call_ok(e->call, json_pack("{s:b}", "unlinked", 1));

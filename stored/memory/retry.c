@@ -67,12 +67,16 @@ enum store_status
 mem_pending_put(struct store_db *db, const Stored__Pending *p, int64_t now_ms)
 {
 	const struct map_row *row;
+	Stored__Pending kept = *p;
 	struct key k;
 
 	pending_key(&k, p->name);
+	if (p->held)
+		now_ms = INT64_MAX;
+	kept.has_held = 0;
 	if ((row = map_get(db->map, &k)) != NULL) /* it keeps the age of its first time */
 		memcpy(&now_ms, row->value, sizeof(now_ms));
-	return mem_put_packed(db, &k, &now_ms, sizeof(now_ms), &p->base);
+	return mem_put_packed(db, &k, &now_ms, sizeof(now_ms), &kept.base);
 }
 
 enum store_status

@@ -9,7 +9,8 @@ bind_name(sqlite3_stmt *s, const Stored__MessageName *n)
 	db_bind_text(s, 3, n->id);
 }
 
-/* One that comes again keeps its time: what is tried for ever would stay for ever. */
+/* One that comes again keeps its time: what is tried for ever would stay for ever. One that waits
+ * for a person is of the end of time. */
 enum store_status
 pending_put(struct store_db *db, const Stored__Pending *p, int64_t now_ms)
 {
@@ -26,7 +27,7 @@ pending_put(struct store_db *db, const Stored__Pending *p, int64_t now_ms)
 	db_bind_blob(s, 4, p->stanza.data, p->stanza.len);
 	if (p->has_attempts)
 		sqlite3_bind_int64(s, 5, p->attempts);
-	sqlite3_bind_int64(s, 6, now_ms);
+	sqlite3_bind_int64(s, 6, p->held ? INT64_MAX : now_ms);
 	return db_run(db, s);
 }
 

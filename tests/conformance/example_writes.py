@@ -372,7 +372,9 @@ def expire_tokens(store, rows, cut, result):
 def put_pending(rows, p):
     """One that is put again keeps the age of its first time."""
     was = rows.scan("pending", *names(p.name)).fetchone()
-    rows.put("pending", names(p.name), p.SerializeToString(), was[1] if was else now_ms())
+    time = was[1] if was else (1 << 63) - 1 if p.held else now_ms()
+    p.ClearField("held")
+    rows.put("pending", names(p.name), p.SerializeToString(), time)
 
 
 def names(n):

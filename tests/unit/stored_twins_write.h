@@ -451,6 +451,8 @@ write_pending(void)
 	p.stanza = bytes(1 + draw(90));
 	p.has_attempts = draw(2) != 0;
 	p.attempts = p.has_attempts ? (uint32_t)draw(9) : 0;
+	p.has_held = draw(2) != 0;
+	p.held = p.has_held && draw(3) == 0;
 	switch (draw(6)) {
 	case 0:
 		BOTH(pending_delete, &n);
