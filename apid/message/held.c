@@ -106,6 +106,24 @@ held_of(const struct account *a, const struct person *p)
 	return n;
 }
 
+size_t
+held_devices(const struct account *a, const struct person *p, uint16_t *ids, size_t max)
+{
+	const struct held_row *r;
+	size_t n = 0, i;
+
+	TAILQ_FOREACH(r, &a->held->list, link)
+	{
+		if (!is_of(&r->sender, p) || n == max)
+			continue;
+		for (i = 0; i < n && ids[i] != r->sender.device; i++)
+			;
+		if (i == n)
+			ids[n++] = r->sender.device;
+	}
+	return n;
+}
+
 static struct held_row *
 row_of(struct held *h, uint64_t number)
 {

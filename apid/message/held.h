@@ -26,6 +26,9 @@ void held_load(struct account *a, void (*fn)(struct account *a, const char *why)
 size_t held_count(const struct account *a);
 size_t held_of(const struct account *a, const struct person *p);
 
+/* The devices of a person from which something waits; at most max, none twice. */
+size_t held_devices(const struct account *a, const struct person *p, uint16_t *ids, size_t max);
+
 /* Keep a stanza with this unit: its number, or 0 if there is no room. A copy of one that is kept
  * already adds nothing: *again. The number is good from now on; held_written says how it ended. */
 uint64_t held_put(

@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include "apid/message/held.h"
 #include "apid/session/devices.h"
 
 const char *
@@ -73,13 +74,18 @@ add_device(const struct person *p, uint16_t device, int hosted, struct identity_
 }
 
 void
-identity_addresses(const struct person *p, const Stored__Peer *peer, struct identity_addresses *out)
+identity_addresses(const struct account *a, const struct person *p, const Stored__Peer *peer,
+    struct identity_addresses *out)
 {
 	const Stored__DeviceList *lists[2] = {
 	    peer == NULL ? NULL : peer->by_lid, peer == NULL ? NULL : peer->by_pn};
 	struct device_list l;
+	uint16_t ids[DEVICES_MAX];
+	size_t n = a == NULL ? 0 : held_devices(a, p, ids, DEVICES_MAX);
 
 	add_device(p, 0, 0, out);
+	for (size_t i = 0; i < n; i++)
+		add_device(p, ids[i], 0, out);
 	for (size_t k = 0; k < 2; k++) {
 		if (devices_from_store(lists[k], &l) == -1)
 			continue;

@@ -37,10 +37,10 @@ struct identity_addresses {
 	char names[IDENTITY_ADDRESSES_MAX][81];
 	Keyd__Address pb[IDENTITY_ADDRESSES_MAX], *list[IDENTITY_ADDRESSES_MAX];
 };
-/* Device 0 and those of the lists in peer (NULL = no lists). Appends; more than fit are left out.
- */
-void identity_addresses(
-    const struct person *p, const Stored__Peer *peer, struct identity_addresses *out);
+/* Device 0, those of the lists in peer (NULL = no lists), and those from which something is held (a
+ * NULL: not these). Appends; more than fit are left out. */
+void identity_addresses(const struct account *a, const struct person *p, const Stored__Peer *peer,
+    struct identity_addresses *out);
 
 /* ---- changes */
 

@@ -209,7 +209,7 @@ page_came(const struct reply *rp, void *arg)
 		(void)snprintf(p->lid, sizeof(p->lid), "%s", c->lid != NULL ? c->lid : "");
 		(void)snprintf(p->push_name, sizeof(p->push_name), "%s",
 		    c->push_name != NULL ? c->push_name : "");
-		identity_addresses(p, NULL, &q->at);
+		identity_addresses(NULL, p, NULL, &q->at);
 	}
 	ask_identities(q, "page_identities", q->at.list, q->at.n, page_identities);
 }
@@ -428,8 +428,8 @@ people_known(const struct person *people, size_t n, const Stored__LookupReply *l
 		return;
 	}
 	q->party = people[0];
-	identity_addresses(&q->party, lists->n_peers > 0 ? lists->peers[0] : NULL, &q->at);
-	identity_addresses(&people[1], lists->n_peers > 1 ? lists->peers[1] : NULL, &q->own);
+	identity_addresses(q->a, &q->party, lists->n_peers > 0 ? lists->peers[0] : NULL, &q->at);
+	identity_addresses(q->a, &people[1], lists->n_peers > 1 ? lists->peers[1] : NULL, &q->own);
 	memcpy(both, q->at.list, q->at.n * sizeof(*both));
 	memcpy(both + q->at.n, q->own.list, q->own.n * sizeof(*both));
 	ask_identities(q, "identities_came", both, q->at.n + q->own.n, identities_came);

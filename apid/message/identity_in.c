@@ -228,7 +228,7 @@ forget(struct change *c, const Stored__LookupReply *lists)
 	Keyd__IdentityForget m = KEYD__IDENTITY_FORGET__INIT;
 	Keyd__Address *list[IDENTITY_ADDRESSES_MAX];
 
-	identity_addresses(&c->party, lists->n_peers > 0 ? lists->peers[0] : NULL, &c->at);
+	identity_addresses(c->a, &c->party, lists->n_peers > 0 ? lists->peers[0] : NULL, &c->at);
 	for (size_t i = 0; i < c->at.n; i++)
 		if (!c->companions || c->at.pb[i].device != 0)
 			list[m.n_addresses++] = c->at.list[i];

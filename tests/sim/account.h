@@ -77,6 +77,7 @@ struct device {
 	size_t queued, queued_bytes;
 	unsigned credit;  /* pulled mode: stanzas that may still go out */
 	unsigned backlog; /* given since `offline_preview` */
+	int adv_forged;   /* what is wrong with its device identity (reregister.c); 0 = nothing */
 	int provisioned;  /* the phone has sent it keys and history */
 	int available;
 	unsigned mark;    /* scratch of message fan-out */

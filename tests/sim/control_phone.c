@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/control.h"
+#include "tests/sim/crypt.h"
 #include "tests/sim/loop.h"
 #include "tests/sim/nodes.h"
 #include "tests/sim/pairing.h"
@@ -13,6 +14,7 @@
 #include "tests/sim/devices.h"
 #include "tests/sim/phone.h"
 #include "tests/sim/services.h"
+#include "tests/sim/reregister.h"
 #include "tests/sim/phone_passkey.h"
 #include "tests/sim/route.h"
 
@@ -354,6 +356,44 @@ cmd_unlink(struct call *c)
 }
 
 static json_t *
+cmd_reregister(struct call *c)
+{
+	struct account *a = call_account(c, "account");
+
+	if (a == NULL)
+		return NULL;
+	reregister(a, call_bool(c, "quiet", 0));
+	return c->error != NULL ? NULL : json_object();
+}
+
+/* The identity key of a device, as bundles have it. */
+static json_t *
+cmd_identity(struct call *c)
+{
+	struct device *d = call_device(c);
+	char hex[65];
+
+	if (d == NULL)
+		return NULL;
+	crypt_hex(d->keys.identity, 32, hex);
+	return json_pack("{s:s}", "identity", hex);
+}
+
+static json_t *
+cmd_adv_forge(struct call *c)
+{
+	struct device *d = call_device(c);
+	const char *what = call_str(c, "what");
+
+	if (d == NULL)
+		return NULL;
+	if (what == NULL || adv_forge(d, what) != 0)
+		return call_failed(c, "what: none, details, account_key, account_signature, "
+				      "device_signature or absent");
+	return json_object();
+}
+
+static json_t *
 cmd_pairing_forge(struct call *c)
 {
 	struct account *a = call_account(c, "account");
@@ -471,6 +511,9 @@ const struct command control_phone_commands[] = {
     {"phone.tell_lids", cmd_tell_lids},
     {"prop.set", cmd_prop_set},
     {"devices.update_hash", cmd_update_hash},
+    {"phone.reregister", cmd_reregister},
+    {"device.identity", cmd_identity},
+    {"device.forge", cmd_adv_forge},
     {"phone.passkey", cmd_passkey},
     {"passkey.assert", cmd_passkey_assert},
     {"passkey.forge", cmd_passkey_forge},

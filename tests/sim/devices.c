@@ -119,20 +119,28 @@ unlink_device(struct device *d)
 }
 
 void
+devices_remove_all(struct account *a)
+{
+	struct device *d, *next;
+
+	for (d = TAILQ_FIRST(&a->devices); d != NULL; d = next) {
+		next = TAILQ_NEXT(d, link);
+		if (d->id != 0)
+			unlink_device(d);
+	}
+}
+
+void
 devices_remove(struct origin *o, const struct node *iq)
 {
 	const struct node *rm = node_child(iq, "remove-companion-device");
 	struct account *a = o->dev->account;
-	struct device *d = NULL, *next;
+	struct device *d = NULL;
 	struct jid j;
 
 	if (node_get(rm, "all") != NULL && strcmp(node_get(rm, "all"), "true") == 0) {
 		route_result(o, iq);
-		for (d = TAILQ_FIRST(&a->devices); d != NULL; d = next) {
-			next = TAILQ_NEXT(d, link);
-			if (d->id != 0)
-				unlink_device(d);
-		}
+		devices_remove_all(a);
 		return;
 	}
 	if (node_get_jid(rm, "jid", &j) != 0) {

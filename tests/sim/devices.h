@@ -8,6 +8,8 @@
 void devices_notify(struct device *d, const char *op);
 /* <remove-companion-device> of a client or of the phone. */
 void devices_remove(struct origin *o, const struct node *iq);
+/* All companions, as when the phone says so. */
+void devices_remove_all(struct account *a);
 /* The phone's new <key-index-list>. */
 void devices_key_index_list(struct origin *o, const struct node *iq);
 /* Keeps the <key-index-list> child of n, if it has one. */

@@ -9,6 +9,7 @@
 #include "tests/sim/nodes.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/tokens.h"
+#include "tests/sim/reregister.h"
 
 struct fanout {
 	struct device *from;
@@ -100,15 +101,15 @@ outer(const struct fanout *f, struct device *d)
 }
 
 static void
-put_extras(struct node *m, const struct node *n, int prekey)
+put_extras(struct node *m, const struct device *from, const struct node *n, int prekey)
 {
 	static const char *const copied[] = {"meta", "reporting", "biz", "bot"};
 
 	for (size_t c = 0; c < n->nchildren; c++) {
 		const struct node *child = n->children[c];
 
-		if (prekey && strcmp(child->tag, "device-identity") == 0)
-			nodes_add_copy(m, child);
+		if (prekey && strcmp(child->tag, "device-identity") == 0 && child->has_bytes)
+			adv_put(m, from, child->bytes, child->nbytes);
 		for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++)
 			if (strcmp(child->tag, copied[i]) == 0)
 				nodes_add_copy(m, child);
@@ -132,7 +133,7 @@ deliver(const struct fanout *f, struct device *d, const struct node *holder)
 		node_free(m);
 		return;
 	}
-	put_extras(m, f->n, prekey);
+	put_extras(m, f->from, f->n, prekey);
 	route_stats.deliveries++;
 	offline_deliver(d, m);
 }

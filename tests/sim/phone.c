@@ -123,6 +123,19 @@ phone_forget_device(struct phone *p, unsigned id)
 	phone_signal_forget(p->signal, &lid);
 }
 
+void
+phone_begin_anew(struct phone *p)
+{
+	phone_signal_free(p->signal);
+	p->signal = phone_signal_new();
+	for (size_t i = 0; i < SENT_KEPT; i++)
+		free(p->sent[i].message);
+	memset(p->sent, 0, sizeof(p->sent));
+	map_free(p->retries);
+	p->retries = map_new();
+	phone_signal_public(p->signal, &p->self->keys);
+}
+
 struct jid
 phone_signal_name(const struct jid *device)
 {

@@ -24,6 +24,8 @@ void phone_stanza(struct phone *p, const struct node *n); /* a stanza that reach
 void phone_tell_lids(struct phone *p, struct device *d, uint64_t other_lid);
 void phone_make_prekey(struct phone *p, struct prekey *out);
 void phone_forget_device(struct phone *p, unsigned id);
+/* Another identity and registration id; sessions and sent messages are gone. */
+void phone_begin_anew(struct phone *p);
 /* Signs the list of the account's devices as it is and uploads it. */
 void phone_sign_list(struct phone *p);
 /* A companion is active: the first time it gets key share, history, app state (at the latest when

@@ -12,6 +12,7 @@
 #include "tests/sim/offline.h"
 #include "tests/sim/phone.h"
 #include "tests/sim/prekeys.h"
+#include "tests/sim/reregister.h"
 
 #define MAX_POOL 65536
 
@@ -236,7 +237,7 @@ put_bundle(struct node *user, struct device *d)
 		put_skey(user, &d->keys);
 	}
 	if (d->signed_identity != NULL)
-		node_add_bytes(user, "device-identity", d->signed_identity, d->signed_identity_len);
+		adv_put(user, d, d->signed_identity, d->signed_identity_len);
 }
 
 static void
