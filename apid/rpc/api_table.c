@@ -413,7 +413,7 @@ static const struct api_field result_safety[] = {
     INT("devices", 0, 0, BIG, "devices of the contact whose identity is in it"),
     INT("own_devices", 0, 0, BIG, "own devices whose identity is in it"), END};
 static const struct api_field verify_params[] = {ACCOUNT, PARTY(API_REQUIRED | API_ARG),
-    STR("digits", 0, 60, 128, "what the other side shows: 60 digits, blanks do not count"),
+    STR("digits", API_ARG, 60, 128, "what the other side shows: 60 digits, blanks do not count"),
     STR("qr_b64", 0, 4, 65536, "or what his QR code holds, base64"), END};
 static const struct api_field result_verify[] = {
     FLAG("match", "they are the same, and the contact counts as verified"), RELEASED, END};

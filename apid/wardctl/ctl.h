@@ -128,6 +128,7 @@ int qr_style_parse(const char *word);
  * are drawn, dark ones left out (ansi: both), with a border of 4. colour: force the colours of a
  * dark terminal. Returns the number of lines, or -1 when it does not fit into a QR code. */
 int qr_draw(FILE *f, const char *text, enum qr_style style, int colour);
+int qr_draw_bytes(FILE *f, const uint8_t *bytes, size_t len, enum qr_style style, int colour);
 
 /* ---- commands with a file of their own; argc and argv are what follows the verb */
 int ctl_link(struct ctl *c, int argc, char **argv);
@@ -144,6 +145,7 @@ int ctl_store_check(struct ctl *c, int argc, char **argv);
 int ctl_store_snapshot(struct ctl *c, int argc, char **argv);
 int ctl_store_stats(struct ctl *c, int argc, char **argv);
 int ctl_store_rekey(struct ctl *c, int argc, char **argv);
+int ctl_safety_number(struct ctl *c, int argc, char **argv);
 int ctl_help(struct ctl *c, int argc, char **argv);
 int ctl_completion(struct ctl *c, int argc, char **argv);
 

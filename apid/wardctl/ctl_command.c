@@ -18,6 +18,8 @@ const struct ctl_command ctl_commands[] = {
     {"events", "follow",
 	"[CONSUMER] [--from WHERE] [--types TYPE]… [--exec CMD] [--count N] [--steal]",
 	"Print events as they come; with a consumer, acknowledge each.", ctl_follow, 1},
+    {"identity", "safety_number", "PARTY [--qr utf8|ansi|text]",
+	"The number and the QR code to compare with a contact.", ctl_safety_number, 1},
     {"server", "metrics", "", "Counters as OpenMetrics text.", ctl_metrics, 0},
     {"backup", NULL, "FILE|-",
 	"Write a backup of everything, while the service runs; - writes to standard output.",

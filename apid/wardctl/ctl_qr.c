@@ -5,7 +5,8 @@
 
 #include "apid/wardctl/ctl.h"
 
-#define BORDER 4 /* modules, as the standard wants it */
+#define BORDER 4    /* modules, as the standard wants it */
+#define QR_MAX 2953 /* bytes of the largest one */
 
 int
 qr_style_parse(const char *word)
@@ -64,7 +65,13 @@ draw_wide(FILE *f, const QRcode *qr, const char *dark, const char *bright, const
 int
 qr_draw(FILE *f, const char *text, enum qr_style style, int colour)
 {
-	QRcode *qr = QRcode_encodeString8bit(text, 0, QR_ECLEVEL_L);
+	return qr_draw_bytes(f, (const uint8_t *)text, strlen(text), style, colour);
+}
+
+int
+qr_draw_bytes(FILE *f, const uint8_t *bytes, size_t len, enum qr_style style, int colour)
+{
+	QRcode *qr = len > QR_MAX ? NULL : QRcode_encodeData((int)len, bytes, 0, QR_ECLEVEL_L);
 	int lines = -1;
 
 	if (qr == NULL)

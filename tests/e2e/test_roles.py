@@ -91,6 +91,9 @@ PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "ac
           "presence.subscribe": {"account": "bob", "party": "15550001111@s.whatsapp.net"},
           "presence.unsubscribe": {"account": "bob", "party": "15550001111@s.whatsapp.net"},
           "call.reject": {"account": "bob", "call_id": "none"},
+          "identity.list": {"account": "bob"}, "identity.safety_number": {"account": "bob", "party": "+15550001111"},
+          "identity.verify": {"account": "bob", "party": "+15550001111", "digits": "1" * 60},
+          "identity.decide": {"account": "bob", "party": "+15550001111", "decision": "trust"},
           "events.subscribe": {}, "events.unsubscribe": {"subscription": "s9"}, "events.fetch": {"consumer": "x"},
           "events.ack": {"consumer": "none", "cursor": "1.x.1"}, "events.consumer_delete": {"consumer": "none"},
           "store.backup": {"fd": 0}, "store.snapshot": {"name": "of-each-role"}}
@@ -105,7 +108,7 @@ def each_role():
     """with each role another user may call what server.hello lists for it, and gets -8 for every other method"""
     needs_root()
     seen = {}
-    roles = ["observe", "read", "send", "link", "admin"]
+    roles = ["observe", "read", "send", "link", "admin", "identity"]
     extra = {"service": {"socket_mode": "0666"}, "roles": {"uid:%d" % (64300 + i): r for i, r in enumerate(roles)}}
     with World(sim=False) as w:
         ward = w.ward("alice", "bob", extra=extra)
@@ -129,6 +132,8 @@ def each_role():
         check("message.send" in seen["send"] and "events.fetch" not in seen["send"], "send cannot read", seen["send"])
         check("events.fetch" in seen["read"] and "message.send" not in seen["read"], "read cannot send")
         check("account.link" in seen["link"] and "message.send" not in seen["link"], "link links")
+        check("identity.decide" in seen["identity"] and "message.send" not in seen["identity"], "identity decides",
+              seen["identity"])
         check("account.state" in seen["observe"] and "events.subscribe" not in seen["observe"], "observe sees states only")
         equal(ward.proc.poll(), None, "ward lives")
 

@@ -383,6 +383,21 @@ privacy_tokens_prune(struct account *a, const void *client, engine_done_fn *fn, 
 }
 
 void
+identity_ask(struct account *a, const void *client, enum identity_what what,
+    const struct identity_request *rq, engine_done_fn *fn, void *arg)
+{
+	static const char *const names[] = {[IDENTITY_LIST] = "identity_list",
+	    [IDENTITY_SAFETY_NUMBER] = "identity_safety_number",
+	    [IDENTITY_VERIFY] = "identity_verify",
+	    [IDENTITY_TRUST] = "identity_trust",
+	    [IDENTITY_HOLD] = "identity_hold"};
+	struct fake_call *c = fake_called(a, client, names[what], fn, arg);
+
+	c->uid = rq->uid;
+	fake_finish(c);
+}
+
+void
 engine_cancel_client(struct service *s, const void *client)
 {
 	for (size_t i = 0; i < fake.ncalls; i++)
