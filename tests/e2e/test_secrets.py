@@ -4,6 +4,7 @@ import hashlib
 
 from harness import World, check, equal, main, test, wait_until
 from test_content import Talk, part
+from test_repair import COMPANION
 from test_tokens import Watch
 
 
@@ -156,6 +157,18 @@ def kept():
             about(t, "message.reaction", t.bob_says(text="z", react=target, from_me=mine, encrypted=True))
         unknown = t.bob_says(text="z", react=early, from_me=True, encrypted=True)
         part(seen(t, unknown)["content"], {"kind": "reaction", "encrypted": True, "message_id": early}, "unopened")
+
+
+@test
+def of_a_recovered_message():
+    """the secret of a message that the service kept back and the own phone gave is kept as well"""
+    with World() as w:
+        t = Talk(w)
+        t.sim.cmd("fault.arm", match=COMPANION, action="unavailable", count=1)
+        first = t.bob_says(text="kept back")
+        t.client.wait_type("message.received", recovers=first)
+        r = about(t, "message.reaction", t.bob_says(text="x", react=first, from_me=True, encrypted=True))
+        part(r, {"message_id": first, "text": "x", "encrypted": True}, "his reaction to it")
 
 
 @test
