@@ -113,9 +113,10 @@ def dirty_account():
         cleaned = w.sim.cmd("watch", match=dict(mine, xmlns="urn:xmpp:whatsapp:dirty"))
         dirty("groups", 1700000001)
         dirty("account_sync", 1700000002)
-        last = w.sim.cmd("expect", watch=cleaned["watch"], deadline_ms=20000)["last"]
-        check("account_sync" in last, "clean", last)
-        c.wait_event(lambda e: e.get("type") == "server.notice" and "groups" in str(e["body"]))
+        w.sim.cmd("expect", watch=cleaned["watch"], deadline_ms=20000)
+        _, lines = stanzas(w)
+        check('type="account_sync"' in lines[place(lines, "urn:xmpp:whatsapp:dirty")], "clean", lines)
+        c.wait_event(lambda e: e.get("type") == "server.notice" and e["body"]["kind"] == "dirty")
         send_in(w, "after")
         wait_texts(c, 1)
         equal(w.sim.cmd("expect", watch=cleaned["watch"], deadline_ms=0)["count"], 1, "cleaned once")
