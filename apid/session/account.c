@@ -102,6 +102,7 @@ account_free(struct account *a)
 	tctokens_free(a->tokens);
 	waits_free(a->waits);
 	outbox_free(a->outbox);
+	restrict_free(a->restrictions);
 	calls_free(a->calls);
 	typing_free(a->typing);
 	marks_free(a->marks);
