@@ -35,6 +35,8 @@ int outbox_hold_new(struct account *a, uint64_t row, const char *id, const char 
  * the time at which it was made READY, or 0 if that came to nothing. */
 int outbox_reserve_new(struct account *a, const struct person *p);
 void outbox_reserved_ends(struct account *a, int64_t time_ms);
+/* Somebody has written: he is nobody new. */
+void outbox_contact_met(struct account *a);
 /* What the service lets the account do has changed; or is as before the restart. */
 void outbox_restriction_changed(struct account *a);
 void outbox_restriction_known(struct account *a);

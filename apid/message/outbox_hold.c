@@ -157,20 +157,25 @@ new_people_ms(const struct outbox *o, const char **reason)
 	return wait;
 }
 
-/* Somebody who was turned to already, and has not been reached, is not counted twice. */
+/* The same for this person; 0 = he may be written to. Somebody who was turned to already, and has
+ * not been reached, is not counted twice. */
+static int64_t
+person_ms(const struct outbox *o, const struct person *p, const char **reason)
+{
+	int64_t ms;
+
+	if (!contacts_is_new(o->a, p))
+		return 0;
+	ms = new_people_ms(o, reason);
+	return p->first_out_ms > 0 && strcmp(*reason, "first_contacts") == 0 ? 0 : ms;
+}
+
 static int
 new_must_wait(const struct outbox *o, const struct person *p)
 {
 	const char *reason;
 
-	if (!contacts_is_new(o->a, p))
-		return 0;
-	if (p->first_out_ms > 0) {
-		int64_t until;
-
-		return restrict_new_people(o->a, &until) != NULL || restrict_is_asking(o->a);
-	}
-	return new_people_ms(o, &reason) != 0;
+	return person_ms(o, p, &reason) != 0;
 }
 
 /* ------------------------------------------------------------------ told */
@@ -579,10 +584,18 @@ static int64_t
 head_waits(struct outbox *o, struct held_chat *c, const char **reason)
 {
 	enum hold_why why;
+	struct person p;
+	struct jid j;
 	int64_t ms;
 
-	if (c->why == HOLD_NEW && (ms = new_people_ms(o, reason)) != 0)
-		return ms;
+	if (c->why == HOLD_NEW) {
+		if (jid_parse(c->chat, &j) == 0 && contacts_cached(o->a, &j, &p) == 0)
+			ms = person_ms(o, &p, reason); /* he may have written meanwhile */
+		else
+			ms = new_people_ms(o, reason);
+		if (ms != 0)
+			return ms;
+	}
 	if ((ms = chat_waits(o, c->chat, &why, reason)) == -2)
 		return -2;
 	c->why = why;
@@ -637,6 +650,13 @@ outbox_pump(struct outbox *o)
 		pump_in(o, o->expiry_ms + 1 - clock_wall_ms());
 	resumed(o);
 	outbox_pass_go(o);
+}
+
+void
+outbox_contact_met(struct account *a)
+{
+	if (!TAILQ_EMPTY(&a->outbox->chats))
+		pump_in(a->outbox, 1);
 }
 
 void

@@ -5,8 +5,9 @@
 
 #include "apid/message/held.h"
 #include "apid/message/identity.h"
-#include "apid/message/phone_ask.h"
 #include "apid/message/lid_mapping.h"
+#include "apid/message/phone_ask.h"
+#include "apid/message/outbox.h"
 #include "apid/message/receipts.h"
 #include "apid/message/recv_impl.h"
 #include "apid/message/secrets.h"
@@ -262,8 +263,10 @@ recv_commit(struct recv *r)
 	if (secrets_first(r))
 		return;
 	flow_step(&r->f, "recv_commit");
-	if (r->e.kind == ENVELOPE_DIRECT && !r->e.peer)
+	if (r->e.kind == ENVELOPE_DIRECT && !r->e.peer) {
 		contacts_met(r->a, &r->e.chat, r->e.time_ms);
+		outbox_contact_met(r->a);
+	}
 	r->wrote_sender = contacts_write(r->a, &r->e.sender, r->unit);
 	if (r->e.kind == ENVELOPE_DIRECT && !jid_same_user(&r->e.chat, &r->e.sender))
 		r->wrote_chat = contacts_write(r->a, &r->e.chat, r->unit);

@@ -281,8 +281,6 @@ refused(
 	} else if (!key_ok(rq->idempotency_key)) {
 		*e = api_error_make(-32602, "params", 0, "1 to 64 of A-Z a-z 0-9 . _ : -");
 		e->path = "idempotency_key";
-	} else if ((int64_t)outbox_depth(a) >= config_int(a->svc->config, "send", "outbox_max")) {
-		*e = outbox_full_error(a);
 	} else if (a->sender->n >= SENDS_MAX) {
 		*e = api_error_make(-5, "overloaded", 1, "too much is under way");
 		e->retry_after_ms = 1000;
@@ -398,6 +396,14 @@ send_too_late(struct send *s)
 }
 
 static void
+send_no_room(struct send *s)
+{
+	struct api_error e = outbox_full_error(s->a);
+
+	send_fail(s, &e, NULL);
+}
+
+static void
 found(const struct reply *rp, void *arg)
 {
 	struct send *s = arg;
@@ -410,6 +416,8 @@ found(const struct reply *rp, void *arg)
 		send_known(s, m->rows[0]); /* whatever its time: the key tells how it ended */
 	else if (s->not_after_ms > 0 && s->not_after_ms <= clock_wall_ms())
 		send_too_late(s);
+	else if ((int64_t)outbox_depth(s->a) >= config_int(s->a->svc->config, "send", "outbox_max"))
+		send_no_room(s);
 	else
 		send_people(s);
 }
