@@ -44,6 +44,7 @@ on_go(struct child *c, const char *report, size_t len)
 
 	if ((s->sandbox_report = strndup(report != NULL ? report : "", len)) == NULL)
 		fatal("sandbox report");
+	s->last_end_fault = strstr(s->sandbox_report, "service.last_end_fault=1\n") != NULL;
 	engine_start(s);
 	engine_when_settled(s, serve);
 }

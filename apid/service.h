@@ -42,6 +42,7 @@ struct service {
 	struct service_hooks hooks;
 	void *hooks_arg;
 	char boot_id[33];     /* hex, new at each start */
+	int last_end_fault;   /* a process ended the last run by a fault of its own */
 	char *sandbox_report; /* what the parent said with GO: "role.key=value" lines */
 	/* store state, as stored said last */
 	int store_ready;

@@ -227,7 +227,7 @@ static const struct policy_call apid_calls[] = {
 /* ward, the parent, after all are READY: it copies log lines, waits, and ends its children. */
 static const struct policy_call ward_calls[] = {
     {"read", ALLOW, ANY, "log pipes, signals, its own status"},
-    {"write", ALLOW, ANY, "standard error"},
+    {"write", ALLOW, ANY, "standard error; how the service ended"},
     {"recvmsg", ALLOW, ANY, "control channels"},
     {"sendmsg", ALLOW, {WITHIN(2, MSG_HOW)}, "GO, STOP; the service manager's socket"},
     {"close", ALLOW, ANY, "channels that end"},

@@ -55,6 +55,7 @@ open_all(struct ward *w)
 {
 	ward_open_programs(w);
 	ward_open_data(w); /* takes the lock of the service: first */
+	ward_open_ended(w);
 	ward_open_secrets(w);
 	ward_open_ca(w);
 	ward_open_socket(w);
@@ -97,7 +98,7 @@ main(int argc, char **argv)
 
 	memset(&w, 0, sizeof(w));
 	w.conf_path = CONF_DEFAULT;
-	w.notify = w.empty_root = w.netd_root = -1;
+	w.ended = w.notify = w.empty_root = w.netd_root = -1;
 	while ((ch = getopt(argc, argv, "f:nv")) != -1) {
 		switch (ch) {
 		case 'f':

@@ -45,10 +45,13 @@ struct ward {
 
 	int program[ROLE_COUNT]; /* opened binaries */
 	int data, secret, next_secret, ca, listen;
+	int ended;                 /* the file that says how the last run ended */
+	int ended_bad;             /* it did so by a fault of a child */
 	int empty_root, netd_root; /* folders to confine to; -1 when not root */
 
 	struct ward_child child[ROLE_COUNT]; /* [ROLE_WARD] is unused */
 	int failed;                          /* a child ended or reported an incident */
+	int fault, outside;                  /* … by itself; killed by somebody else */
 	int killing;                         /* SIGKILL was sent to what is left */
 	int stop_asked;                      /* SIGTERM, SIGINT */
 	int stopping;                        /* STOP was sent: children that end are no news */
@@ -71,6 +74,9 @@ void ward_resolve_users(struct ward *w);
 /* ward_open.c: all that the children are handed; fatal with what to do */
 void ward_open_programs(struct ward *w);
 void ward_open_data(struct ward *w);
+/* ward_ended.c: what the next run has to know of this one. */
+void ward_open_ended(struct ward *w); /* after the data folder */
+void ward_note_end(struct ward *w);   /* once it has failed, and it is known how */
 void ward_open_secrets(struct ward *w);
 void ward_open_ca(struct ward *w);
 /* ward_socket.c */

@@ -80,6 +80,7 @@ note_descriptors(const struct ward *w, struct sandbox_state *s)
 	note(s, 2, "log");
 	note(s, w->signals, "signals");
 	note(s, w->notify, "service manager");
+	note(s, w->ended, "how it ended");
 	for (r = ROLE_KEYD; r < ROLE_COUNT; r++) {
 		note(s, w->child[r].control, control[r]);
 		note(s, w->child[r].log, log[r]);

@@ -61,6 +61,10 @@ on_end(struct ward *w, struct ward_child *c, int status)
 	} else {
 		log_errx("%s[%d] %s", role_name(c->role), (int)c->pid, how);
 		w->failed = 1;
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+			w->outside = 1;
+		else
+			w->fault = 1;
 	}
 	c->pid = 0;
 }
@@ -118,7 +122,7 @@ on_control(struct ward *w, struct ward_child *c)
 	case CONTROL_BROKEN:
 		log_errx("%s[%d] broke the contract with ward: %s", role_name(c->role), (int)c->pid,
 		    why);
-		w->failed = 1;
+		w->failed = w->fault = 1;
 		close_control(c);
 		return;
 	case CONTROL_OK:
@@ -131,7 +135,7 @@ on_control(struct ward *w, struct ward_child *c)
 	c->told = 1;
 	log_errx("incident reported by %s[%d]: %.*s", role_name(c->role), (int)c->pid, (int)m.len,
 	    (const char *)m.payload);
-	w->failed = 1;
+	w->failed = w->fault = 1;
 }
 
 static void
@@ -206,6 +210,7 @@ ward_end_all(struct ward *w)
 	 * tells us who died: wait a moment for the cause. */
 	if (w->failed)
 		rounds_until_gone(w, LAST_WORDS_MS);
+	ward_note_end(w);
 	w->failed = w->killing = 1;
 	for (r = ROLE_KEYD; r < ROLE_COUNT; r++) {
 		if (w->child[r].pid != 0 && kill(w->child[r].pid, SIGKILL) == -1)

@@ -31,6 +31,7 @@
 #include "apid/session/keys.h"
 #include "apid/session/login.h"
 #include "apid/session/pair.h"
+#include "apid/session/poison.h"
 #include "apid/session/prekeys.h"
 #include "apid/session/presence.h"
 #include "apid/session/props.h"
@@ -76,6 +77,7 @@ account_new(struct service *s, const char *name, size_t index)
 	a->recv = recv_lane_new(a);
 	a->presence = presence_new(a);
 	a->phone_asks = phone_asks_new(a);
+	a->poison = poison_new(a);
 	a->receipts = receipts_new(a);
 	a->receipts_in = receipts_in_new(a);
 	a->marks = marks_new(a);
@@ -117,6 +119,7 @@ account_free(struct account *a)
 	digest_free(a->digest);
 	phone_asks_free(a->phone_asks);
 	device_refresh_free(a->device_refresh);
+	poison_free(a->poison);
 	prekeys_free(a->prekeys);
 	keys_free(a->keys);
 	pair_free(a->pair);
@@ -390,6 +393,16 @@ open_held(struct account *a, const char *why)
 	    ASK_DEADLINE_MS, open_record, a);
 }
 
+/* What ended the service before is known. */
+static void
+poison_known(struct account *a, const char *why)
+{
+	if (why != NULL)
+		open_failed(a, "stanzas that ended the service", why);
+	else
+		held_load(a, open_held);
+}
+
 static void
 open_device(const struct reply *rp, void *arg)
 {
@@ -400,7 +413,7 @@ open_device(const struct reply *rp, void *arg)
 		return;
 	}
 	account_take_device(a, (const Keyd__DeviceState *)rp->pb);
-	held_load(a, open_held);
+	poison_begin(a, poison_known);
 }
 
 void

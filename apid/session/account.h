@@ -43,6 +43,7 @@ struct marks;
 struct outbox;
 struct pair;
 struct phone_asks;
+struct poison;
 struct prekeys;
 struct props;
 struct presence;
@@ -149,6 +150,7 @@ struct account {
 	struct pair *pair;
 	struct keys *keys;
 	struct phone_asks *phone_asks;
+	struct poison *poison; /* session/poison.c */
 	struct prekeys *prekeys;
 	struct props *props;
 	struct resume *resume;
@@ -175,7 +177,7 @@ struct account {
 		uint64_t skey_rotations, skey_refused, lid_moves, device_refreshes;
 		uint64_t transients_lost;
 		uint64_t mex_failures, pauses, stale_lists;
-		uint64_t phone_asks;
+		uint64_t phone_asks, poison;
 	} n;
 };
 

@@ -13,6 +13,7 @@
 #include "apid/message/typing.h"
 #include "apid/session/iq.h"
 #include "apid/session/login.h"
+#include "apid/session/poison.h"
 #include "apid/session/pair.h"
 #include "apid/session/payload.h"
 #include "apid/session/presence.h"
@@ -115,6 +116,7 @@ disconnected(struct account *a)
 	if (a->kick_timer != NULL)
 		evtimer_del(a->kick_timer);
 	login_disconnected(a);
+	poison_disconnected(a);
 	iq_disconnected(a);
 	presence_disconnected(a);
 	privacy_disconnected(a);

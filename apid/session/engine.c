@@ -18,6 +18,7 @@
 #include "apid/session/client.h"
 #include "apid/session/connect.h"
 #include "apid/session/iq.h"
+#include "apid/session/poison.h"
 #include "apid/session/rekey.h"
 #include "apid/session/restored.h"
 #include "apid/session/stanza.h"
@@ -291,11 +292,18 @@ engine_inbound_end(struct service *s, size_t bytes)
 
 	e->inbound--;
 	e->inbound_bytes -= bytes;
+	poison_inbound_ended(s, e->inbound);
 	if (e->paused && e->inbound <= ENGINE_INBOUND_MAX / 2 &&
 	    e->inbound_bytes <= ENGINE_INBOUND_BYTES_MAX / 2) {
 		e->paused = 0;
 		channel_resume(s->netd);
 	}
+}
+
+size_t
+engine_inbound(const struct service *s)
+{
+	return s->engine->inbound;
 }
 
 uint64_t
@@ -456,6 +464,7 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("retries_in", t.retries_in);
 	COUNT("retries_out", t.retries_out);
 	COUNT("phone_asks", t.phone_asks);
+	COUNT("stanzas_poison", t.poison);
 	COUNT("iq_answers_late", t.late_iqs);
 	COUNT("transients_lost", t.transients_lost);
 	COUNT("store_failures", t.store_failures);

@@ -32,6 +32,7 @@ void engine_netd_drained(struct service *s);
 #define ENGINE_INBOUND_BYTES_MAX (8u * 1024 * 1024)
 void engine_inbound_begin(struct service *s, size_t bytes);
 void engine_inbound_end(struct service *s, size_t bytes);
+size_t engine_inbound(const struct service *s); /* stanzas */
 
 /* The unit ids of the service: rising, never repeated in a run. */
 uint64_t engine_next_unit(struct service *s);

@@ -19,6 +19,7 @@
 #include "apid/session/login.h"
 #include "apid/session/notification.h"
 #include "apid/session/pair.h"
+#include "apid/session/poison.h"
 #include "apid/session/presence.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -381,6 +382,13 @@ dispatch(struct account *a, struct node *n, size_t len)
 
 void
 stanza_in(struct account *a, const uint8_t *bytes, size_t len)
+{
+	if (!poison_take(a, bytes, len))
+		stanza_handle(a, bytes, len);
+}
+
+void
+stanza_handle(struct account *a, const uint8_t *bytes, size_t len)
 {
 	struct node_fault fault;
 	struct node *n = node_decode(bytes, len, &fault);

@@ -9,6 +9,8 @@
 
 /* A frame payload of the open connection came. */
 void stanza_in(struct account *a, const uint8_t *bytes, size_t len);
+/* The same when nothing speaks against it any more (session/poison.h). */
+void stanza_handle(struct account *a, const uint8_t *bytes, size_t len);
 
 /* Encode and hand to netd; takes the node. 0, or -1: no connection, no memory, or too much unsent.
  */
