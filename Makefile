@@ -227,6 +227,12 @@ bench: deps
 	@$(MAKE) --no-print-directory all
 	@$(TEST_ENV) $(PYTHON) -B tests/bench/bench.py
 
+# The same loads through clients of others.
+.PHONY: bench-peers
+bench-peers: deps
+	@$(MAKE) --no-print-directory all
+	@$(TEST_ENV) $(PYTHON) -B tests/bench/peers.py
+
 # The whole suite under valgrind: programs without confinement, since valgrind needs calls of its own.
 .PHONY: valgrind
 VALGRIND = valgrind -q --vgdb=no --error-exitcode=99 --leak-check=full \

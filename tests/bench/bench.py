@@ -36,13 +36,16 @@ class Consumer:
         self.c = ward.client()
         self.c.call("events.subscribe", consumer="bench-" + account, window=1024,
                     **{"from": "resume", "filter": {"types": ["message.received"], "accounts": [account]}})
-        self.name, self.acked = "bench-" + account, 0
+        self.name, self.acked, self.count = "bench-" + account, 0, 0
 
     def have(self):
-        if len(self.c.events) > self.acked:
-            self.acked = len(self.c.events)
-            self.c.call("events.ack", consumer=self.name, cursor=self.c.events[-1]["cursor"])
-        return received(self.c)
+        events = self.c.events
+        if len(events) > self.acked:
+            last = len(events)
+            self.count += sum(1 for e in events[self.acked:last] if e.get("event", {}).get("type") == "message.received")
+            self.acked = last
+            self.c.call("events.ack", consumer=self.name, cursor=events[last - 1]["cursor"])
+        return self.count
 
     def wait(self, count, seconds):
         end = time.monotonic() + seconds

@@ -37,7 +37,7 @@ def cpu(pids):
 
 
 class Peak(threading.Thread):
-    """The highest PSS of some processes together while it runs, KiB. pids: a function, asked again while there are none."""
+    """The highest PSS of some processes together while it runs, KiB. pids: a function, asked each time: they may start late."""
 
     def __init__(self, pids):
         super().__init__(daemon=True)
@@ -45,14 +45,12 @@ class Peak(threading.Thread):
         self.start()
 
     def run(self):
-        pids = []
         while self.on:
             try:
-                pids = pids or list(self.pids())
-                self.peak = max(self.peak, sum(pss(p) for p in pids))
-            except (OSError, StopIteration):
-                pids = []
-            time.sleep(0.05)
+                self.peak = max(self.peak, sum(pss(p) for p in self.pids()))
+            except (OSError, StopIteration, AttributeError):
+                pass  # it is about to start
+            time.sleep(0.1)
 
     def stop(self):
         self.on = False

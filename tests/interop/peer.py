@@ -122,6 +122,7 @@ class Whatsmeow(Kind):
 
 class WhatsappRust(Kind):
     name = "whatsapp-rust"
+    release = False  # built as for use, where it is measured: that takes minutes
     # The root key is a constant of the crate, so signatures are not checked here (see its Cargo.toml).
     forged = ("leaf_key", "intermediate_issuer", "leaf_issuer")
 
@@ -132,10 +133,11 @@ class WhatsappRust(Kind):
         return run(["cargo", "fetch", "--quiet", "--locked"], self.source, CARGO_NET_RETRY="1")
 
     def build(self):
-        self.compiled(["cargo", "build", "--quiet", "--locked", "--offline", "--target-dir", os.path.join(BUILT, self.name)])
+        self.compiled(["cargo", "build", "--quiet", "--locked", "--offline", "--target-dir", os.path.join(BUILT, self.name)] +
+                      ["--release"] * self.release)
 
     def command(self):
-        return [os.path.join(BUILT, self.name, "debug", "driver")]
+        return [os.path.join(BUILT, self.name, "release" if self.release else "debug", "driver")]
 
 
 KINDS = [Baileys(), Whatsmeow(), WhatsappRust()]
@@ -148,8 +150,8 @@ def kind(name):
 class Peer:
     """A driver program with its store; its events are kept over restarts."""
 
-    def __init__(self, kind, sim, folder, name):
-        self.kind, self.sim, self.name = kind, sim, name
+    def __init__(self, kind, sim, folder, name, **options):
+        self.kind, self.sim, self.name, self.options = kind, sim, name, options
         self.dir, self.log = os.path.join(folder, "peer-" + name), os.path.join(folder, "peer-%s.log" % name)
         self.events, self.cond, self.proc, self.reader = [], threading.Condition(), None, None
 
@@ -160,7 +162,7 @@ class Peer:
         self.reader = threading.Thread(target=self.read, args=(self.proc,), daemon=True)
         self.reader.start()
         self.tell(cmd="start", url=self.sim.url, ca=self.sim.ca, dir=self.dir, name=self.name,
-                  noise_root=self.sim.noise_root)
+                  noise_root=self.sim.noise_root, **self.options)
 
     def read(self, proc):
         for line in proc.stdout:
@@ -212,7 +214,7 @@ class Peer:
         return {r["id"] for r in self.of("receipt") if r["status"] in status}
 
     def send(self, to, text, **about):
-        self.tell(cmd="send", to=to, text=text, ref=text, **about)
+        self.tell(**{"cmd": "send", "to": to, "text": text, "ref": text, **about})
 
     def sent(self, text, seconds=60):
         return self.wait("sent", seconds, ref=text)["id"]

@@ -444,6 +444,32 @@ def lid(p):
 
 
 @scenario
+def relink(p):
+    """either side logs its device out and links another: texts go on both ways, and no text goes to the old one"""
+    exchanged(p)
+    p.peer.tell(cmd="logout")
+    wait_until(lambda: len(p.sim.cmd("device.list", account="carol")["devices"]) == 1 or
+               p.device("carol")["phase"] == "gone", 30, "the peer is logged out")
+    p.peer.stop()
+    anew = p.new_peer("carol-anew")
+    anew.link("carol")
+    p.alice.send(p.pn, "to the new device")
+    p.wait_peer(["to the new device"], peer=anew)
+    anew.send(p.alice.pn, "from the new device")
+    p.alice.wait_texts(["back", "from the new device"])
+    p.alice.c.call("account.unlink", account="alice")
+    p.alice.link()
+    anew.send(p.alice.pn, "to ward linked anew")
+    p.alice.wait_texts(["back", "from the new device", "to ward linked anew"])
+    p.alice.send(p.pn, "from ward linked anew")
+    p.wait_peer(["to the new device", "from ward linked anew"], peer=anew)
+    anew.send(p.alice.pn, "and on")
+    p.alice.wait_texts(["back", "from the new device", "to ward linked anew", "and on"])
+    equal(p.peer.texts(), ["out"], "texts at the old device of the peer")
+    p.readable()
+
+
+@scenario
 def both_first(p):
     """both write their first text before either has the other's: both are read, and one session goes on"""
     for name, writer in (("alice", p.lid), ("carol", p.alice.lid)):  # not what their own phones may still send them

@@ -4,9 +4,10 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::io::Write;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use whatsapp_rust::RevokeType;
+use whatsapp_rust::wacore::types::events::InboundMessage;
+use whatsapp_rust::{InboundDurabilityHook, RevokeType};
 use whatsapp_rust::pair_code::PairCodeOptions;
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::store::{SqliteStoreConfig, Synchronous};
@@ -201,6 +202,22 @@ fn text<'a>(command: &'a Value, name: &str) -> Result<&'a str, Failure> {
         .ok_or_else(|| format!("no {name}").into())
 }
 
+/// The user of the crate's own option for it: a batch of messages is on the disk before the service hears of them.
+struct Commit(Mutex<std::fs::File>);
+
+#[async_trait::async_trait]
+impl InboundDurabilityHook for Commit {
+    async fn on_messages(&self, _: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
+        let mut lines = String::new();
+        for m in batch {
+            lines += &format!("{} {}\n", m.info.id, m.message.text_content().unwrap_or(""));
+        }
+        let mut file = self.0.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
+        file.write_all(lines.as_bytes())?;
+        Ok(file.sync_data()?)
+    }
+}
+
 /// Trusts the authority of the test service, and no other.
 fn connector(ca: &str) -> Result<Connector, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -221,7 +238,9 @@ async fn start(c: &Value) -> Result<BotHandle, Failure> {
     let dir = text(c, "dir")?;
     std::fs::create_dir_all(dir)?;
     let mut config = SqliteStoreConfig::default();
-    config.synchronous = Synchronous::Full;
+    if c["as_delivered"] != true {
+        config.synchronous = Synchronous::Full;
+    }
     let store = SqliteStore::with_config(&format!("{dir}/whatsapp-rust.db"), config).await?;
     let transport = TokioWebSocketTransportFactory::new()
         .with_url(text(c, "url")?)
@@ -238,6 +257,13 @@ async fn start(c: &Value) -> Result<BotHandle, Failure> {
             phone_number: number.into(),
             ..Default::default()
         });
+    }
+    if c["durable"] == true {
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(format!("{dir}/committed"))?;
+        builder = builder.with_inbound_durability_hook(Commit(Mutex::new(file)));
     }
     let bot = builder.build().await?;
     let _ = events.client.set(bot.client());
