@@ -39,7 +39,7 @@ enum write_kind {
 	WRITE_GROUP_DELETE = 30,
 	WRITE_SENT_TAKE = 31,
 	WRITE_RESTORED_DONE = 32,
-	WRITE_QUARANTINE_PURGE = 43
+	WRITE_QUARANTINE_PURGE = 33
 };
 
 enum write_kind write_kind(const Stored__Write *w);

@@ -380,7 +380,7 @@ test_kinds(void **state)
 	unsigned i, k;
 
 	(void)state;
-	assert_int_equal(d->n_fields, WRITE_RESTORED_DONE);
+	assert_int_equal(d->n_fields, WRITE_QUARANTINE_PURGE);
 	for (i = 0; i <= d->n_fields; i++) {
 		for (k = 0; k <= i; k++) {
 			Stored__Write w = STORED__WRITE__INIT;
