@@ -102,7 +102,7 @@ open_container(const struct adv_self *self, const uint8_t *container, size_t len
 		return ADV_BAD_FORMAT;
 	di = pb_unpack(
 	    &adv__advdevice_identity__descriptor, si->details.data, si->details.len, a, 0, NULL);
-	if (di == NULL)
+	if (di == NULL || di->key_index == 0) /* 0 is the phone's own */
 		return ADV_BAD_FORMAT;
 	if (si->account_signature_key.len != 32 || si->account_signature.len != 64)
 		return ADV_BAD_SIGNATURE;

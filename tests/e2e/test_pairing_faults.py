@@ -56,6 +56,38 @@ def forged_by_the_phone():
     """a wrong account signature, HMAC or key index of the phone"""
     forged("phone.forge", "signature", ("signature_mismatch",), account="alice")
     forged("phone.forge", "hmac", ("hmac_mismatch",), account="alice")
+    forged("phone.forge", "key_index", ("adv_malformed",), account="alice")
+
+
+@test
+def by_code():
+    """a pair code: typed wrong twice, a forged HMAC, signature or key index ends it by name, and the next code links"""
+    with World() as w:
+        pn = "+" + w.sim.account("alice")["pn"]
+        w.sim.account("bob")
+        ward = w.ward("alice")
+        c = follow_all(ward)
+
+        def begin():
+            mark = len(c.events)
+            c.call("account.link", account="alice", phone=pn)
+            return mark, c.wait_event(lambda e: e.get("type") == "account.link" and e["body"]["step"] == "code", start=mark)["body"]["text"]
+        for what, reason in (("signature", "signature_mismatch"), ("hmac", "hmac_mismatch"), ("key_index", "adv_malformed")):
+            mark, code = begin()
+            w.sim.cmd("phone.forge", account="alice", what=what)
+            w.sim.cmd("phone.enter_code", account="alice", code=code)
+            equal(c.wait_type("account.link_failed", start=mark)["body"]["reason"], reason, what)
+            equal([d["device"] for d in w.sim.account("alice")["devices"]], [0], "devices after " + what)
+        mark, code = begin()
+        for wrong in ("11111111", "ZZZZZZZZ"):
+            finish = w.sim.cmd("watch", match={"child": "link_code_pairing_wrapped_key_bundle", "direction": "in"})["watch"]
+            w.sim.cmd("phone.enter_code", account="alice", code=wrong)
+            w.sim.cmd("expect", watch=finish, deadline_ms=30000)
+        w.sim.cmd("phone.enter_code", account="alice", code=code)
+        c.wait_type("account.linked", start=mark)
+        wait_state(c, "online", mark)
+        send_in(w, "hello")
+        wait_texts(c, 1)
 
 
 @test

@@ -218,6 +218,7 @@ test_pair_success_refusals(void **state)
 	REFUSED("signature changed", (c.account_sig[5] ^= 1, c.sign_hmac = 1), ADV_BAD_SIGNATURE);
 	REFUSED("details changed, MAC made anew", (c.details[8] ^= 1, c.sign_hmac = 1),
 	    ADV_BAD_SIGNATURE);
+	REFUSED("key index of the phone", (c.details[13] = 0, c.sign_hmac = 1), ADV_BAD_FORMAT);
 	REFUSED("another account key", (c.account_key[5] ^= 1, c.sign_hmac = 1), ADV_BAD_SIGNATURE);
 	REFUSED("account key too short", (c.nkey = 31, c.sign_hmac = 1), ADV_BAD_SIGNATURE);
 	REFUSED("account key too long", (c.nkey = 33, c.sign_hmac = 1), ADV_BAD_SIGNATURE);
