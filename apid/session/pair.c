@@ -157,6 +157,11 @@ ending_begin(struct account *a, json_t *body)
 
 	if (e == NULL)
 		fatal("pair_failed");
+	if (a->svc->stopping) { /* nobody answers any more */
+		json_decref(body);
+		free(e);
+		return;
+	}
 	e->a = a;
 	e->body = body;
 	if ((e->unit = unit_open(a)) == NULL || !a->dev.exists || a->dev.linked) {

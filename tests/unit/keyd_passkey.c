@@ -394,7 +394,7 @@ static void
 test_refusals(void **state)
 {
 	static const uint8_t zero[32];
-	uint8_t pub[32], priv[32], nonce[32] = {1}, proof[32];
+	uint8_t pub[32], priv[32], nonce[33] = {1}, proof[32];
 	const Keyd__PasskeyBeginReply *r;
 	char longest[514];
 
