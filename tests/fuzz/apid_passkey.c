@@ -56,7 +56,7 @@ fuzz_display(const uint8_t *data, size_t size)
 
 	must(text != NULL);
 	payload_display(text, out);
-	must(strlen(out) > 7 && out[strlen(out) - 1] == ')');
+	must(strlen(out) >= 7 && out[strlen(out) - 1] == ')');
 	free(text);
 }
 
