@@ -118,7 +118,8 @@ void
 digest_answer_clear(struct digest_answer *x)
 {
 	free(x->ids);
-	memset(x, 0, sizeof(*x));
+	x->ids = NULL;
+	x->n = 0;
 }
 
 static int
