@@ -812,7 +812,8 @@ facts_of(char *account, Keyd__Address *address, struct bench *bench, Keyd__Sessi
 	assert_int_equal(r->n_facts, 1);
 	*out = *r->facts[0];
 	assert_int_equal(out->base_key.len, r->has[0] ? 33 : 0);
-	memcpy(key, out->base_key.data, out->base_key.len);
+	if (out->base_key.len > 0)
+		memcpy(key, out->base_key.data, out->base_key.len);
 }
 
 /* What a retry needs to know of a session, and its deletion. */
