@@ -11,12 +11,15 @@
 
 #include "apid/message/contacts.h"
 #include "apid/message/intent.h"
+#include "apid/message/send.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
 #include "common/log.h"
 
 #define LIST_MAX   512u
 #define LIST_REPLY (64u * 1024)
+#define WAIT_MS    100
+#define WAITS_MAX  100u
 
 struct sessions {
 	struct account *a;
@@ -30,6 +33,7 @@ struct sessions {
 		uint32_t device;
 	} at[LIST_MAX];
 	struct unit *unit;
+	unsigned waited;
 };
 
 static void
@@ -91,6 +95,28 @@ staged(const struct reply *rp, void *arg)
 	unit_commit(s->unit, cleared, s);
 }
 
+static void clear(struct sessions *s);
+
+static void
+clear_again(evutil_socket_t fd, short what, void *arg)
+{
+	clear(arg);
+}
+
+/* A send that has seen a session and then finds it gone would have to begin anew. 1: clear is
+ * called again. */
+static int
+wait_for_sends(struct sessions *s)
+{
+	struct timeval tv = {0, WAIT_MS * 1000};
+
+	if (s->a->svc->stopping || send_in_flight(s->a) == 0 || s->waited++ >= WAITS_MAX)
+		return 0;
+	if (event_base_once(s->a->svc->base, -1, EV_TIMEOUT, clear_again, s, &tv) == -1)
+		fatalx("session_clear: no event");
+	return 1;
+}
+
 /* Device 0 stays: what it was registered as is told by itself (13.2). */
 static void
 clear(struct sessions *s)
@@ -98,6 +124,8 @@ clear(struct sessions *s)
 	Keyd__IdentityForget m = KEYD__IDENTITY_FORGET__INIT;
 	Keyd__Address at[LIST_MAX], *list[LIST_MAX];
 
+	if (wait_for_sends(s))
+		return;
 	for (size_t i = 0; i < s->n; i++) {
 		if (s->at[i].device == 0 || (s->only != 0 && s->at[i].device != s->only))
 			continue;
