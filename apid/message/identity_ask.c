@@ -430,8 +430,8 @@ people_known(const struct person *people, size_t n, const Stored__LookupReply *l
 	q->party = people[0];
 	identity_addresses(q->a, &q->party, lists->n_peers > 0 ? lists->peers[0] : NULL, &q->at);
 	identity_addresses(q->a, &people[1], lists->n_peers > 1 ? lists->peers[1] : NULL, &q->own);
-	memcpy(both, q->at.list, q->at.n * sizeof(*both));
-	memcpy(both + q->at.n, q->own.list, q->own.n * sizeof(*both));
+	for (size_t i = 0; i < q->at.n + q->own.n; i++)
+		both[i] = i < q->at.n ? q->at.list[i] : q->own.list[i - q->at.n];
 	ask_identities(q, "identities_came", both, q->at.n + q->own.n, identities_came);
 }
 

@@ -39,7 +39,7 @@ struct recv {
 		RECV_DONE
 	} phase;
 	struct person sender, chat; /* of a direct chat */
-	size_t made; /* people who are asked for by the names that the stanza uses */
+	size_t made;                /* people who are asked for by the names that the stanza uses */
 	struct lid_move *move;
 	int wrote_sender, wrote_chat;
 	struct contacts_request *lookup;
@@ -66,7 +66,7 @@ struct recv {
 	/* an answer of the own phone (recv_phone.c) */
 	struct buf phone;
 	struct recv_phone *recovering;
-	int mapping;     /* the phone told numbers and LIDs */
+	int mapping;                  /* the phone told numbers and LIDs */
 	int hist_sync;                /* a receipt of that type too */
 	int counted_new;              /* a message event was added */
 	struct recv_secrets *secrets; /* message/secrets.c; NULL: none came */

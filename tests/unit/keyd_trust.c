@@ -225,7 +225,7 @@ teardown(void **state)
 static void
 acquaint(void)
 {
-	struct text t;
+	struct text t = {0};
 
 	SAYS(encrypt(ALICE, &of_bob, "hello", &bobs.b, &t), ENCRYPT, DONE);
 	SAYS(decrypt(BOB, &of_alice, &t, NULL), DECRYPT, DONE);
@@ -276,7 +276,7 @@ test_accept(void **state)
 	const Keyd__EncryptResult *e;
 	const Keyd__DecryptResult *d;
 	uint8_t old[32];
-	struct text t[2];
+	struct text t[2] = {0};
 
 	for (int verified = 0; verified < 2; verified++) {
 		acquaint();
@@ -314,7 +314,7 @@ test_hold_message(void **state)
 	const Keyd__DecryptResult *d;
 	const Keyd__EncryptResult *e;
 	uint8_t old[32];
-	struct text t[3];
+	struct text t[3] = {0};
 
 	for (size_t i = 0; i < 2; i++) {
 		policy(TRUST_ACCEPT);
@@ -334,7 +334,7 @@ test_hold_message(void **state)
 			SAYS(d, DECRYPT, UNTRUSTED);
 			assert_false(d->has_plaintext);
 			assert_int_equal(d->change != NULL, k == 0); /* told once */
-			if (k > 0)
+			if (d->change == NULL)
 				continue;
 			assert_memory_equal(d->change->old_key.data, old, 32);
 			assert_memory_equal(d->change->new_key.data, bobs.identity, 32);
@@ -429,7 +429,7 @@ test_forget(void **state)
 static void
 test_verified_only(void **state)
 {
-	struct text t;
+	struct text t = {0};
 
 	policy(TRUST_VERIFIED_ONLY);
 	SAYS(encrypt(ALICE, &of_bob, "x", &bobs.b, NULL), ENCRYPT, UNVERIFIED);
@@ -550,7 +550,7 @@ test_companions(void **state)
 	uint8_t apriv[32], apub[32], other[32], opub[32];
 	char name[16];
 	struct buf adv = BUF_INIT;
-	struct text t;
+	struct text t = {0};
 
 	curve_pair(apriv, apub);
 	curve_pair(other, opub);
@@ -628,7 +628,7 @@ test_companion_changes(void **state)
 		assert_int_equal(e->outcome, i < 2 ? KEYD__ENCRYPT_RESULT__OUTCOME__DONE
 						   : KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED);
 		assert_int_equal(e->change != NULL, i > 0);
-		if (i > 0)
+		if (e->change != NULL)
 			assert_memory_equal(e->change->old_key.data, old, 32);
 	}
 	assert_int_equal(identity(&of_bob)->state, KEYD__IDENTITY_STATE__HELD);
