@@ -237,7 +237,7 @@ acquaint(void)
 static void
 write_anew(struct text *t, size_t n)
 {
-	char text[8];
+	char text[32];
 
 	new_device(BOB);
 	bundle_of(ALICE, &alices);
