@@ -100,11 +100,11 @@ account_free(struct account *a)
 	    a->svc->flows, a, "stopping"); /* those that are in no list of its parts */
 	unlink_free(a);
 	restored_free(a);
+	restrict_free(a->restrictions); /* those who wait for it are told */
 	sender_free(a->sender);
 	tctokens_free(a->tokens);
 	waits_free(a->waits);
 	outbox_free(a->outbox);
-	restrict_free(a->restrictions);
 	calls_free(a->calls);
 	typing_free(a->typing);
 	marks_free(a->marks);
