@@ -110,7 +110,7 @@ outbox_tell_place(struct account *a, const char *id, const char *chat, uint64_t 
 		 ((send_has(a, id) && !send_is_queueing(a, id)) ||
 		     (why = outbox_would_wait(b, chat, &ms)) == NULL))
 		why = "turn";
-	json_object_set_new(o, "position", json_integer((json_int_t)(ahead + 1)));
+	json_object_set_new(o, "position", json_integer((json_int_t)ahead + 1));
 	json_object_set_new(o, "waits_for", json_string(why));
 	if (ms >= 0)
 		json_object_set_new(o, "retry_after_ms", json_integer(ms));
@@ -378,7 +378,7 @@ listed(const struct reply *rp, void *arg)
 	if (m->n_rows > 0) {
 		(void)snprintf(next, sizeof(next), "%llu.%llu",
 		    (unsigned long long)m->rows[m->n_rows - 1]->row,
-		    (unsigned long long)(k->before + m->n_rows));
+		    (unsigned long long)k->before + m->n_rows);
 		json_object_set_new(o, "next", json_string(next));
 	}
 	call_ok(k->call, o);

@@ -613,6 +613,7 @@ next_chat(struct outbox *o, int64_t *soon)
 	*soon = PUMP_MAX;
 	TAILQ_FOREACH(c, &o->chats, link)
 	{
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the freed ones are off the list */
 		if (c->ask != NULL)
 			continue;
 		if ((ms = head_waits(o, c, &reason)) == -2) {
