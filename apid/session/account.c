@@ -109,7 +109,6 @@ account_free(struct account *a)
 	typing_free(a->typing);
 	marks_free(a->marks);
 	receipts_in_free(a->receipts_in);
-	restrict_free(a->restrictions);
 	receipts_free(a->receipts);
 	presence_free(a->presence);
 	recv_lane_free(a->recv);
