@@ -159,7 +159,7 @@ test_newer_schema(void **state)
 	make(0, nothing);
 	meddle("a", "PRAGMA user_version = 99");
 	only_b_works(expect("", "newer_schema", "", 0, NULL));
-	meddle("a", "PRAGMA user_version = 2"); /* it was not touched */
+	meddle("a", "PRAGMA user_version = 3"); /* it was not touched */
 	rig_free(expect("", "", "", 0, NULL));
 	meddle("a", "PRAGMA application_id = 1");
 	only_b_works(expect("", "foreign", "", 0, NULL));
