@@ -124,24 +124,44 @@ done:
 	buf_clear(&to);
 }
 
+/* The LID's identity stays; what a person must decide, or has decided, of the number's is not
+ * forgotten by that: the same key keeps the stronger state, and another one that was held or
+ * verified makes the LID's held, unless the policy accepts what comes. */
+static void
+move_identity(const struct request *r, struct work *w, const Keyd__Move *m)
+{
+	struct trust from, to;
+	int same, there = trust_get(w, m->to->name, m->to->device, &to);
+
+	if (there == -1 || trust_get(w, m->from->name, m->from->device, &from) != 1)
+		return;
+	if (there == 0)
+		trust_put(w, m->to->name, m->to->device, &from);
+	same = there == 1 && memcmp(from.key, to.key, 32) == 0;
+	if (there == 1 && from.state != KEYD__IDENTITY_STATE__TRUSTED &&
+	    to.state == KEYD__IDENTITY_STATE__TRUSTED &&
+	    (same || r->account->policy != TRUST_ACCEPT)) {
+		to.state = same ? from.state : KEYD__IDENTITY_STATE__HELD;
+		trust_put(w, m->to->name, m->to->device, &to);
+	}
+	drop(w, STORED__DOMAIN__IDENTITY, m->from);
+}
+
 /* 1 if there was anything. */
 static int
-move_one(struct work *w, const Keyd__Move *m)
+move_one(struct request *r, const Keyd__Move *m)
 {
-	struct buf session = BUF_INIT, identity = BUF_INIT, to = BUF_INIT;
+	struct work *w = &r->work;
+	struct buf session = BUF_INIT, identity = BUF_INIT;
 	int has_session = get(w, STORED__DOMAIN__SESSION, m->from, &session);
 	int has_identity = get(w, STORED__DOMAIN__IDENTITY, m->from, &identity);
 
 	if (has_session == 1)
 		move_session(w, m, &session);
-	if (has_identity == 1) {
-		if (get(w, STORED__DOMAIN__IDENTITY, m->to, &to) == 0)
-			put(w, STORED__DOMAIN__IDENTITY, m->to, identity.data, identity.len);
-		drop(w, STORED__DOMAIN__IDENTITY, m->from);
-	}
+	if (has_identity == 1)
+		move_identity(r, w, m);
 	buf_clear(&session);
 	buf_clear(&identity);
-	buf_clear(&to);
 	return has_session == 1 || has_identity == 1;
 }
 
@@ -152,7 +172,7 @@ run_move(struct request *r)
 	Keyd__LidMoveReply a = KEYD__LID_MOVE_REPLY__INIT;
 
 	for (size_t i = 0; i < q->n_moves; i++)
-		a.moved += (uint32_t)move_one(&r->work, q->moves[i]);
+		a.moved += (uint32_t)move_one(r, q->moves[i]);
 	if (request_stage(r, q->unit, &a.stages) == 0)
 		request_reply(r, KEYD__TYPE__LID_MOVE_REPLY, &a.base);
 }

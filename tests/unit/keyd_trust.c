@@ -250,6 +250,61 @@ write_anew(struct text *t, size_t n)
 	bundle_of(BOB, &bobs);
 }
 
+/* What was decided of a number's identity goes over to the LID, and no other key gets round it. */
+static void
+test_lid_move_keeps_decisions(void **state)
+{
+	static const struct {
+		enum trust_policy policy;
+		Keyd__IdentityState decided, after; /* the state of the LID's then */
+		int anew;                           /* the LID's is another key */
+	} rows[] = {
+	    {TRUST_HOLD, KEYD__IDENTITY_STATE__VERIFIED, KEYD__IDENTITY_STATE__VERIFIED, 0},
+	    {TRUST_HOLD, KEYD__IDENTITY_STATE__HELD, KEYD__IDENTITY_STATE__HELD, 0},
+	    {TRUST_HOLD, KEYD__IDENTITY_STATE__VERIFIED, KEYD__IDENTITY_STATE__HELD, 1},
+	    {TRUST_HOLD, KEYD__IDENTITY_STATE__HELD, KEYD__IDENTITY_STATE__HELD, 1},
+	    {TRUST_HOLD, KEYD__IDENTITY_STATE__TRUSTED, KEYD__IDENTITY_STATE__TRUSTED, 1},
+	    {TRUST_ACCEPT, KEYD__IDENTITY_STATE__VERIFIED, KEYD__IDENTITY_STATE__VERIFIED, 0},
+	    {TRUST_ACCEPT, KEYD__IDENTITY_STATE__VERIFIED, KEYD__IDENTITY_STATE__TRUSTED, 1},
+	};
+	Keyd__Address numbers[sizeof(rows) / sizeof(rows[0])], lids[sizeof(rows) / sizeof(rows[0])];
+	char names[sizeof(rows) / sizeof(rows[0])][2][8];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		Keyd__LidMove q = KEYD__LID_MOVE__INIT;
+		Keyd__Move m = KEYD__MOVE__INIT, *list[1] = {&m};
+		const Keyd__Identity *id;
+
+		(void)snprintf(names[i][0], sizeof(names[i][0]), "55%zu", i);
+		(void)snprintf(names[i][1], sizeof(names[i][1]), "30%zu_1", i);
+		keyd__address__init(&numbers[i]);
+		keyd__address__init(&lids[i]);
+		numbers[i].name = names[i][0];
+		lids[i].name = names[i][1];
+		policy(TRUST_ACCEPT);
+		SAYS(encrypt(ALICE, &numbers[i], "hello", &bobs.b, NULL), ENCRYPT, DONE);
+		assert_int_equal(decide(&numbers[i], bobs.identity, rows[i].decided), 0);
+		if (rows[i].anew)
+			new_device(BOB);
+		bundle_of(BOB, &bobs);
+		SAYS(encrypt(ALICE, &lids[i], "hello", &bobs.b, NULL), ENCRYPT, DONE);
+		policy(rows[i].policy);
+		q.account = ALICE;
+		q.unit = ++b.unit;
+		q.moves = list;
+		q.n_moves = 1;
+		m.from = &numbers[i];
+		m.to = &lids[i];
+		assert_non_null(
+		    BENCH_ASK(&b, b.apid, LID_MOVE, &q, LID_MOVE_REPLY, lid_move_reply));
+		commit("alice");
+		id = identity(&lids[i]);
+		assert_int_equal(id->state, rows[i].after);
+		assert_memory_equal(id->key.data, bobs.identity, 32);
+		assert_false(identity(&numbers[i])->has_key);
+	}
+}
+
 static void
 test_first_contact(void **state)
 {
@@ -711,6 +766,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	    T(test_first_contact),
+	    T(test_lid_move_keeps_decisions),
 	    T(test_accept),
 	    T(test_hold_message),
 	    T(test_hold_bundle),
