@@ -113,6 +113,12 @@ void keys_status(struct account *a, const void *client, engine_done_fn *fn, void
  * hosted}]} */
 void session_list(
     struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg);
+/* The same for each device that is known: {party, devices: [{device, has_session}], valid}. */
+void session_check(
+    struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg);
+/* All of them are dropped, identities stay; the next send makes new ones: {ok, dropped}. */
+void session_repair(
+    struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg);
 void keys_upload(
     struct account *a, const void *client, engine_done_fn *fn, void *arg); /* {count} */
 void keys_rotate_signed(struct account *a, const void *client, engine_done_fn *fn,
@@ -193,8 +199,8 @@ void presence_unsubscribe(
 void call_reject(struct account *a, const void *client, const char *call_id, const char *from,
     engine_done_fn *fn, void *arg);
 /* Who has, read or played a message of this account. result: {message_id, status, receipts} */
-void message_receipts(struct account *a, const void *client, const char *message_id,
-    engine_done_fn *fn, void *arg);
+void message_receipts(
+    struct account *a, const void *client, const char *message_id, engine_done_fn *fn, void *arg);
 /* What waits in the outbox, oldest first; after (NULL: the beginning) as next of the last answer.
  * chat (NULL: all) as the rows name it. result: {rows, depth, oldest_ms, next?}. */
 void outbox_list(struct account *a, const void *client, const char *chat, const char *after,

@@ -183,6 +183,14 @@ static const struct api_field session_fields[] = {
     FLAG("hosted", "of a business service"), END};
 static const struct api_field result_session_list[] = {
     OBJ("party", NULL, "who it is"), LIST("sessions", session_fields, "one for each device"), END};
+static const struct api_field session_check_fields[] = {
+    INT("device", 0, 0, BIG, "number of the device, 0 is the phone"),
+    FLAG("has_session", "there is one, and it can be read"), END};
+static const struct api_field result_session_check[] = {OBJ("party", NULL, "who it is"),
+    LIST("devices", session_check_fields, "those that are known of him"),
+    FLAG("valid", "there are some, and each has a session"), END};
+static const struct api_field result_session_repair[] = {
+    FLAG("ok", "true"), INT("dropped", 0, 0, BIG, "sessions that there were"), END};
 static const struct api_field result_keys_status[] = {
     STR("account", 0, 0, 0, "name of the account"),
     INT("signed_prekey_id", 0, 0, BIG, "number of the signed prekey in use"),
@@ -582,6 +590,11 @@ const struct api_method api_methods[] = {
 	"Drop the connection of the account and connect at once."),
     M("session.list", API_ADMIN, session_params, result_session_list, 0,
 	"With which devices of a person there is a Signal session, and under which address."),
+    M("session.check", API_ADMIN, session_params, result_session_check, 0,
+	"Whether there is a readable Signal session with each device of a person."),
+    M("session.repair", API_ADMIN, session_params, result_session_repair, API_ACTS,
+	"Drop the Signal sessions with all devices of a person; the next message to him makes new "
+	"ones."),
     M("keys.status", API_OBSERVE, account_only, result_keys_status, 0,
 	"Prekeys here and at the service, age of the signed prekey, and whether the service has "
 	"ours."),

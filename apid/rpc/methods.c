@@ -27,6 +27,8 @@ const struct method_binding method_bindings[] = {
     {"account.resume", method_account_resume},
     {"account.reconnect", method_account_reconnect},
     {"session.list", method_session_list},
+    {"session.check", method_session_check},
+    {"session.repair", method_session_repair},
     {"keys.status", method_keys_status},
     {"keys.upload", method_keys_upload},
     {"keys.rotate_signed", method_keys_rotate_signed},

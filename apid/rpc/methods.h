@@ -24,6 +24,8 @@ method_fn method_account_list, method_account_get, method_account_state, method_
     method_account_link_cancel, method_account_unlink, method_account_pause, method_account_resume,
     method_account_reconnect;
 method_fn method_session_list;
+method_fn method_session_check;
+method_fn method_session_repair;
 method_fn method_keys_status, method_keys_upload, method_keys_rotate_signed;
 method_fn method_account_restrictions, method_account_quota, method_message_cancel,
     method_outbox_list;

@@ -24,3 +24,15 @@ method_session_list(struct request *rq)
 {
 	session_list(rq->account, rq->token, request_str(rq, "party"), request_engine_said, rq);
 }
+
+void
+method_session_check(struct request *rq)
+{
+	session_check(rq->account, rq->token, request_str(rq, "party"), request_engine_said, rq);
+}
+
+void
+method_session_repair(struct request *rq)
+{
+	session_repair(rq->account, rq->token, request_str(rq, "party"), request_engine_said, rq);
+}

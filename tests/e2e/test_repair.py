@@ -182,5 +182,115 @@ def phone_answers_late():
         equal(e["body"]["message"]["content"]["text"], "late", "text")
 
 
+def checked(c, who):
+    r = c.call("session.check", account="alice", party=who)
+    return {d["device"]: d["has_session"] for d in r["devices"]}, r["valid"]
+
+
+@test
+def repaired_on_request():
+    """session.repair: the next text makes a new session, the answer comes by it, and both ways go on; it is durable
+    (a restart finds no session either)"""
+    with World() as w:
+        ward, c = world(w)
+        bob = "+" + c.bob
+        said(c, "first", "1")
+        w.sim.wait_inbox("bob", 1)
+        send_in(w, "back")
+        wait_texts(c, 1)
+        said(c, "second", "2")
+        w.sim.wait_inbox("bob", 2)
+        equal(checked(c, bob), ({0: True}, True), "before")
+        r = c.call("session.repair", account="alice", party=bob)
+        equal((r["ok"], r["dropped"]), (True, 1), "answer")
+        equal(checked(c, bob), ({0: False}, False), "after")
+        equal(c.call("session.list", account="alice", party=bob)["sessions"], [], "no session")
+        equal(c.call("session.repair", account="alice", party=bob)["dropped"], 0, "again")
+        ward.stop()
+        ward.start()
+        c = follow(ward, "alice", "again")
+        w.sim.cmd("wait", what="device", account="alice", device=1, phase="live", deadline_ms=20000)
+        c.bob = bob[1:]
+        equal(checked(c, bob), ({0: False}, False), "after a restart")
+        said(c, "third", "3")
+        w.sim.wait_inbox("bob", 3)
+        equal(checked(c, bob), ({0: True}, True), "made again")
+        send_in(w, "and back")
+        wait_texts(c, 2)  # the first one is in the log
+        said(c, "fourth", "4")
+        got = w.sim.wait_inbox("bob", 4)
+        equal([(g["text"], g["type"]) for g in got],
+              [("first", "pkmsg"), ("second", "msg"), ("third", "pkmsg"), ("fourth", "msg")], "at the phone")
+        send_in(w, "at last")
+        wait_texts(c, 3)
+        equal((texts(c), phones(w)["decrypt_failures"]), (["back", "and back", "at last"], 0), "read at once, all of them")
+        for party, reason in (("+15550009999", "not_found"), ("nobody", "params")):
+            e = c.error("session.repair", account="alice", party=party)
+            equal(e["data"]["reason"], reason, "repair of %s" % party)
+
+
+@test
+def repaired_under_way():
+    """a text that was encrypted under the session that a repair drops is asked for again and told, once; texts both ways
+    go on, also while other texts are being sent"""
+    with World() as w:
+        ward, c = world(w)
+        bob = "+" + c.bob
+        said(c, "first", "1")
+        w.sim.wait_inbox("bob", 1)
+        send_in(w, "back")
+        wait_texts(c, 1)
+        said(c, "second", "2")
+        w.sim.wait_inbox("bob", 2)
+        c.call("account.pause", account="alice")
+        old = send_in(w, "under the old session")[0]
+        equal(c.call("session.repair", account="alice", party=bob)["dropped"], 1, "dropped")
+        c.call("account.resume", account="alice")
+        e = c.wait_type("message.received", seconds=30, recovers=old)
+        equal((e["origin"], e["body"]["message"]["content"]["text"]), ("recovered", "under the old session"), "recovered")
+        check(len(retries(w, of=old)) >= 1, "asked for", retries(w, of=old))
+        said(c, "third", "3")
+        send_in(w, "and back")
+        wait_texts(c, 3)
+        for i in range(5):  # sends are under way all the time
+            said(c, "many %d" % i, "m%d" % i, wait="queued")
+            equal(c.call("session.repair", account="alice", party=bob)["ok"], True, "repair")
+            send_in(w, "answer %d" % i)
+        wait_texts(c, 8)
+        w.sim.wait_inbox("bob", 8)
+        equal(sorted(g["text"] for g in w.sim.inbox("bob")),
+              sorted(["first", "second", "third"] + ["many %d" % i for i in range(5)]), "at the phone")
+        equal(sorted(texts(c)), sorted(["back", "under the old session", "and back"] + ["answer %d" % i for i in range(5)]),
+              "here, none twice")
+
+
+@test
+def repaired_with_all_devices():
+    """a repair drops the sessions with phone and companion alike, the next text reaches both by new ones, and other
+    people's sessions stay"""
+    with World() as w:
+        for name in ("bob", "carol"):
+            w.sim.account(name)
+        ward = w.ward("alice", "bob")
+        ward.link("alice")
+        ward.link("bob")
+        c, companion = follow(ward, "alice"), follow(ward, "bob", "bobs")
+        c.bob = w.sim.account("bob")["pn"]
+        carol = "+" + w.sim.account("carol")["pn"]
+        said(c, "first", "1")
+        c.call("message.send", account="alice", to=carol, text="hello", idempotency_key="c1")
+        wait_until(lambda: "first" in texts(companion), 30, "at the companion")
+        w.sim.wait_inbox("bob", 1)
+        equal(checked(c, "+" + c.bob), ({0: True, 1: True}, True), "before")
+        equal(c.call("session.repair", account="alice", party="+" + c.bob)["dropped"], 2, "dropped")
+        equal(checked(c, "+" + c.bob), ({0: False, 1: False}, False), "after")
+        equal(checked(c, carol), ({0: True}, True), "of somebody else")
+        said(c, "second", "2")
+        wait_until(lambda: "second" in texts(companion), 30, "at the companion")
+        equal([(m["text"], m["type"]) for m in w.sim.wait_inbox("bob", 2)][1], ("second", "pkmsg"), "at the phone")
+        equal(checked(c, "+" + c.bob), ({0: True, 1: True}, True), "made again")
+        equal(phones(w)["decrypt_failures"], 0, "failures")
+
+
 if __name__ == "__main__":
     main()

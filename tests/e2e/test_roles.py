@@ -72,6 +72,8 @@ PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "ac
           "account.quarantine": {"account": "bob"}, "account.quarantine_purge": {"account": "bob"},
           "account.pause": {"account": "bob"}, "account.resume": {"account": "bob"}, "account.reconnect": {"account": "bob"},
           "session.list": {"account": "bob", "party": "+15550001111"},
+          "session.check": {"account": "bob", "party": "+15550001111"},
+          "session.repair": {"account": "bob", "party": "+15550001111"},
           "keys.status": {"account": "alice"}, "keys.upload": {"account": "bob"}, "keys.rotate_signed": {"account": "bob"},
           "message.send": {"account": "bob", "to": "+15550001111", "text": "x", "idempotency_key": "1"},
           "message.edit": {"account": "bob", "chat": "+15550001111", "message_id": "x", "text": "x", "idempotency_key": "2"},

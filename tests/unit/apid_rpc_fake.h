@@ -195,15 +195,18 @@ FAKE_VERB(account_resume, "resume")
 FAKE_VERB(account_reconnect, "reconnect")
 FAKE_VERB(keys_status, "keys_status")
 
-void
-session_list(
-    struct account *a, const void *client, const char *party, engine_done_fn *fn, void *arg)
-{
-	struct fake_call *c = fake_called(a, client, "session_list", fn, arg);
-
-	snprintf(c->to, sizeof(c->to), "%s", party);
-	fake_finish(c);
-}
+#define FAKE_SESSION(name)                                                                         \
+	void name(struct account *a, const void *client, const char *party, engine_done_fn *fn,    \
+	    void *arg)                                                                             \
+	{                                                                                          \
+		struct fake_call *c = fake_called(a, client, #name, fn, arg);                      \
+                                                                                                   \
+		snprintf(c->to, sizeof(c->to), "%s", party);                                       \
+		fake_finish(c);                                                                    \
+	}
+FAKE_SESSION(session_list)
+FAKE_SESSION(session_check)
+FAKE_SESSION(session_repair)
 
 FAKE_VERB(keys_upload, "keys_upload")
 FAKE_VERB(keys_rotate_signed, "keys_rotate_signed")
