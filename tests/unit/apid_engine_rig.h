@@ -704,7 +704,6 @@ static const struct channel_row rig_stored_rows[] = {
     REQ(STORED, UNIT_COMMIT, stored__unit_commit, rig_on_commit),
     NOTE(STORED, UNIT_ABORT, stored__unit_abort, rig_on_abort),
     REQ(STORED, DEVICE_LOAD, stored__device_load, rig_on_device_load),
-    REQ(STORED, SCAN, stored__scan, rig_on_scan),
     REQ(STORED, LOOKUP, stored__lookup, rig_on_lookup),
     REQ(STORED, RECORDS_LIST, stored__records_list, rig_on_records_list),
     REQ(STORED, OUTBOX_COUNT, stored__outbox_count, rig_on_outbox_count),
