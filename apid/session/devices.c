@@ -268,9 +268,10 @@ answered(const struct iq_answer *ans, void *arg)
 	void *to = r->arg;
 	size_t n = r->n;
 
-	if (!ans->ok) {
+	/* an answer without a list says nothing of anybody */
+	if (!ans->ok || node_child(node_child(ans->node, "usync"), "list") == NULL) {
 		unsigned code = ans->code;
-		const char *why = ans->why;
+		const char *why = ans->ok ? "error" : ans->why;
 
 		free(r);
 		fn(NULL, 0, why, code, to);

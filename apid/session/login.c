@@ -40,6 +40,7 @@
 #define BATCH          200
 #define BATCH_PAUSE_MS 100
 #define SILENCE_MS     60000
+#define ACTIVE_MAX_MS  60000 /* the longest wait before a refused <active/> is asked for again */
 #define WEEK_MS        INT64_C(604800000)
 #define THREE_DAYS_MS  INT64_C(259200000)
 #define PREVIEW_MAX    10000000
@@ -58,15 +59,17 @@ struct login {
 	struct unit *unit;
 	uint64_t iq, active_iq;
 	int64_t expected, seen, count; /* stanzas of the backlog */
-	int pulling;     /* the backlog has not ended: each batch is followed by a request */
-	int batch_open;  /* the first stanza of the batch asked for has not come yet */
-	int ended_early; /* <offline> came before we were active */
-	const char *how; /* it ended, but not all of its messages are durable yet */
-	uint64_t last;   /* recv_ended when they are */
-	struct event *next_batch, *silence;
+	int pulling;           /* the backlog has not ended: each batch is followed by a request */
+	int batch_open;        /* the first stanza of the batch asked for has not come yet */
+	int ended_early;       /* <offline> came before we were active */
+	const char *how;       /* it ended, but not all of its messages are durable yet */
+	uint64_t last;         /* recv_ended when they are */
+	unsigned active_tries; /* <active/> was refused so often on this connection */
+	struct event *next_batch, *silence, *active_again;
 };
 
 static void login_prekeys(struct login *l);
+static void active_ask(evutil_socket_t fd, short what, void *arg);
 static void login_online(struct login *l, const char *how);
 
 /* ------------------------------------------------------------------ timers */
@@ -121,7 +124,8 @@ login_new(struct account *a)
 	l->a = a;
 	l->next_batch = evtimer_new(a->svc->base, next_batch, l);
 	l->silence = evtimer_new(a->svc->base, silence, l);
-	if (l->next_batch == NULL || l->silence == NULL)
+	l->active_again = evtimer_new(a->svc->base, active_ask, l);
+	if (l->next_batch == NULL || l->silence == NULL || l->active_again == NULL)
 		fatalx("login_new: no event");
 	return l;
 }
@@ -134,6 +138,7 @@ login_free(struct login *l)
 	unit_detach(l->unit);
 	event_free(l->next_batch);
 	event_free(l->silence);
+	event_free(l->active_again);
 	free(l);
 }
 
@@ -150,6 +155,7 @@ login_disconnected(struct account *a)
 	l->how = NULL;
 	evtimer_del(l->next_batch);
 	evtimer_del(l->silence);
+	evtimer_del(l->active_again);
 	keys_disconnected(a);
 	props_disconnected(a);
 	dirty_disconnected(a);
@@ -260,24 +266,43 @@ static void
 active_answered(const struct iq_answer *r, void *arg)
 {
 	struct login *l = arg;
+	int ms = 1000 << l->active_tries;
 
 	l->active_iq = 0;
-	if (!r->ok) /* stanzas flow or they do not: the silence settles it */
-		log_warnx("account %s: <active/> was answered with %s", l->a->name, r->why);
+	if (r->ok)
+		return;
+	if (l->active_tries < 6)
+		l->active_tries++;
+	if (r->backoff_s > ms / 1000)
+		ms = r->backoff_s < ACTIVE_MAX_MS / 1000 ? (int)r->backoff_s * 1000 : ACTIVE_MAX_MS;
+	if (ms > ACTIVE_MAX_MS)
+		ms = ACTIVE_MAX_MS;
+	log_warnx("account %s: <active/> was answered with %s %u; again in %d s", l->a->name,
+	    r->why, r->code, ms / 1000);
+	arm(l->active_again, ms);
+}
+
+/* Until this is granted the service may hold all stanzas back, whatever else works. */
+static void
+active_ask(evutil_socket_t fd, short what, void *arg)
+{
+	struct login *l = arg;
+	struct node *n = iq_new("set", "passive");
+
+	node_add(n, node_new("active"));
+	l->active_iq = iq_request(l->a, n, IQ_TIMEOUT_MS, active_answered, l);
 }
 
 static void
 login_active(struct account *a)
 {
 	struct login *l = a->login;
-	struct node *n;
 
 	if (l->step != LOGIN_PREKEYS || a->conn == 0)
 		return;
 	l->step = LOGIN_BACKLOG;
-	n = iq_new("set", "passive");
-	node_add(n, node_new("active"));
-	l->active_iq = iq_request(a, n, IQ_TIMEOUT_MS, active_answered, l);
+	l->active_tries = 0;
+	active_ask(-1, 0, l);
 	if (l->ended_early)
 		login_online(l, "early");
 	else

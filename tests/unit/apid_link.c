@@ -560,6 +560,23 @@ server_ping_and_unknown_iq(void **state)
 	rig_until(rig.a->n.late_iqs == 1);
 }
 
+/* <active/> is refused: asked for again on the same connection, until it is granted; stanzas wait for it. */
+static void
+active_refused(void **state)
+{
+	rig_start();
+	rig.refuse_xmlns = "passive";
+	rig_connect();
+	rig_until(rig_sent("iq", NULL, "set") == 1);
+	rig_settle();
+	rig.refuse_xmlns = NULL;
+	rig_until(rig_sent("iq", NULL, "set") == 2); /* a second later */
+	assert_non_null(node_child(rig_last("iq"), "active"));
+	rig_offline_end();
+	rig_until(rig.a->state == ACCOUNT_ONLINE);
+	assert_int_equal(rig.restarts + rig.downs, 0);
+}
+
 /* The service says that prekeys are low: written down, acked, and 812 are offered. */
 static void
 prekeys_low(void **state)
@@ -616,6 +633,7 @@ main(void)
 	    T(unlink_by_us),
 	    T(erase_is_tried_again),
 	    T(server_ping_and_unknown_iq),
+	    T(active_refused),
 	    T(prekeys_low),
 	    T(device_notification),
 	};
