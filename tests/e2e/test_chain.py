@@ -174,14 +174,14 @@ def offline_mode(mode):
         ward = w.ward("alice")
         ward.link("alice")
         ward.stop()
-        w.sim.cmd("phone.send", account="bob", to="alice", text="q", count=450)
+        w.sim.cmd("phone.send", account="bob", to="alice", prefix="q", count=450)
         wait_until(lambda: len(w.sim.cmd("device.queue", account="alice", device=1)["queue"]) >= 450, 30, "450 queued")
         ward.start()
         c = follow(ward, "alice")
         got = wait_texts(c, 450)
         equal(len(set(e["event"]["body"]["message"]["message_id"] for e in c.events
                       if e.get("event", {}).get("type") == "message.received")), 450, "ids")
-        equal(len(got), 450, "count")
+        equal(got, ["q%d" % i for i in range(1, 451)], "in the order sent")
         c.wait_type("offline.done")
         origins = {e["event"]["origin"] for e in c.events if e.get("event", {}).get("type") == "message.received"}
         equal(origins, {"offline"}, "origins")
@@ -190,7 +190,7 @@ def offline_mode(mode):
 
 @test
 def offline_queue_eager():
-    """450 texts sent while ward is down arrive all at the next start, and the queue is empty then"""
+    """450 texts sent while ward is down arrive all, in order, at the next start, and the queue is empty then"""
     offline_mode("eager")
 
 

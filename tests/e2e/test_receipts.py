@@ -72,16 +72,21 @@ def delivery_receipt_online():
 @test
 def delivery_receipt_offline_reconnect():
     """receipts.rs delivery_receipt_offline_reconnect, no_delivery_receipt_for_fully_offline; offline_receipts.rs
-    deferred_delivery_receipt, deferred_delivery_receipt_on_reconnect: none while away, one on return"""
+    deferred_delivery_receipt, deferred_delivery_receipt_on_reconnect: none while away, one on return; offline_messages.rs
+    server_accepts_messages_for_offline_recipient: all that is sent meanwhile is taken"""
     with World() as w:
         ward, c = two(w)
         away(w, c, "bob")
+        for i in range(5):
+            send(w, c, "alice", "bob", "before %d" % i, wait="server")
         m = send(w, c, "alice", "bob")
         other = send(w, c, "alice", "alice", "note")  # behind it
         equal(statuses(c, m, "alice").count("delivered"), 0, "while away")
         equal(c.call("message.receipts", account="alice", message_id=m)["receipts"], [], "nobody")
         back(c, "bob")
         status(c, m, "delivered", "alice")
+        received(c, "bob", m)
+        equal([t for t in texts(c) if t != "note"], ["before %d" % i for i in range(5)] + ["hello"], "all of them, in order")
         time.sleep(1)  # no second one
         equal(statuses(c, m, "alice").count("delivered"), 1, "after the return")
         check(other, "note to self")
@@ -349,10 +354,15 @@ def session_reuse():
         equal((kinds[0], kinds[-1]), ("pkmsg", "msg"), "no prekey is pending after an answer")
         away(w, c, "alice")
         back(c, "alice")
-        e = received(c, "bob", send(w, c, "alice", "bob", "after"))
-        m = e["body"]["message"]
+        i = send(w, c, "alice", "bob", "after")
+        m = received(c, "bob", i)["body"]["message"]
         check(not m["from_me"] and m["chat"]["kind"] == "direct" and abs(m["time_ms"] / 1000 - time.time()) < 100, "facts", m)
         equal(m["sender"]["pn"], w.sim.account("alice")["jid"], "sender")
+        m = c.wait_event(lambda e: e.get("type") == "message.sent" and e["body"]["message"]["message_id"] == i)["body"]["message"]
+        check(m["from_me"] and m["chat"]["kind"] == "direct" and abs(m["time_ms"] / 1000 - time.time()) < 100, "its facts here", m)
+        for account, other in (("alice", "bob"), ("bob", "alice")):
+            chat = c.call("session.list", account=account, party=w.sim.account(other)["jid"])["sessions"]
+            equal({s["address"] for s in chat}, {"lid"}, "sessions of " + account + " are kept, by LID")
         received(c, "alice", send(w, c, "bob", "alice", "after too"))
 
 

@@ -32,6 +32,30 @@ def to_oneself():
 
 
 @test
+def other_kinds():
+    """forwarded, a poll, a contact card: the content that was given is told, and is at the own phone (page 11, 8.3)"""
+    with World() as w:
+        ward = w.ward("alice")
+        ward.link("alice")
+        me = "+" + w.sim.account("alice")["pn"]
+        c = ward.client()
+        c.call("events.subscribe", consumer="t", window=64, **{"from": "latest"})
+        raw = lambda **object: {"content": {"kind": "raw", "object": object}}
+        rows = [({"text": "as said", "forwarded_score": 3}, "text", {"text": "as said"}),
+                (raw(poll_creation_message={"name": "when", "options": [{"option_name": "now"}, {"option_name": "later"}]}),
+                 "poll", {"kind": "poll", "name": "when", "options": ["now", "later"]}),
+                (raw(contact_message={"display_name": "Bob", "vcard": "BEGIN:VCARD\nFN:Bob\nEND:VCARD"}),
+                 "other", {"kind": "contact", "name": "Bob"})]
+        for i, (params, kind, content) in enumerate(rows):
+            sent = c.call("message.send", account="alice", to=me, idempotency_key="k%d" % i, wait="server", **params)["message_id"]
+            m = c.wait_event(lambda e: e.get("type") == "message.sent" and e["body"]["message"]["message_id"] == sent)["body"]["message"]
+            equal({k: m["content"].get(k) for k in content}, content, "told")
+            equal(m.get("forwarded_score"), params.get("forwarded_score"), "how often it was forwarded")
+            got = w.sim.wait_inbox("alice", i + 1)[i]
+            equal((got["id"], got["kind"], got.get("forwarded_score")), (sent, kind, params.get("forwarded_score")), "at the own phone")
+
+
+@test
 def from_the_own_phone():
     """what the phone writes to itself is told as sent by another own device"""
     with World() as w:

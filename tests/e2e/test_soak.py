@@ -1,8 +1,10 @@
-"""Long talks with many people, and many reconnects: memory stays what it was. WARD_SOAK_ROUNDS makes it longer."""
+"""Long talks with many people, and many reconnects: memory stays what it was (page 11, 8.1
+memory_soak.rs). WARD_SOAK_ROUNDS makes it longer."""
 
 import os
 
 from harness import REPORTS, ROLES, UNCONFINED, Skip, World, check, main, test, wait_until
+from test_presence import type_in
 
 ROUNDS = int(os.environ.get("WARD_SOAK_ROUNDS", "15"))
 PEERS = 6
@@ -21,7 +23,7 @@ def pss(ward):
 class Soak:
     def __init__(self, w):
         self.sim = w.sim
-        self.ward = w.ward("alice", extra={"log": {"level": "info"}})
+        self.ward = w.ward("alice", extra={"log": {"level": "info"}, "network": {"backoff_unit": "20ms", "backoff_max": "100ms"}})
         self.ward.link("alice")
         self.c = self.ward.client()
         self.c.call("events.subscribe", consumer="soak", window=1024, **{"from": "latest"})
@@ -65,6 +67,36 @@ def memory_stays():
                 soak.reconnect()
             if i == ROUNDS // 3:
                 first = pss(soak.ward)
+        last = pss(soak.ward)
+        for role in ROLES:
+            check(last[role] - first[role] < GROWTH_KIB, "%s grew, KiB" % role, first[role], last[role])
+
+
+@test
+def many_peers_and_reconnects():
+    """memory_soak.rs many_peers_soak, heavy_mixed_soak, heavy_reconnect_soak: six people who come once for thirty texts and
+    typing, twenty reconnects with ten texts each: no process grows"""
+    if UNCONFINED or REPORTS.wrap:
+        raise Skip("what a sanitizer keeps counts as memory")
+    with World() as w:
+        soak = Soak(w)
+        soak.round()
+        first = pss(soak.ward)
+        for i in range(6):
+            name, start = "once%d" % i, soak.received()
+            number = "+" + w.sim.account(name)["pn"]
+            soak.sim.cmd("phone.send", account=name, to="alice", text="in", count=15)
+            type_in(w, name, "alice")
+            soak.c.call("chat.typing", account="alice", chat=number, state="composing", ttl_ms=1000)
+            for n in [soak.c.send("message.send", account="alice", to=number, text="out", idempotency_key="%s-%d" % (name, j))
+                      for j in range(15)]:
+                check("result" in soak.c.answer(n), "message.send")
+            wait_until(lambda: soak.received() >= start + 15, 30, "texts of " + name)
+        for i in range(20):
+            start = soak.received()
+            soak.reconnect()
+            soak.sim.cmd("phone.send", account="peer%d" % (i % PEERS), to="alice", text="in", count=10)
+            wait_until(lambda: soak.received() >= start + 10, 30, "texts after a reconnect")
         last = pss(soak.ward)
         for role in ROLES:
             check(last[role] - first[role] < GROWTH_KIB, "%s grew, KiB" % role, first[role], last[role])
