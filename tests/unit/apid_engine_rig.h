@@ -580,6 +580,15 @@ rig_on_lookup(struct message *msg, void *owner)
 	return channel_reply(msg->channel, msg->id, STORED__TYPE__LOOKUP_REPLY, &r.base);
 }
 
+static int
+rig_on_scan(struct message *msg, void *owner)
+{
+	Stored__ScanReply r = STORED__SCAN_REPLY__INIT;
+
+	rig_rows_scan(&rig.kept, &r);
+	return channel_reply(msg->channel, msg->id, STORED__TYPE__SCAN_REPLY, &r.base);
+}
+
 static void
 rig_fill_row(const struct rig_row *from, size_t i, Stored__OutboxRow *row, Stored__OutboxPut *put)
 {
@@ -689,14 +698,6 @@ rig_on_records_list(struct message *m, void *owner)
 		room##__TYPE__##T, #T, 0, FRAME_PAYLOAD_MAX, CHANNEL_ALL_STATES, 0,                \
 		    &t##__descriptor, run                                                          \
 	}
-static int
-rig_on_scan(struct message *msg, void *owner)
-{
-	Stored__ScanReply r = STORED__SCAN_REPLY__INIT;
-
-	rig_rows_scan(&rig.kept, &r);
-	return channel_reply(msg->channel, msg->id, STORED__TYPE__SCAN_REPLY, &r.base);
-}
 
 static const struct channel_row rig_stored_rows[] = {
     REQ(STORED, SCAN, stored__scan, rig_on_scan),
@@ -706,6 +707,7 @@ static const struct channel_row rig_stored_rows[] = {
     REQ(STORED, DEVICE_LOAD, stored__device_load, rig_on_device_load),
     REQ(STORED, LOOKUP, stored__lookup, rig_on_lookup),
     REQ(STORED, RECORDS_LIST, stored__records_list, rig_on_records_list),
+    REQ(STORED, SCAN, stored__scan, rig_on_scan),
     REQ(STORED, OUTBOX_COUNT, stored__outbox_count, rig_on_outbox_count),
     REQ(STORED, OUTBOX_LOAD, stored__outbox_load, rig_on_outbox_load),
     REQ(STORED, OUTBOX_FIND, stored__outbox_find, rig_on_outbox_find),
