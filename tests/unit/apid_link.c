@@ -22,8 +22,7 @@ transient(void *arg, const char *account, const char *type, const json_t *body)
 static void
 ask_link(const char *method, const char *phone, int other_account)
 {
-	struct link_request rq = {
-	    .method = method, .phone = phone, .other_account = other_account};
+	struct link_request rq = {.method = method, .phone = phone, .other_account = other_account};
 
 	account_link(rig.a, &rig, &rq, rig_done, NULL);
 }
@@ -560,7 +559,8 @@ server_ping_and_unknown_iq(void **state)
 	rig_until(rig.a->n.late_iqs == 1);
 }
 
-/* <active/> is refused: asked for again on the same connection, until it is granted; stanzas wait for it. */
+/* <active/> is refused: asked for again on the same connection, until it is granted; stanzas wait
+ * for it. */
 static void
 active_refused(void **state)
 {
