@@ -278,6 +278,7 @@ lint-man: $(BUILD)/ward-api.7
 lint-scripts:
 	@echo "lint: scripts"; $(PYTHON) -B -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' $(SCRIPTS_PY)
 	@for p in $(SCRIPTS_SH); do bash -n $$p || exit 1; done
+	@echo "lint: scenarios"; $(PYTHON) -B tests/scenarios.py
 lint-cppcheck:
 	@echo "lint: cppcheck"; cppcheck -q -j $(shell nproc) --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=tests/cppcheck.supp --error-exitcode=1 -D_GNU_SOURCE \
