@@ -40,7 +40,7 @@ ODD = {
 
 @test
 def refused_at_login():
-    """each error code to every request of a login: no storm, no human needed, and all is well when it is over"""
+    """an error to every request of a login: no storm, no human needed, and all is well when it is over"""
     with World() as w:
         ward, c = linked(w, extra=STEPS)
         for n, code in enumerate(SOME, 1):
