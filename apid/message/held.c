@@ -26,7 +26,7 @@ struct held_row {
 	size_t bytes;
 	int durable;
 	unsigned writing; /* units on their way that put it */
-	int blocked;      /* in this round: its sender is still held */
+	int blocked;      /* until the next round: its sender is still held, or none is under way */
 };
 
 struct held {
@@ -224,7 +224,7 @@ load_came(const struct reply *rp, void *arg)
 			h->loaded(h->a, "memory");
 			return;
 		}
-		r->durable = 1;
+		r->durable = r->blocked = 1;
 	}
 	if (m->next != NULL)
 		load_from(h, m->next);
@@ -255,6 +255,20 @@ held_load(struct account *a, void (*fn)(struct account *a, const char *why))
 
 /* ------------------------------------------------------------------ keeping */
 
+static void next(struct held *h);
+
+/* Are rows being let through, or will they be as soon as they are durable? */
+static int
+in_round(const struct held *h)
+{
+	const struct held_row *r;
+
+	TAILQ_FOREACH(r, &h->list, link)
+	if (!r->blocked)
+		return 1;
+	return h->running != 0;
+}
+
 uint64_t
 held_put(
     struct account *a, struct unit *u, const struct envelope *e, const struct node *n, int *again)
@@ -264,6 +278,7 @@ held_put(
 	struct buf b = BUF_INIT;
 	struct row_name name;
 	struct held_row *r;
+	int round;
 
 	TAILQ_FOREACH(r, &h->list, link)
 	if (strcmp(r->id, e->id) == 0 && jid_eq(&r->sender, &e->sender))
@@ -271,11 +286,13 @@ held_put(
 	*again = r != NULL;
 	if (r != NULL && r->durable)
 		return r->number;
+	round = in_round(h);
 	if (strlen(e->id) > ID_MAX || node_encode(n, &b) == -1 || b.len > STANZA_MAX)
 		r = NULL;
 	else if (r == NULL && h->n < HELD_MAX && h->bytes < HELD_BYTES_MAX && h->last < NUMBER_MAX)
 		r = row_add(h, h->last + 1, &e->sender, e->id, b.len);
 	if (r != NULL) {
+		r->blocked = !round;
 		r->writing++;
 		name_row(r, &name);
 		p.name = &name.pb;
@@ -300,6 +317,8 @@ held_written(struct account *a, uint64_t number, int ok)
 	r->durable |= ok;
 	if (!r->durable && r->writing == 0)
 		drop(a->held, r);
+	else if (r->durable && !r->blocked && a->held->running == 0 && !a->svc->stopping)
+		next(a->held); /* it came behind the last one that was let through */
 }
 
 void
@@ -315,8 +334,6 @@ held_delete(struct account *a, struct unit *u, uint64_t number)
 }
 
 /* ------------------------------------------------------------------ letting through */
-
-static void next(struct held *h);
 
 static void
 stanza_came(const struct reply *rp, void *arg)

@@ -567,6 +567,16 @@ ask_rows(const struct reply *rp, void *arg)
 	free(content);
 }
 
+/* The answer names a message by its id alone, so one request has each id once. */
+static int
+has_id(const struct phone_ask *k, const char *id)
+{
+	for (size_t i = 0; i < k->n; i++)
+		if (strcmp(k->names[i].id, id) == 0)
+			return 1;
+	return 0;
+}
+
 static void
 ask_begin(struct phone_asks *p)
 {
@@ -579,8 +589,8 @@ ask_begin(struct phone_asks *p)
 	k->p = p;
 	flow_init(&k->f, p->a->svc->flows, &ask_kind, p->a->name, NULL, 0);
 	TAILQ_INSERT_TAIL(&p->asks, k, link);
-	while (
-	    k->n < PHONE_ASK_BATCH && (w = TAILQ_FIRST(&p->wanted)) != NULL && w->due_ms <= now) {
+	while (k->n < PHONE_ASK_BATCH && (w = TAILQ_FIRST(&p->wanted)) != NULL &&
+	       w->due_ms <= now && !has_id(k, w->name.id)) {
 		k->names[k->n++] = w->name;
 		wanted_drop(p, w);
 		p->n++; /* it waits still, only in another list */

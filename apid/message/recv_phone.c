@@ -142,7 +142,7 @@ next(struct recv *r)
 	size_t k = 0;
 
 	for (; p->at < p->n; p->at++)
-		if (p->stanzas[p->at] != NULL && (p->info = info_of(p, &p->names[p->at])) != NULL &&
+		if (p->stanzas[p->at] != NULL &&
 		    envelope_parse(r->a, p->stanzas[p->at], &p->e) == 0)
 			break;
 	if (p->at == p->n) {

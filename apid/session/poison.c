@@ -27,8 +27,9 @@
 #define ROW_ACK    "ack"  /* beside it: how it is acknowledged without being looked at */
 #define ROW_MARK   "mark" /* one of them was set aside: notes are looked for at every start */
 #define NOTES_MAX  64u
-#define DIFFER_MAX 8u /* bytes by which two deliveries of a stanza may differ */
-#define HEAD       4u /* of a stanza: flags, list and its size, tag */
+#define NOTE_MAX   (1024u * 1024) /* stored's bound of a Pending; what is longer is not noted */
+#define DIFFER_MAX 8u             /* bytes by which two deliveries of a stanza may differ */
+#define HEAD       4u             /* of a stanza: flags, list and its size, tag */
 #define STUCK_MS   5000
 #define QUIET_MS   100   /* it may be another account's stanzas that are still being dealt with */
 #define LIST_8     0xf8u /* of a node: a byte with its size follows, then its tag (page 02) */
@@ -601,7 +602,8 @@ step(struct poison *p)
 		} else if (n != NULL && n->attempts >= POISON_ENDS) {
 			memcpy(p->now_id, n->id, sizeof(p->now_id));
 			set_aside(p, n);
-		} else if (p->careful && gate_of(p->now->bytes, p->now->len) == GATE_NOTE) {
+		} else if (p->careful && p->now->len <= NOTE_MAX &&
+			   gate_of(p->now->bytes, p->now->len) == GATE_NOTE) {
 			note(p, n);
 		} else {
 			stanza_handle(p->a, p->now->bytes, p->now->len);

@@ -94,6 +94,8 @@ rig_row_set(struct rig_packed *row, const ProtobufCMessage *m)
 static void
 rig_rows_apply(struct rig_rows *r, const Stored__Write *w)
 {
+	if (w->pending_put != NULL) /* stored takes no longer one */
+		assert_in_range(w->pending_put->stanza.len, 1, 1024 * 1024);
 	if (w->pending_put != NULL)
 		rig_row_set(rig_pending(r, w->pending_put->name, 1), &w->pending_put->base);
 	if (w->pending_delete != NULL)

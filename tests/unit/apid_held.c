@@ -1,0 +1,205 @@
+/* Messages that wait: under an identity that is held, for the own phone, and as notes of poison. */
+#include "tests/unit/apid_engine_rig.h"
+
+#include "apid/message/held.h"
+#include "apid/message/phone_ask.h"
+#include "apid/message/retry.h"
+#include "apid/message/unread.h"
+#include "apid/session/unit.h"
+#include "common/proto/e2e.pb-c.h"
+
+/* One that comes while the last one is let through is held behind it, and goes as soon as it is
+ * durable. */
+static void
+behind_the_last(void **state)
+{
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
+	rig_in(rig_message("H1", "one"));
+	rig_until(rig_sent("ack", "H1", NULL) == 1);
+	assert_int_equal(held_count(rig.a), 1);
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__DONE;
+	rig.hold_commits = 1;
+	held_release(rig.a);
+	rig_until(rig.nheld == 1);
+	rig_in(rig_message("H2", "two"));
+	rig_until(rig.nheld == 2);
+	rig_release();
+	rig_until(rig_events("message.received") == 2);
+	rig_until(held_count(rig.a) == 0);
+	rig_in(rig_message("H3", "three"));
+	rig_until(rig_sent("receipt", "H3", NULL) == 1);
+	assert_int_equal(rig_events("message.received"), 3);
+}
+
+/* Those of one who is still held are not tried each time that another comes. */
+static void
+still_held(void **state)
+{
+	char id[16];
+
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
+	for (int i = 1; i <= 5; i++) {
+		snprintf(id, sizeof(id), "H%d", i);
+		rig_in(rig_message(id, "x"));
+		rig_until(rig_sent("ack", id, NULL) == 1);
+	}
+	rig_settle();
+	assert_int_equal(rig.decrypts, 1); /* those behind the first are not looked at */
+	held_release(rig.a);
+	rig_until(rig.decrypts == 2);
+	rig_settle();
+	rig_in(rig_message("H6", "x"));
+	rig_until(rig_sent("ack", "H6", NULL) == 1);
+	rig_settle();
+	assert_int_equal(rig.decrypts, 2);
+	assert_int_equal(held_count(rig.a), 6);
+}
+
+static void
+written(const struct unit_result *r, void *arg)
+{
+	*(int *)arg = r->ok;
+}
+
+/* What an earlier run has asked the phone for, and of which its sender was asked often enough. */
+static void
+asked_earlier(const char *request, const char *id)
+{
+	struct unread_name name, asked;
+	struct node *stanza = rig_message(id, "x"), *n = node_new("asked"), *m;
+	struct unit *u = unit_open(rig.a);
+	int ok = 0;
+
+	memset(&name, 0, sizeof(name));
+	snprintf(name.chat, sizeof(name.chat), "c_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+	snprintf(name.sender, sizeof(name.sender), "u_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+	snprintf(name.id, sizeof(name.id), "%s", id);
+	m = node_child_new(n, "m");
+	node_set(m, "chat", name.chat);
+	node_set(m, "sender", name.sender);
+	node_set(m, "id", name.id);
+	phone_ask_request_name(request, &asked);
+	unread_keep(u, &name, stanza, UNREAD_PHONE | RETRY_ASKS_MAX);
+	unread_keep(u, &asked, n, 0);
+	unit_commit(u, written, &ok);
+	rig_until(ok);
+	node_free(stanza);
+	node_free(n);
+}
+
+/* The phone's answer names a message by its id: two of one id are not asked for in one request, or
+ * one would be told as the other. */
+static void
+one_id_twice(void **state)
+{
+	static const char *const chats[] = {
+	    "c_aaaaaaaaaaaaaaaaaaaaaaaaaa", "c_bbbbbbbbbbbbbbbbbbbbbbbbbb"};
+	struct node *stanza = rig_message("SAME", "x");
+	struct unit *u;
+	int ok = 0;
+
+	rig_online();
+	u = unit_open(rig.a);
+	for (size_t i = 0; i < 2; i++) {
+		struct unread_name name;
+
+		memset(&name, 0, sizeof(name));
+		snprintf(name.chat, sizeof(name.chat), "%s", chats[i]);
+		snprintf(name.sender, sizeof(name.sender), "u_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+		snprintf(name.id, sizeof(name.id), "SAME");
+		unread_keep(u, &name, stanza, RETRY_ASKS_MAX);
+	}
+	unit_commit(u, written, &ok);
+	rig_until(ok);
+	node_free(stanza);
+	rig_crash();
+	rig_online();
+	rig_until(rig.a->n.phone_asks == 2);
+	assert_int_equal(rig_sent("message", NULL, NULL), 2);
+}
+
+/* An answer of the phone without any message. */
+static struct node *
+empty_answer(const char *id, const char *request)
+{
+	E2e__Message m = E2E__MESSAGE__INIT;
+	E2e__ProtocolMessage p = E2E__PROTOCOL_MESSAGE__INIT;
+	E2e__PeerDataOperationRequestResponseMessage r =
+	    E2E__PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE__INIT;
+	struct node *n = rig_message(id, "x");
+	uint8_t packed[256], *padded;
+	size_t len, padded_len;
+	struct jid own;
+
+	r.has_peer_data_operation_request_type = 1;
+	r.peer_data_operation_request_type =
+	    E2E__PEER_DATA_OPERATION_REQUEST_TYPE__PLACEHOLDER_MESSAGE_RESEND;
+	r.stanza_id = (char *)(uintptr_t)request;
+	p.has_type = 1;
+	p.type = E2E__PROTOCOL_MESSAGE__TYPE__PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE;
+	p.peer_data_operation_request_response_message = &r;
+	m.protocol_message = &p;
+	assert_true(e2e__message__get_packed_size(&m) <= sizeof(packed));
+	len = e2e__message__pack(&m, packed);
+	padded = content_pad_with(packed, len, 3, &padded_len);
+	node_set_bytes(node_child(n, "enc"), padded, padded_len);
+	free(padded);
+	assert_int_equal(jid_parse("100000000000009@lid", &own), 0);
+	node_set_jid(n, "from", &own);
+	node_set(n, "category", "peer");
+	return n;
+}
+
+/* Neither its sender nor the phone gives it: that is told, once. */
+static void
+phone_has_none(void **state)
+{
+	rig_online();
+	asked_earlier("REQ1", "GONE1");
+	rig_in(empty_answer("ANSWER1", "REQ1"));
+	rig_until(rig_events("message.given_up") == 1);
+	assert_string_equal(
+	    json_string_value(json_object_get(rig_event("message.given_up")->body, "reason")),
+	    "not_given");
+	rig_in(empty_answer("ANSWER2", "REQ1")); /* the request was answered */
+	rig_settle();
+	assert_int_equal(rig_events("message.given_up"), 1);
+}
+
+/* After a fault stanzas are noted before they are handled; one that stored would not take as a note
+ * is handled without, and is not in the way of others. */
+static void
+too_long_for_a_note(void **state)
+{
+	size_t len = 1100u * 1024;
+	char *text = malloc(len + 1);
+
+	assert_non_null(text);
+	memset(text, 'x', len);
+	text[len] = '\0';
+	rig.svc.last_end_fault = 1;
+	rig_start();
+	rig_connect();
+	rig_in(rig_message("LONG", text));
+	rig_in(rig_message("SHORT", "hello"));
+	rig_until(rig_events("message.received") == 2);
+	free(text);
+	assert_int_equal(rig.restarts, 0);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+	    T(behind_the_last),
+	    T(still_held),
+	    T(phone_has_none),
+	    T(one_id_twice),
+	    T(too_long_for_a_note),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
