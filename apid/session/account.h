@@ -53,7 +53,6 @@ struct recv_lane;
 struct restoring;
 struct restrictions;
 struct resume;
-struct resume;
 struct rotate;
 struct sender;
 struct state_log;

@@ -44,7 +44,6 @@
 #define WEEK_MS        INT64_C(604800000)
 #define THREE_DAYS_MS  INT64_C(259200000)
 #define PREVIEW_MAX    10000000
-#define DIRTY_MAX      8
 
 struct login {
 	struct account *a;

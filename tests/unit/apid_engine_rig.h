@@ -700,7 +700,6 @@ rig_on_records_list(struct message *m, void *owner)
 	}
 
 static const struct channel_row rig_stored_rows[] = {
-    REQ(STORED, SCAN, stored__scan, rig_on_scan),
     NOTE(STORED, UNIT_OPEN, stored__unit_open, rig_on_open),
     REQ(STORED, UNIT_COMMIT, stored__unit_commit, rig_on_commit),
     NOTE(STORED, UNIT_ABORT, stored__unit_abort, rig_on_abort),
