@@ -206,6 +206,17 @@ def newer_client_data():
 
 
 @test
+def old_client_data():
+    """client data older than client.max_age is told in health, with what to do, and the account works on"""
+    with World() as w:
+        ward, c = linked(w, extra=dict(STEPS, client={"max_age": "1d"}))
+        row = [x for x in c.call("server.health")["checks"] if x["name"] == "client_version"][0]
+        equal((row["status"], row["reason"], row["user_action"]), ("degraded", "client_old", "upgrade"), "health")
+        send_in(w, "hello")
+        wait_texts(c, 1)
+
+
+@test
 def this_version_ends():
     """client_expiration: told as an event, in health until another version runs, and after a restart too"""
     def row(c):
