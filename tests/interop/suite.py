@@ -85,10 +85,13 @@ class Pair:
     """A service with alice, who uses ward, and carol, who uses the client of others; both linked. Their phones give no
     receipts, so that each receipt is the device's. Spare accounts of ward are there and not linked."""
 
-    def __init__(self, kind, accounts=("alice",), spare=()):
+    def __init__(self, kind, accounts=("alice",), spare=(), service=None):
+        """service: how the simulated service has all accounts at first."""
         self.kind, self.world, self.peers = kind, World(), []
         self.sim, self.folder = self.world.sim, self.world.folder
         try:
+            for name in (*accounts, "carol"):
+                self.sim.account(name, **(service or {}))
             self.ward = self.world.ward(*accounts, *spare)
             self.sides = [Side(self, a) for a in accounts]
             self.alice = self.sides[0]
@@ -467,6 +470,35 @@ def relink(p):
     p.alice.wait_texts(["back", "from the new device", "to ward linked anew", "and on"])
     equal(p.peer.texts(), ["out"], "texts at the old device of the peer")
     p.readable()
+
+
+@scenario
+def migration(p):
+    """a chat under numbers goes over to LIDs when both become known: one session goes on, and all is read"""
+    exchanged(p)
+    p.peer.send(p.alice.pn, "back again")
+    p.alice.wait_texts(["back", "back again"])
+    under = lambda: {s["address"] for s in p.alice.c.call("session.list", account="alice", party=p.pn)["sessions"]}
+    equal(under(), {"pn"}, "where ward has its session")
+    for name in ("alice", "carol"):
+        p.sim.cmd("account.set", account=name, lid_hidden=False)
+    before = len(p.encs("carol:1"))
+    p.alice.send(p.lid, "out by LID")
+    p.wait_peer(["out", "out by LID"])
+    p.peer.send(p.alice.lid, "back by LID")
+    p.alice.wait_texts(["back", "back again", "back by LID"])
+    p.alice.send(p.pn, "out by number")
+    p.wait_peer(["out", "out by LID", "out by number"])
+    p.peer.send(p.alice.pn, "back by number")
+    p.alice.wait_texts(["back", "back again", "back by LID", "back by number"])
+    equal(under(), {"lid"}, "where ward has its session then")
+    equal(p.encs("carol:1")[before:], ["msg", "msg"], "kinds at the peer: the session goes on")
+    got = [e["body"]["message"] for e in p.alice.of("message.received")]
+    equal(len({m["chat"]["id"] for m in got}), 1, "chats at ward")
+    p.readable()
+
+
+migration.service = {"lid_hidden": True}
 
 
 @scenario

@@ -21,7 +21,8 @@ WIDTH = 15
 def cell(kind, fn):
     """Run one scenario with one client in this process. Exits with 0 if it passes."""
     try:
-        with suite.Pair(kind, getattr(fn, "accounts", ("alice",)), getattr(fn, "spare", ())) as p:
+        with suite.Pair(kind, getattr(fn, "accounts", ("alice",)), getattr(fn, "spare", ()),
+                        getattr(fn, "service", None)) as p:
             fn(p)
         found = REPORTS.take()
         check(not found, "valgrind or a sanitizer found\n" + found)
