@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "apid/message/send.h"
 #include "apid/session/ask.h"
 #include "apid/session/device_refresh.h"
 #include "common/clock.h"
@@ -474,7 +475,7 @@ earliest(int64_t *have, int64_t ms)
 
 /* One and the same person under two ids: what the other knows goes to the one that stays. */
 static void
-absorb(struct contacts *c, struct contact *t, struct contact *gone)
+absorb(struct account *a, struct contact *t, struct contact *gone)
 {
 	if (t->p.push_name[0] == '\0')
 		put(t->p.push_name, sizeof(t->p.push_name), gone->p.push_name);
@@ -482,7 +483,8 @@ absorb(struct contacts *c, struct contact *t, struct contact *gone)
 	(void)earliest(&t->p.met_ms, gone->p.met_ms);
 	if (!gone->fresh)
 		put(t->former, sizeof(t->former), gone->p.id);
-	contact_drop(c, gone);
+	send_lane_renamed(a, gone->p.id, t->p.id); /* nobody waits for one who is no more */
+	contact_drop(a->contacts, gone);
 }
 
 void
@@ -530,9 +532,9 @@ contacts_learn_pair(struct account *a, const char *pn, const char *lid, const ch
 	t = l != NULL && !(l->fresh && k != NULL && k->p.lid[0] == '\0') ? l : k;
 	t->merged |= !t->fresh || (k != NULL && l != NULL && k->p.lid[0] == '\0' && !k->fresh);
 	if (t == k && l != NULL) {
-		absorb(c, t, l);
+		absorb(a, t, l);
 	} else if (k != NULL && k != t && k->p.lid[0] == '\0') {
-		absorb(c, t, k);
+		absorb(a, t, k);
 	} else if (k != NULL && k != t) {
 		unlink_keys(k);
 		k->p.pn[0] = '\0';

@@ -19,6 +19,7 @@
 
 #define KEYD_DEADLINE 30000u
 #define SEND_MS       60000u
+#define REPEATS_MAX   3u
 
 struct peer_send {
 	struct flow f; /* first */
@@ -34,6 +35,7 @@ struct peer_send {
 	struct ask *ask;
 	struct unit *unit;
 	int open, sent;
+	unsigned repeats;
 	struct node *stanza;
 	void (*fill)(struct unit *u, const char *id, void *arg);
 	void (*done)(const char *id, void *arg);
@@ -78,12 +80,20 @@ peer_send_cancel(struct peer_send *s)
 	flow_end(&s->f, "cancelled", "nobody waits for it");
 }
 
+static void peer_encrypt(struct peer_send *s);
+
 static void
 peer_committed(const struct unit_result *u, void *arg)
 {
 	struct peer_send *s = arg;
 
 	s->unit = NULL;
+	if (!u->ok && unit_may_repeat(u->reason) && s->repeats++ < REPEATS_MAX) {
+		node_free(s->stanza);
+		s->stanza = NULL;
+		peer_encrypt(s);
+		return;
+	}
 	if (!u->ok) {
 		flow_end(&s->f, "store", u->reason);
 		return;
@@ -114,8 +124,6 @@ peer_node(const struct peer_send *s, const Keyd__EncryptResult *e)
 		    n, "device-identity", s->a->dev.signed_identity, s->a->dev.signed_identity_len);
 	return n;
 }
-
-static void peer_encrypt(struct peer_send *s);
 
 static void
 peer_bundle(struct bundle *b, size_t n, const char *why, unsigned code, void *arg)

@@ -21,6 +21,9 @@
 static void send_end(struct flow *f, const char *outcome, const char *text);
 static void send_people(struct send *s);
 
+#define REPEATS_MAX 3u
+#define AGAIN_MS    50
+
 static const struct flow_kind send_kind = {"send", send_end};
 
 /* ------------------------------------------------------------------ life */
@@ -117,6 +120,9 @@ drop_asks(struct send *s)
 	s->devices = NULL;
 	s->bundles = NULL;
 	s->ask = NULL;
+	if (s->again != NULL)
+		event_free(s->again);
+	s->again = NULL;
 	if (s->open)
 		unit_abort(s->unit);
 	else
@@ -192,11 +198,46 @@ send_fail(struct send *s, const struct api_error *e, const char *reason)
 	flow_end(&s->f, NULL, NULL);
 }
 
+static void
+again_due(evutil_socket_t fd, short what, void *arg)
+{
+	send_lane_next(arg); /* it, or one before it that waits too */
+}
+
+/* Its unit was built on one that failed, and nothing of it happened: the same message is encrypted
+ * anew. keyd hears of the failure over another channel, so it gets a moment. */
+static void
+send_again(struct send *s)
+{
+	struct timeval tv = {0, AGAIN_MS * 1000};
+
+	flow_step(&s->f, "send_again");
+	drop_asks(s);
+	send_build_done(s);
+	s->wants_build = 0;
+	s->repeats++;
+	s->tried_again = 0;
+	s->rebuild = s->rebuilds;
+	free(s->stanza);
+	s->stanza = NULL;
+	s->stanza_len = 0;
+	s->phase = SEND_LANE; /* those after it wait, also while the timer runs */
+	if ((s->again = evtimer_new(s->a->svc->base, again_due, s)) == NULL)
+		fatalx("send: no event");
+	evtimer_add(s->again, &tv);
+}
+
 void
 send_fail_store(struct send *s, const char *code)
 {
-	struct api_error e = api_error_store(code);
+	struct api_error e;
 
+	if (unit_may_repeat(code) && s->dev != NULL && !s->queueing && s->repeats < REPEATS_MAX &&
+	    !s->a->svc->stopping) {
+		send_again(s);
+		return;
+	}
+	e = api_error_store(code);
 	send_fail(s, &e, NULL);
 }
 
@@ -450,7 +491,7 @@ lane_is_mine(const struct send *s)
 	{
 		if (o == s)
 			before = 0;
-		else if (strcmp(o->peer.id, s->peer.id) == 0 &&
+		else if (strcmp(o->lane, s->lane) == 0 &&
 			 (o->phase == SEND_WORKING || (before && o->phase == SEND_LANE)))
 			return 0;
 	}
@@ -477,6 +518,9 @@ refuse_new(struct send *s)
 static void
 lane_enter(struct send *s)
 {
+	if (s->again != NULL)
+		event_free(s->again);
+	s->again = NULL;
 	if (!lane_is_mine(s)) {
 		s->phase = SEND_LANE;
 		flow_step(&s->f, "send_lane");
@@ -484,7 +528,9 @@ lane_enter(struct send *s)
 	}
 	s->phase = SEND_WORKING;
 	(void)contacts_cached(s->a, &s->chat, &s->peer); /* he may have answered meanwhile */
-	if (!s->is_row && !outbox_may_go(s->a, &s->chat, &s->peer)) {
+	if (s->repeats > 0) {                            /* it had its turn */
+		send_devices(s);
+	} else if (!s->is_row && !outbox_may_go(s->a, &s->chat, &s->peer)) {
 		send_queue(s); /* behind what waits already, or until its turn comes */
 	} else if (s->is_row &&
 		   outbox_hold_new(s->a, s->row, s->id, s->to, s->not_after_ms, &s->peer)) {
@@ -495,14 +541,14 @@ lane_enter(struct send *s)
 	}
 }
 
-/* s has left its lane: the next of that chat begins. */
+/* The first that waits in this lane begins, if it is free. */
 void
 send_lane_next(struct send *s)
 {
 	struct send *o;
 
 	TAILQ_FOREACH(o, &s->a->sender->list, link)
-	if (o->phase == SEND_LANE && strcmp(o->peer.id, s->peer.id) == 0) {
+	if (o->phase == SEND_LANE && strcmp(o->lane, s->lane) == 0) {
 		if (lane_is_mine(o))
 			lane_enter(o);
 		return;
@@ -515,8 +561,8 @@ send_lane_renamed(struct account *a, const char *from, const char *to)
 	struct send *o;
 
 	TAILQ_FOREACH(o, &a->sender->list, link)
-	if (strcmp(o->peer.id, from) == 0)
-		(void)snprintf(o->peer.id, sizeof(o->peer.id), "%s", to);
+	if (strcmp(o->lane, from) == 0)
+		(void)snprintf(o->lane, sizeof(o->lane), "%s", to);
 }
 
 static void
@@ -527,7 +573,7 @@ take_store_lists(struct send *s, const Stored__LookupReply *lists)
 
 	if (contacts_take_stale(a, &s->chat)) { /* everything of him anew */
 		s->have_peer_list = 0;
-		s->rebuild = 1;
+		s->rebuild = s->rebuilds = 1;
 	} else if (devices_from_store(peer->by_lid, &s->peer_list) == 0 ||
 		   devices_from_store(peer->by_pn, &s->peer_list) == 0) {
 		s->have_peer_list = 1;
@@ -590,6 +636,7 @@ people_known(const struct person *people, size_t n, const Stored__LookupReply *l
 		return;
 	}
 	s->peer = people[0];
+	memcpy(s->lane, s->peer.id, sizeof(s->lane));
 	if (a->dev.has_lid)
 		contacts_learn_pair(a, a->dev.jid.user, a->dev.lid.user, "pairing");
 	if (contacts_cached(a, &a->dev.jid, &s->own) == -1)

@@ -23,6 +23,8 @@ void send_phash(const uint8_t *stanza, size_t len, char out[12]);
 /* The same, and nothing of it is encrypted: it is being written as QUEUED. */
 int send_is_queueing(const struct account *a, const char *message_id);
 size_t send_in_flight(const struct account *a);
+/* Two contacts turned out to be one: its sends are of one lane. */
+void send_lane_renamed(struct account *a, const char *from, const char *to);
 /* Another device: what is under way is given up. */
 void send_reset(struct account *a);
 

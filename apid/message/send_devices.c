@@ -23,12 +23,9 @@ static int
 choose_namespace(struct send *s)
 {
 	struct account *a = s->a;
-	char id[sizeof(s->peer.id)];
 	int lid;
 
-	memcpy(id, s->peer.id, sizeof(id));
-	if (contacts_cached(a, &s->chat, &s->peer) == 0 && strcmp(id, s->peer.id) != 0)
-		send_lane_renamed(a, id, s->peer.id);
+	(void)contacts_cached(a, &s->chat, &s->peer);
 	lid = s->peer.lid[0] != '\0' && (a->rec.lid_migrated || s->peer.pn[0] == '\0') &&
 	      (a->dev.has_lid || s->peer.pn[0] == '\0');
 	return jid_make(&s->chat, lid ? s->peer.lid : s->peer.pn, lid ? JID_LID : JID_PN, 0);

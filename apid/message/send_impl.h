@@ -57,6 +57,7 @@ struct send {
 	/* where it goes */
 	struct jid chat; /* bare, in the namespace of the wire */
 	struct person peer, own;
+	char lane[sizeof(((struct person *)0)->id)]; /* whose turn it waits for, or has */
 	struct device_list peer_list, own_list;
 	int have_peer_list, have_own_list, asked_devices;
 	struct send_device *dev;
@@ -78,8 +79,11 @@ struct send {
 	int building;    /* it has the right to build sessions */
 	int wants_build; /* it waits for that */
 	int rebuild;     /* the recipient was registered anew: no session of his counts */
+	int rebuilds;    /* that was so when it began: once more if nothing of it was kept */
 	int tried_again;
-	int queueing; /* it is being written as QUEUED */
+	unsigned repeats;    /* how often it began anew because an earlier unit failed */
+	struct event *again; /* until it may begin anew */
+	int queueing;        /* it is being written as QUEUED */
 	int wrote_peer, wrote_own;
 	struct lid_move *move;
 	struct ask *ask;
@@ -117,10 +121,8 @@ void send_fail_store(struct send *s, const char *code);
 /* It is in the outbox: from here on the outbox answers the client. */
 void send_hand_over(struct send *s, const char *id, const char *to, const char *have,
     int64_t time_ms, int duplicate);
-/* s has left its lane: the next of that chat begins. */
+/* The lane of s may be free: the next of that chat begins. */
 void send_lane_next(struct send *s);
-/* Two contacts turned out to be one: its sends are of one lane. */
-void send_lane_renamed(struct account *a, const char *from, const char *to);
 
 /* message/send_commit.c */
 /* Beside what else is asked for: send_encrypt waits for it. */

@@ -13,16 +13,14 @@
 
 #include "apid/message/contacts.h"
 #include "apid/message/intent.h"
-#include "apid/message/send.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
 #include "apid/session/devices.h"
 #include "common/log.h"
 
-#define LIST_MAX   512u
-#define LIST_REPLY (64u * 1024)
-#define WAIT_MS    100
-#define WAITS_MAX  100u
+#define LIST_MAX    512u
+#define LIST_REPLY  (64u * 1024)
+#define REPEATS_MAX 3u
 
 enum purpose {
 	SESSION_LIST,
@@ -45,7 +43,7 @@ struct sessions {
 		uint32_t device;
 	} at[LIST_MAX];
 	struct unit *unit;
-	unsigned waited;
+	unsigned repeats;
 };
 
 static void
@@ -170,12 +168,18 @@ check(struct sessions *s)
 	    &keyd__sessions_reply__descriptor, LIST_REPLY, ASK_DEADLINE_MS, checked, s);
 }
 
+static void clear(struct sessions *s);
+
 static void
 cleared(const struct unit_result *u, void *arg)
 {
 	struct sessions *s = arg;
 
 	s->unit = NULL;
+	if (!u->ok && unit_may_repeat(u->reason) && s->repeats++ < REPEATS_MAX) {
+		clear(s);
+		return;
+	}
 	if (u->ok && s->purpose == SESSION_REPAIR) {
 		log_info("account %s: %zu sessions of a person were dropped at a client's request",
 		    s->a->name, s->dropped);
@@ -198,41 +202,12 @@ staged(const struct reply *rp, void *arg)
 	unit_commit(s->unit, cleared, s);
 }
 
-static void clear(struct sessions *s);
-
-static void
-clear_again(evutil_socket_t fd, short what, void *arg)
-{
-	clear(arg);
-}
-
-/* A send that has seen a session and then finds it gone would have to begin anew. 1: clear is
- * called again. 0: none is on its way, or not within the time. */
-static int
-wait_for_sends(struct sessions *s)
-{
-	struct timeval tv = {0, WAIT_MS * 1000};
-
-	if (s->a->svc->stopping || send_in_flight(s->a) == 0 || s->waited >= WAITS_MAX)
-		return 0;
-	s->waited++;
-	if (event_base_once(s->a->svc->base, -1, EV_TIMEOUT, clear_again, s, &tv) == -1)
-		fatalx("session_clear: no event");
-	return 1;
-}
-
 static void
 clear(struct sessions *s)
 {
 	Keyd__IdentityForget m = KEYD__IDENTITY_FORGET__INIT;
 	Keyd__Address to[LIST_MAX], *list[LIST_MAX];
 
-	if (wait_for_sends(s))
-		return;
-	if (s->purpose == SESSION_REPAIR && send_in_flight(s->a) > 0) {
-		sessions_end(s, "busy"); /* who asked can ask again */
-		return;
-	}
 	m.n_addresses = s->dropped = addresses(s, to, list);
 	if (m.n_addresses == 0) {
 		if (s->purpose == SESSION_REPAIR)

@@ -488,6 +488,13 @@ unit_replied(const struct reply *rp, void *arg)
 	unit_end(u, &r);
 }
 
+/* "version": it was built on a unit that failed. "unit": stored knows it no more. */
+int
+unit_may_repeat(const char *reason)
+{
+	return strcmp(reason, "version") == 0 || strcmp(reason, "unit") == 0;
+}
+
 static void
 unit_refused(evutil_socket_t fd, short what, void *arg)
 {

@@ -65,6 +65,9 @@ void unit_restored_done(struct unit *u);
 size_t unit_writes(const struct unit *u);
 size_t unit_bytes(const struct unit *u);
 
+/* It failed with this reason, because an earlier one did: nothing of it happened, and the same can
+ * be done again in a new unit. */
+int unit_may_repeat(const char *reason);
 /* Commit: fn is called once, later. The unit belongs to itself from here on. */
 void unit_commit(struct unit *u, unit_done_fn *fn, void *arg);
 /* Whoever asked is gone: fn will not be called; the unit goes its way. NULL is fine. */

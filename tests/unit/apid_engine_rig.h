@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "apid/channels.h"
+#include "apid/message/contacts.h"
 #include "apid/message/content.h"
 #include "apid/session/account.h"
 #include "apid/session/call.h"
@@ -84,6 +85,7 @@ struct rig {
 	char fail_with_event[48]; /* the next commit with an event of this type fails with fail_code
 				   */
 	char fail_code[32];
+	unsigned fail_more; /* so many commits with that event after it as well */
 	struct rig_event events[RIG_MAX];
 	size_t nevents;
 	char marks[RIG_MAX][300]; /* keys without an event */
@@ -114,6 +116,8 @@ struct rig {
 	Keyd__DecryptResult__Outcome outcome;
 	int unknown_by_number; /* under an address by number there is no session */
 	size_t decrypts, encrypts, bundles, prekeys_made, retry_keys, moves;
+	int hold_encrypt; /* the next waits in held_encrypt */
+	struct message *held_encrypt;
 	int no_sessions, no_device;
 	int linked;
 	size_t refreshes, finishes; /* new ADV secrets; pair codes used */
@@ -430,7 +434,10 @@ rig_fails(const Stored__UnitCommit *m, Stored__UnitResult *r)
 		}
 		if (w->event != NULL && rig.fail_with_event[0] != '\0' &&
 		    strcmp(w->event->type, rig.fail_with_event) == 0) {
-			rig.fail_with_event[0] = '\0';
+			if (rig.fail_more == 0)
+				rig.fail_with_event[0] = '\0';
+			else
+				rig.fail_more--;
 			snprintf(code, sizeof(code), "%s", rig.fail_code);
 			r->reason = code;
 			return 1;
@@ -905,6 +912,11 @@ rig_on_encrypt(struct message *msg, void *owner)
 	Keyd__EncryptReply r = KEYD__ENCRYPT_REPLY__INIT;
 	Keyd__EncryptResult res[64], *ptr[64];
 
+	if (rig.hold_encrypt) {
+		rig.hold_encrypt = 0;
+		rig.held_encrypt = message_hold(msg);
+		return 0;
+	}
 	rig.encrypts++;
 	rig.base_key[1] += m->n_items > 0 && m->items[0]->bundle != NULL; /* a new session */
 	rig_take_secrets(m->secrets, m->n_secrets);

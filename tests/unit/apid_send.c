@@ -104,6 +104,100 @@ commit_fails(void **state)
 	assert_string_equal(status(), "queued");
 }
 
+/* A unit that was built on one that failed fails as well, by itself: the message is encrypted anew
+ * and goes out under its id. Not for ever. */
+static void
+earlier_unit_failed(void **state)
+{
+	static const struct {
+		const char *code;
+		unsigned fails;
+		int sent;
+	} rows[] = {
+	    {"version", 1, 1},
+	    {"unit", 1, 1},
+	    {"version", 3, 1},
+	    {"version", 4, 0},
+	    {"io", 1, 0},
+	};
+	size_t out = 0;
+	char key[8];
+
+	rig_online();
+	for (int i = 0; i < (int)(sizeof(rows) / sizeof(rows[0])); i++) {
+		size_t before = rig.encrypts;
+
+		snprintf(key, sizeof(key), "k%d", i);
+		snprintf(rig.fail_code, sizeof(rig.fail_code), "%s", rows[i].code);
+		snprintf(rig.fail_with_event, sizeof(rig.fail_with_event), "message.sent");
+		rig.fail_more = rows[i].fails - 1;
+		rig_send(RIG_BOB_LID, key, "hello", SEND_WAIT_QUEUED, 9000);
+		rig_until(rig.answers == i + 1);
+		rig_settle();
+		out += (size_t)rows[i].sent;
+		assert_int_equal(messages(), out);
+		assert_int_equal(rig.nrows, out);
+		if (rows[i].sent) {
+			assert_string_equal(status(), "queued");
+			assert_string_equal(message_id(), node_get(rig_last("message"), "id"));
+			assert_int_equal(rig.encrypts - before, rows[i].fails + 1);
+		} else {
+			assert_int_equal(rig.err.code, -2);
+		}
+	}
+}
+
+/* Those that were built on it fail too; all go out, in their order. */
+static void
+earlier_units_failed_in_order(void **state)
+{
+	char key[16];
+	size_t k = 0;
+
+	rig_online();
+	rig.hold_commits = 1;
+	for (int i = 0; i < 10; i++) {
+		snprintf(key, sizeof(key), "o%02d", i);
+		rig_send(RIG_BOB_LID, key, "x", SEND_WAIT_QUEUED, 9000);
+	}
+	rig_until(rig.nheld >= 10 && rig.encrypts == 10);
+	snprintf(rig.fail_code, sizeof(rig.fail_code), "version");
+	snprintf(rig.fail_with_event, sizeof(rig.fail_with_event), "message.sent");
+	rig.fail_more = 9;
+	rig_release();
+	rig_until(messages() == 10 && rig.answers == 10);
+	for (size_t i = 0; i < rig.nout; i++) {
+		if (!node_is(rig.out[i], "message"))
+			continue;
+		snprintf(key, sizeof(key), "o%02zu", k++);
+		assert_string_equal(rig_row(node_get(rig.out[i], "id"))->key, key);
+	}
+	assert_int_equal(rig.nrows, 10);
+}
+
+/* Two contacts turn out to be one while messages to one of them wait for their turn. */
+static void
+merged_while_they_wait(void **state)
+{
+	char key[8];
+
+	rig_online();
+	rig_send("100000000000003@lid", "k0", "hello", SEND_WAIT_QUEUED, 9000);
+	rig_until(messages() == 1 && rig.answers == 1);
+	rig.hold_encrypt = 1;
+	for (int i = 1; i < 5; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		rig_send("+15550003333", key, "hello", SEND_WAIT_QUEUED, 9000);
+	}
+	rig_until(rig.held_encrypt != NULL);
+	rig_settle();
+	contacts_learn_pair(rig.a, "15550003333", "100000000000003", "other");
+	rig_on_encrypt(rig.held_encrypt, &rig);
+	message_release(rig.held_encrypt);
+	rig_until(messages() == 5 && rig.answers == 5);
+	assert_string_equal(node_get(rig_last("message"), "to"), "100000000000003@lid");
+}
+
 static void
 idempotent(void **state)
 {
@@ -359,6 +453,9 @@ main(void)
 	    T(durable_before_sent),
 	    T(sessions_are_built),
 	    T(commit_fails),
+	    T(earlier_unit_failed),
+	    T(earlier_units_failed_in_order),
+	    T(merged_while_they_wait),
 	    T(idempotent),
 	    T(disconnect_before_ack),
 	    T(ack_lost_then_restart),
