@@ -180,6 +180,7 @@ static void
 merged_while_they_wait(void **state)
 {
 	char key[8];
+	size_t k = 0;
 
 	rig_online();
 	rig_send("100000000000003@lid", "k0", "hello", SEND_WAIT_QUEUED, 9000);
@@ -192,9 +193,17 @@ merged_while_they_wait(void **state)
 	rig_until(rig.held_encrypt != NULL);
 	rig_settle();
 	contacts_learn_pair(rig.a, "15550003333", "100000000000003", "other");
+	rig_send("100000000000003@lid", "k5", "hello", SEND_WAIT_QUEUED, 9000); /* after them */
+	rig_settle();
 	rig_on_encrypt(rig.held_encrypt, &rig);
 	message_release(rig.held_encrypt);
-	rig_until(messages() == 5 && rig.answers == 5);
+	rig_until(messages() == 6 && rig.answers == 6);
+	for (size_t i = 0; i < rig.nout; i++) {
+		if (!node_is(rig.out[i], "message"))
+			continue;
+		snprintf(key, sizeof(key), "k%zu", k++);
+		assert_string_equal(rig_row(node_get(rig.out[i], "id"))->key, key);
+	}
 	assert_string_equal(node_get(rig_last("message"), "to"), "100000000000003@lid");
 }
 
