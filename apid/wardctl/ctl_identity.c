@@ -7,7 +7,6 @@
 
 #include "apid/wardctl/ctl.h"
 
-#define QR_BYTES_MAX 65536
 #define PER_LINE     4 /* groups of five digits, as phones show them */
 
 struct style {
