@@ -11,6 +11,7 @@
 #include "apid/message/bundle.h"
 #include "apid/message/contacts.h"
 #include "apid/message/content.h"
+#include "apid/message/held.h"
 #include "apid/message/identity.h"
 #include "apid/message/retry_impl.h"
 #include "apid/message/retry_rate.h"
@@ -277,6 +278,44 @@ retry_remember(const struct reply *rp, void *arg)
 }
 
 static void
+tell_change(struct retry *r, const Keyd__IdentityChange *c, int held)
+{
+	struct identity_news news = {.party = &r->person,
+	    .device = r->requester.device,
+	    .implicit = 1,
+	    .held = held,
+	    .held_messages = held ? held_of(r->a, &r->person) : 0,
+	    .origin = stanza_origin(r->n),
+	    .time_ms = clock_wall_ms()};
+
+	identity_news_take(&news, c);
+	identity_event(r->unit, &news);
+	r->a->n.identity_changes++;
+}
+
+static void
+held_committed(const struct unit_result *u, void *arg)
+{
+	struct retry *r = arg;
+
+	r->unit = NULL;
+	flow_end(&r->f, u->ok ? "cancelled" : u->reason, "the request comes again");
+}
+
+/* A person must decide about the identity that asks. That is durable; the request is not acked, so
+ * that it comes again at the next login, when he may have decided. */
+static void
+retry_held(struct retry *r, const Keyd__EncryptReply *m)
+{
+	unit_staged(r->unit, m->stages);
+	if (m->results[0]->change != NULL)
+		tell_change(r, m->results[0]->change, 1);
+	r->open = 0;
+	flow_step(&r->f, "held_committed");
+	unit_commit(r->unit, held_committed, r);
+}
+
+static void
 retry_encrypted(const struct reply *rp, void *arg)
 {
 	struct retry *r = arg;
@@ -294,6 +333,10 @@ retry_encrypted(const struct reply *rp, void *arg)
 		retry_fetch(r);
 		return;
 	}
+	if (m->results[0]->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED) {
+		retry_held(r, m);
+		return;
+	}
 	if (m->results[0]->outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE ||
 	    !m->results[0]->has_ciphertext) {
 		retry_drop(r, "its keys are not usable");
@@ -303,17 +346,8 @@ retry_encrypted(const struct reply *rp, void *arg)
 		retry_recreated(r->a, r->address, r->requester.device, clock_mono_ms());
 	r->stanza = resend_node(r, m->results[0]);
 	unit_staged(r->unit, m->stages);
-	if (m->results[0]->change != NULL) {
-		struct identity_news news = {.party = &r->person,
-		    .device = r->requester.device,
-		    .implicit = 1,
-		    .origin = stanza_origin(r->n),
-		    .time_ms = clock_wall_ms()};
-
-		identity_news_take(&news, m->results[0]->change);
-		identity_event(r->unit, &news);
-		r->a->n.identity_changes++;
-	}
+	if (m->results[0]->change != NULL)
+		tell_change(r, m->results[0]->change, 0);
 	if (r->count == 2) {
 		flow_step(&r->f, "retry_remember");
 		retry_ask_facts(r, r->address, NULL, retry_remember);

@@ -119,6 +119,7 @@ struct rig {
 	int hold_encrypt; /* the next waits in held_encrypt */
 	struct message *held_encrypt;
 	int no_sessions, no_device;
+	int untrusted; /* the identities of all have changed, and nobody has decided */
 	int linked;
 	size_t refreshes, finishes; /* new ADV secrets; pair codes used */
 	int32_t generation;
@@ -924,12 +925,15 @@ rig_on_encrypt(struct message *msg, void *owner)
 	for (size_t i = 0; i < m->n_items; i++) {
 		keyd__encrypt_result__init(&res[i]);
 		rig.bundles += m->items[i]->bundle != NULL;
-		res[i].outcome = KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+		res[i].outcome = rig.untrusted ? KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED
+					  : KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+		ptr[i] = &res[i];
+		if (rig.untrusted)
+			continue;
 		res[i].has_pkmsg = 1;
 		res[i].pkmsg = m->items[i]->bundle != NULL;
 		res[i].has_ciphertext = 1;
 		res[i].ciphertext = m->plaintexts[m->items[i]->plaintext];
-		ptr[i] = &res[i];
 	}
 	r.stages = 1;
 	r.n_results = m->n_items;

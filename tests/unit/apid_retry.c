@@ -247,6 +247,30 @@ bucket(void **state)
 	assert_false(retry_recreated_lately(&b, "1_1", 2, now));
 }
 
+/* Nothing is encrypted for an identity that is held, and the request is not taken off the queue: it
+ * is answered when it comes again after the decision. */
+static void
+held_identity(void **state)
+{
+	static const struct request q = {BOB5, "1", "1", 9, 1};
+	const char *id;
+	size_t before;
+
+	snprintf(rig.bob_devices, sizeof(rig.bob_devices), "0,5");
+	rig_online();
+	id = sent_message("k1");
+	rig.untrusted = 1;
+	before = rig.encrypts;
+	request(id, &q);
+	rig_until(rig.encrypts == before + 1);
+	rig_settle();
+	assert_int_equal(rig_sent("message", id, NULL), 1);
+	assert_int_equal(rig_sent("ack", id, "retry"), 0);
+	assert_int_equal(rig.restarts, 0);
+	rig.untrusted = 0;
+	assert_int_equal(answered(id, &q), 1);
+}
+
 int
 main(void)
 {
@@ -259,6 +283,7 @@ main(void)
 	    T(counted_over_a_restart),
 	    T(rate),
 	    cmocka_unit_test(bucket),
+	    T(held_identity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
