@@ -37,7 +37,7 @@
 	X(IDENTITY_DECIDED, "identity_decided") \
 	X(ADV_UNCHECKED, "adv_unchecked") /* a device identity without a key to check it by */ \
 	X(ADV_REFUSED, "adv_refused") \
-	X(SESSION_TRIMMED, "session_trimmed") /* archived states dropped: the record was over its limit */ \
+	X(SESSION_TRIMMED, "session_trimmed") /* archived states and chains dropped: over the limit */ \
 	X(RECORDS_ASKED, "records_asked") \
 	X(RECORDS_DAMAGED, "records_damaged") /* did not open under its name and version */ \
 	X(RECORDS_ROLLED_BACK, "records_rolled_back") \

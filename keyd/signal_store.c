@@ -1,12 +1,12 @@
 /* libsignal's stores, filled from what a request has loaded: its callbacks never wait. */
 #include <string.h>
 
-#include <signal/session_record.h>
 #include <sodium.h>
 
 #include "common/log.h"
 #include "keyd/counter.h"
 #include "keyd/provider.h"
+#include "keyd/session_trim.h"
 #include "keyd/signal_store.h"
 
 /* Our own errors: below all of libsignal's. */
@@ -59,50 +59,23 @@ contains_session(const signal_protocol_address *address, void *user)
 	return there;
 }
 
-/* Oldest archived states first. The current one always fits: five chains of 2000 skipped keys have
- * 910 KB. */
-static int
-put_trimmed(const char *name, const uint8_t *data, size_t len)
-{
-	session_record *record = NULL;
-	session_record_state_node *node, *next;
-	signal_buffer *b = NULL;
-	int ok = session_record_deserialize(&record, data, len, provider_context);
-
-	while (ok == 0 && (node = session_record_get_previous_states_head(record)) != NULL) {
-		while ((next = session_record_get_previous_states_next(node)) != NULL)
-			node = next;
-		(void)session_record_get_previous_states_remove(record, node);
-		counters[COUNT_SESSION_TRIMMED]++;
-		signal_buffer_bzero_free(b);
-		b = NULL;
-		if ((ok = session_record_serialize(&b, record)) == 0 &&
-		    signal_buffer_len(b) <= VAULT_PLAIN_MAX)
-			break;
-	}
-	if (ok == 0 && (b == NULL || signal_buffer_len(b) > VAULT_PLAIN_MAX)) {
-		log_warnx("a session record has %zu bytes without archived states: too long", len);
-		ok = TOO_LONG;
-	}
-	if (ok == 0)
-		work_put(signal_now.work, STORED__DOMAIN__SESSION, name, signal_buffer_data(b),
-		    signal_buffer_len(b));
-	signal_buffer_bzero_free(b);
-	SIGNAL_UNREF(record);
-	return ok;
-}
-
 static int
 store_session(const signal_protocol_address *address, uint8_t *record, size_t len,
     uint8_t *user_record, size_t user_len, void *user)
 {
+	const char *name = address_name(address);
+	struct buf b = BUF_INIT;
 	int ok = 0;
 
-	if (len <= VAULT_PLAIN_MAX)
-		work_put(
-		    signal_now.work, STORED__DOMAIN__SESSION, address_name(address), record, len);
-	else
-		ok = put_trimmed(address_name(address), record, len);
+	if (len <= SESSION_RECORD_MAX) {
+		work_put(signal_now.work, STORED__DOMAIN__SESSION, name, record, len);
+	} else if (session_trim(record, len, SESSION_RECORD_MAX, &b) == 0) {
+		work_put(signal_now.work, STORED__DOMAIN__SESSION, name, b.data, b.len);
+	} else {
+		log_warnx("a session record has %zu bytes and cannot be made shorter", len);
+		ok = TOO_LONG;
+	}
+	buf_clear(&b);
 	sodium_memzero(record, len); /* the library frees it as it is */
 	return ok;
 }

@@ -13,6 +13,7 @@
 #include "keyd/curve.h"
 #include "keyd/paircode.h"
 #include "keyd/provider.h"
+#include "keyd/session_trim.h"
 #include "tests/unit/keyd_bench.h"
 #include "tests/unit/slow.h"
 
@@ -638,10 +639,19 @@ test_identity_change(void **state)
 
 /* A jump of 2000 is followed, one more is refused; many archived states do not grow beyond a
  * record. */
+/* Two chains of 2,000 have room. */
+static void
+trimmed_len(void)
+{
+	size_t len = bench_record(&b, "bob", STORED__DOMAIN__SESSION, "1/100_1:3", 0)->sealed.len;
+
+	assert_true(len > 256 * 1024 && len < SESSION_RECORD_MAX + 128);
+}
+
 static void
 test_skipped_and_trimmed(void **state)
 {
-	struct sealed_text *t = calloc(2003, sizeof(*t)), u;
+	struct sealed_text *t = calloc(2003, sizeof(*t)), u, old;
 	uint64_t trimmed = counters[COUNT_SESSION_TRIMMED];
 	int i, round;
 
@@ -657,14 +667,81 @@ test_skipped_and_trimmed(void **state)
 		for (i = 0; i < 2001; i++)
 			send_text(ALICE, &address_of_bob, "y", i == 0 ? &of_bob.b : NULL, &t[i]);
 		receive(BOB, &address_of_alice, &t[2000], "y");
+		if (round == 0)
+			old = t[1000];
 	}
 	assert_true(counters[COUNT_SESSION_TRIMMED] > trimmed);
-	assert_true(bench_record(&b, "bob", STORED__DOMAIN__SESSION, "1/100_1:3", 0)->sealed.len >
-		    512 * 1024);
+	trimmed_len();
 	receive(BOB, &address_of_alice, &t[1000], "y");
+	FAILS(BOB, &address_of_alice, &old, NO_PREKEY); /* of a state that went: asked for again */
 	send_text(BOB, &address_of_alice, "z", NULL, &u);
 	receive(ALICE, &address_of_bob, &u, "z");
 	free(t);
+}
+
+/* The oldest chains of the current state go as wholes: what comes of them is not taken for read. */
+static void
+test_skipped_in_chains(void **state)
+{
+	struct sealed_text t[3], last, u;
+	int i, chain;
+
+	send_text(ALICE, &address_of_bob, "x", &of_bob.b, &last);
+	receive(BOB, &address_of_alice, &last, "x");
+	for (chain = 0; chain < 3; chain++) {
+		send_text(BOB, &address_of_alice, "z", NULL, &u);
+		receive(ALICE, &address_of_bob, &u, "z");
+		for (i = 0; i < 2001; i++)
+			send_text(ALICE, &address_of_bob, "y", NULL, i == 500 ? &t[chain] : &last);
+		receive(BOB, &address_of_alice, &last, "y");
+	}
+	trimmed_len();
+	i = (int)decrypt(BOB, &address_of_alice, &t[0], "");
+	assert_true(i == KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC ||
+		    i == KEYD__DECRYPT_RESULT__OUTCOME__INVALID);
+	receive(BOB, &address_of_alice, &t[1], "y");
+	receive(BOB, &address_of_alice, &t[2], "y");
+	FAILS(BOB, &address_of_alice, &t[2], DUPLICATE);
+	send_text(BOB, &address_of_alice, "z", NULL, &u);
+	receive(ALICE, &address_of_bob, &u, "z");
+}
+
+/* What is not a record is refused, whatever is cut off or changed. */
+static void
+test_trim_hostile(void **state)
+{
+	/* current {7: 4 bytes, 7: 4 bytes}, archived {7: 4 bytes} */
+	static const uint8_t record[] = {
+	    0x0a, 12, 0x3a, 4, 1, 2, 3, 4, 0x3a, 4, 5, 6, 7, 8, 0x12, 6, 0x3a, 4, 9, 10, 11, 12};
+	static const struct {
+		size_t max;
+		int ok;
+		size_t len;
+	} rows[] = {{64, 0, 22}, {22, 0, 22}, {21, 0, 14}, {20, 0, 14}, {19, 0, 16}, {15, 0, 8},
+	    {8, 0, 8}, {7, -1, 0}};
+	struct buf out = BUF_INIT;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		buf_reset(&out);
+		assert_int_equal(
+		    session_trim(record, sizeof(record), rows[i].max, &out), rows[i].ok);
+		if (rows[i].ok == 0)
+			assert_int_equal(out.len, rows[i].len);
+	}
+	for (size_t n = 0; n < sizeof(record); n++) { /* each cut: malformed but between fields */
+		buf_reset(&out);
+		assert_int_equal(session_trim(record, n, 64, &out), n == 0 || n == 14 ? 0 : -1);
+	}
+	for (size_t n = 0; n < sizeof(record) * 256; n++) {
+		uint8_t bad[sizeof(record)];
+
+		memcpy(bad, record, sizeof(record));
+		bad[n / 256] = (uint8_t)n;
+		buf_reset(&out);
+		(void)session_trim(bad, sizeof(bad), 16, &out);
+		assert_true(out.len <= sizeof(record) + 8);
+	}
+	buf_clear(&out);
 }
 
 /* ---------------------------------------------------------------- stored's side */
@@ -1115,6 +1192,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_items_of_one_request, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_identity_change, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_skipped_and_trimmed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_skipped_in_chains, setup, teardown),
+	    cmocka_unit_test(test_trim_hostile),
 	    cmocka_unit_test_setup_teardown(test_unreadable_records, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_order_and_prefetch, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_many_addresses, setup, teardown),
