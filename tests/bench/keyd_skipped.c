@@ -233,7 +233,7 @@ static double
 middle(uint32_t *us, unsigned n)
 {
 	qsort(us, n, sizeof(us[0]), by_size);
-	return us[n / 2] / 1000.0;
+	return us[n >> 1] / 1000.0;
 }
 
 static unsigned came;
@@ -348,7 +348,7 @@ int
 main(void)
 {
 	static const char key[] = "01234567890123456789012345678901";
-	struct chat fresh, other, one, chains, five, twelve;
+	static struct chat fresh, other, one, chains, five, twelve;
 	int64_t began;
 
 	log_set_level(LOG_LV_ERR);
