@@ -265,6 +265,27 @@ def repaired_under_way():
 
 
 @test
+def repaired_beside_many_sends():
+    """sends and repairs all at once: each is answered, none fails or is refused, each text arrives once"""
+    with World() as w:
+        ward, c = world(w)
+        bob = "+" + c.bob
+        said(c, "first", "first")
+        w.sim.wait_inbox("bob", 1)
+        send_in(w, "back")
+        wait_texts(c, 1)
+        asked = []
+        for i in range(40):
+            asked.append(c.send("message.send", account="alice", to=bob, text="many %d" % i, idempotency_key="m%d" % i, wait="server"))
+            if i % 2 == 1:
+                asked.append(c.send("session.repair", account="alice", party=bob))
+        answers = [c.answer(n) for n in asked]
+        equal([a["error"] for a in answers if "error" in a], [], "errors")
+        equal(sorted(g["text"] for g in w.sim.wait_inbox("bob", 41)), sorted(["first"] + ["many %d" % i for i in range(40)]),
+              "at the phone")
+
+
+@test
 def repaired_with_all_devices():
     """a repair drops the sessions with phone and companion alike, the next text reaches both by new ones, and other
     people's sessions stay"""
