@@ -481,7 +481,7 @@ identity_ask(struct account *a, const void *client, enum identity_what what,
 	}
 	if ((q = calloc(1, sizeof(*q))) == NULL)
 		fatal("identity_ask");
-	flow_init(&q->f, a->svc->flows, &asking_kind, a->name, NULL, 0);
+	flow_init(&q->f, a->svc->flows, &asking_kind, a->name, a, 0);
 	q->a = a;
 	q->call = call;
 	q->what = what;

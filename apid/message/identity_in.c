@@ -272,7 +272,7 @@ change_new(struct account *a, const struct jid *who)
 
 	if (c == NULL)
 		fatal("identity: change");
-	flow_init(&c->f, a->svc->flows, &change_kind, a->name, NULL, 0);
+	flow_init(&c->f, a->svc->flows, &change_kind, a->name, a, 0);
 	c->a = a;
 	c->conn = a->conn;
 	c->who = jid_bare(who);

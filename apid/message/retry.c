@@ -234,7 +234,7 @@ fetch_end(struct retry *r)
 		return;
 	r->fetching = 0;
 	nfetching--;
-	if ((next = TAILQ_FIRST(&waiting)) != NULL) {
+	if (!r->a->svc->stopping && (next = TAILQ_FIRST(&waiting)) != NULL) {
 		fetch_end(next); /* off the queue */
 		fetch_begin(next);
 	}
@@ -626,7 +626,7 @@ retry_in(struct account *a, struct node *n, size_t size)
 	r->n = n;
 	r->size = size;
 	r->conn = a->conn;
-	flow_init(&r->f, a->svc->flows, &retry_kind, a->name, NULL, 0);
+	flow_init(&r->f, a->svc->flows, &retry_kind, a->name, a, 0);
 	engine_inbound_begin(a->svc, size);
 	r->counted = 1;
 	TAILQ_INSERT_TAIL(&all, r, all);

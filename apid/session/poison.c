@@ -388,9 +388,9 @@ finish(struct poison *p)
 		for (size_t i = 0; i < p->nnotes; i++)
 			if (p->notes[i].attempts < POISON_ENDS) { /* it never came again */
 				delete_rows(p->unit, p->notes[i].id);
-				p->notes[i].id[0] = '\0';
 				free(p->notes[i].bytes);
-				p->notes[i].bytes = NULL;
+				free(p->notes[i].ack);
+				memset(&p->notes[i], 0, sizeof(p->notes[i]));
 			} else {
 				kept++;
 			}
