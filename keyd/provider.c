@@ -10,6 +10,7 @@
 
 signal_context *provider_context;
 int provider_mac_failed;
+unsigned provider_hmacs;
 
 static int
 provide_random(uint8_t *data, size_t len, void *user)
@@ -21,6 +22,9 @@ provide_random(uint8_t *data, size_t len, void *user)
 static int
 provide_hmac_init(void **h, const uint8_t *key, size_t keylen, void *user)
 {
+	*h = NULL;
+	if (provider_hmacs++ >= PROVIDER_HMACS_MAX)
+		return SG_ERR_UNKNOWN;
 	if ((*h = malloc(sizeof(crypto_auth_hmacsha256_state))) == NULL)
 		return SG_ERR_NOMEM;
 	return crypto_auth_hmacsha256_init(*h, key, keylen);

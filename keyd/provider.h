@@ -13,4 +13,10 @@ extern signal_context *provider_context;
  * text is kept or printed: it names people. */
 extern int provider_mac_failed;
 
+/* HMACs since it was cleared, six for each skipped key. A message that claims to be 2,000 ahead in
+ * a new chain has each state of a session derive as many, a second of work with 40 of them, before
+ * it is refused: more than two states are not tried so far. */
+extern unsigned provider_hmacs;
+#define PROVIDER_HMACS_MAX 30000u
+
 #endif

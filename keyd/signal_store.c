@@ -191,4 +191,5 @@ signal_store_item(void)
 {
 	memset(&signal_now.change, 0, sizeof(signal_now.change));
 	provider_mac_failed = 0;
+	provider_hmacs = 0;
 }

@@ -344,11 +344,31 @@ archived(unsigned n, const char *what, struct chat *c, struct chat *other)
 	measure_first(text, c, &first);
 }
 
+/* A peer may send anything. The dearest is what begins a new chain 2,000 messages in, with a wrong
+ * MAC: each state there is derives all the keys before it is refused. Nothing of it stays. */
+static void
+forged(unsigned n, struct chat *c)
+{
+	struct text t;
+	int64_t began;
+
+	for (unsigned i = 0; i <= n; i++)
+		chat_begin(c, 0, NULL);
+	chat_answer(c);
+	write_many(alice, &c->to_bob, NULL, SKIPPED, NULL, &t);
+	t.bytes[t.len - 1] ^= 1;
+	began = now_us();
+	(void)decrypt(bob, &c->to_alice, &t);
+	printf("  forged, 2,000 ahead, %2u archived %11zu %29.2f\n", n, record_len(c),
+	    (double)(now_us() - began) / 1000);
+	bench_settle(&b);
+}
+
 int
 main(void)
 {
 	static const char key[] = "01234567890123456789012345678901";
-	static struct chat fresh, other, one, chains, five, twelve;
+	static struct chat fresh, other, one, chains, five, twelve, no_state, states;
 	int64_t began;
 
 	log_set_level(LOG_LV_ERR);
@@ -362,6 +382,8 @@ main(void)
 	chat_new(&chains, 4);
 	chat_new(&five, 5);
 	chat_new(&twelve, 6);
+	chat_new(&no_state, 7);
+	chat_new(&states, 8);
 	chat_begin(&other, 0, NULL);
 	chat_answer(&other);
 	printf("%-34s %9s %9s %9s %9s %12s\n", "milliseconds, session with", "bytes", "decrypt",
@@ -393,6 +415,8 @@ main(void)
 
 	archived(5, "five archived states of 2,000", &five, &other);
 	archived(12, "twelve archived states of 2,000", &twelve, &other);
+	forged(0, &no_state);
+	forged(40, &states);
 	bench_stop(&b);
 	return 0;
 }

@@ -706,6 +706,38 @@ test_skipped_in_chains(void **state)
 	receive(ALICE, &address_of_bob, &u, "z");
 }
 
+/* A message 2,000 ahead under a session of 40 archived states: one that is forged costs little and
+ * changes nothing, and true ones are read, also under the state before. */
+static void
+test_far_ahead(void **state)
+{
+	struct sealed_text before, first, last, u;
+	int i, round;
+
+	for (round = 0; round < 41; round++) {
+		bundle_from(&of_bob, make_prekeys(BOB, 1, 0, ++b.unit), 0);
+		commit("bob", b.unit);
+		send_text(ALICE, &address_of_bob, "x", &of_bob.b, &last);
+		receive(BOB, &address_of_alice, &last, "x");
+		if (round < 39)
+			continue;
+		send_text(BOB, &address_of_alice, "z", NULL, &u);
+		receive(ALICE, &address_of_bob, &u, "z");
+		for (i = 0; i < 2001; i++)
+			send_text(ALICE, &address_of_bob, "y", NULL, i == 0 ? &first : &last);
+		if (round == 39)
+			before = last;
+	}
+	u = last;
+	u.bytes[u.len - 1] ^= 1;
+	FAILS(BOB, &address_of_alice, &u, INVALID);
+	assert_in_range(provider_hmacs, 24000, PROVIDER_HMACS_MAX + 100);
+	receive(BOB, &address_of_alice, &before, "y");
+	receive(BOB, &address_of_alice, &last, "y");
+	receive(BOB, &address_of_alice, &first, "y");
+	FAILS(BOB, &address_of_alice, &last, DUPLICATE);
+}
+
 /* What is not a record is refused, whatever is cut off or changed. */
 static void
 test_trim_hostile(void **state)
@@ -1194,6 +1226,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_skipped_and_trimmed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_skipped_in_chains, setup, teardown),
 	    cmocka_unit_test(test_trim_hostile),
+	    cmocka_unit_test_setup_teardown(test_far_ahead, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_unreadable_records, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_order_and_prefetch, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_many_addresses, setup, teardown),
