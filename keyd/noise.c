@@ -99,8 +99,8 @@ open_sealed(struct noise_state *s, const ProtobufCBinaryData *in, uint8_t *out)
 	return 0;
 }
 
-/* The two ciphertexts of an IK hello or of a finish: our static key, and, when the secret of priv and
- * pub is mixed in, the payload. */
+/* The two ciphertexts of an IK hello or of a finish: our static key, and, when the secret of priv
+ * and pub is mixed in, the payload. */
 static int
 seal_both(struct noise_state *s, const uint8_t s_pub[32], const uint8_t priv[32],
     const uint8_t pub[32], const uint8_t *payload, size_t len, uint8_t sealed_static[48],

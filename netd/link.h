@@ -20,8 +20,8 @@ void links_go_on(struct netd *nd);
 
 /* Answer to StatusGet. 0 or -1. */
 int links_status(struct netd *nd, uint32_t request);
-/* The process ends: all connections are closed in order, and none is made; nd->stopped is called when
- * the last one is gone, at once if there is none. */
+/* The process ends: all connections are closed in order, and none is made; nd->stopped is called
+ * when the last one is gone, at once if there is none. */
 void links_stop(struct netd *nd);
 /* Everything down at once, freed. */
 void links_free(struct netd *nd);

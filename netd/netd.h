@@ -24,7 +24,7 @@ struct netd {
 	int holding;        /* apid's channel is full: no socket is read */
 	/* while the process ends: called when the last connection is gone */
 	void (*stopped)(struct netd *nd);
-	void *child;        /* the struct child, for the process itself; not used by the parts */
+	void *child; /* the struct child, for the process itself; not used by the parts */
 };
 
 /* netd/dispatch.c: the tables of what apid and keyd may send, with struct netd as owner. */

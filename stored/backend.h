@@ -73,7 +73,7 @@ enum store_kind {
 };
 
 #define STORE_RECEIPTS_MAX 1024
-#define STORE_KEY_LEN 32
+#define STORE_KEY_LEN      32
 
 struct store_db; /* the backend's own */
 

@@ -345,9 +345,9 @@ hold(struct outbox *o, struct held_chat *c, uint64_t row, const char *id, int64_
 	if (not_after_ms > 0 && (o->expiry_ms == 0 || not_after_ms < o->expiry_ms))
 		o->expiry_ms = not_after_ms;
 	(void)snprintf(h->id, sizeof(h->id), "%s", id);
-	TAILQ_FOREACH_REVERSE(before, &c->rows, held_list, link)
-	if (before->row <= row)
-		break;
+	before = TAILQ_LAST(&c->rows, held_list);
+	while (before != NULL && before->row > row)
+		before = TAILQ_PREV(before, held_list, link);
 	if (before != NULL && before->row == row) {
 		free(h);
 		return;

@@ -582,15 +582,17 @@ ask_begin(struct phone_asks *p)
 {
 	int64_t now = clock_mono_ms();
 	struct phone_ask *k = calloc(1, sizeof(*k));
-	struct wanted *w;
+	struct wanted *w, *next;
 
 	if (k == NULL)
 		fatal("phone_ask");
 	k->p = p;
 	flow_init(&k->f, p->a->svc->flows, &ask_kind, p->a->name, NULL, 0);
 	TAILQ_INSERT_TAIL(&p->asks, k, link);
-	while (k->n < PHONE_ASK_BATCH && (w = TAILQ_FIRST(&p->wanted)) != NULL &&
-	       w->due_ms <= now && !has_id(k, w->name.id)) {
+	for (w = TAILQ_FIRST(&p->wanted); w != NULL; w = next) {
+		if (k->n == PHONE_ASK_BATCH || w->due_ms > now || has_id(k, w->name.id))
+			break;
+		next = TAILQ_NEXT(w, link);
 		k->names[k->n++] = w->name;
 		wanted_drop(p, w);
 		p->n++; /* it waits still, only in another list */

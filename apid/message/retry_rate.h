@@ -6,8 +6,8 @@
 
 #include "apid/session/account.h"
 
-#define RETRY_RATE_BURST   20
-#define RETRY_RATE_MS      6000 /* each further one: 10 a minute */
+#define RETRY_RATE_BURST   100
+#define RETRY_RATE_MS      1000 /* each further one */
 #define RETRY_RATE_WAITING 256  /* of one person; those beyond come again at another login */
 
 /* When the next one may be answered, in ms from now; it is taken then. -1: too many wait. */

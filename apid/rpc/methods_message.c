@@ -125,8 +125,8 @@ method_message_state(struct request *rq)
 		request_error(rq, -32602, "params", "one of idempotency_key and message_id",
 		    "idempotency_key");
 	else
-		message_state(rq->account, rq->token, rq->client->peer.uid, key, id,
-		    request_engine_said, rq);
+		message_state(
+		    rq->account, rq->token, rq->client->peer.uid, key, id, request_engine_said, rq);
 }
 
 void

@@ -1,13 +1,13 @@
-/* Poison: a stanza that has ended the service twice is not taken apart any more. It is kept raw, told
- * as server.notice of kind poison, and acknowledged.
+/* Poison: a stanza that has ended the service twice is not taken apart any more. It is kept raw,
+ * told as server.notice of kind poison, and acknowledged.
  *
  * Nothing of this runs, or is written, as long as no run ends by a fault of one of its processes,
  * which ward keeps for the next run. After such an end an account goes carefully at first: what the
  * service delivers (again) is handled one stanza after the other, and each is noted durably, as raw
  * bytes, before anything looks at it; the note goes when it was dealt with. So a note that is found
- * at the start is of the stanza that was being handled, in apid, keyd or stored, when a process ended.
- * The end before the first note is not counted: nobody knows what was going on then. A process that
- * somebody kills says nothing about stanzas.
+ * at the start is of the stanza that was being handled, in apid, keyd or stored, when a process
+ * ended. The end before the first note is not counted: nobody knows what was going on then. A
+ * process that somebody kills says nothing about stanzas.
  *
  * The same stanza is known by its bytes, but for the few by which the service counts its queue.
  */

@@ -7,7 +7,7 @@
 
 #include "apid/wardctl/ctl.h"
 
-#define PER_LINE     4 /* groups of five digits, as phones show them */
+#define PER_LINE 4 /* groups of five digits, as phones show them */
 
 struct style {
 	struct ctl *c;

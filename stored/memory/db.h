@@ -187,8 +187,8 @@ enum store_status mem_outbox_load(struct store_db *db, uint64_t after_row, uint3
     size_t max_bytes, struct region *r, Stored__OutboxRow ***rows, size_t *n);
 enum store_status mem_outbox_find(struct store_db *db, uint32_t uid, const char *key,
     const char *message_id, struct region *r, Stored__OutboxRow **out);
-enum store_status mem_outbox_receipts(struct store_db *db, uint64_t row, struct region *r,
-    Stored__ReceiptMark ***marks, size_t *n);
+enum store_status mem_outbox_receipts(
+    struct store_db *db, uint64_t row, struct region *r, Stored__ReceiptMark ***marks, size_t *n);
 enum store_status mem_outbox_expire(
     struct store_db *db, int64_t keys_before_ms, int64_t rows_before_ms, size_t max, size_t *n);
 enum store_status mem_outbox_take(struct store_db *db, const char *message_id);

@@ -25,9 +25,9 @@ enum frame_fault {
 struct verdict {
 	int drop, duplicate, corrupt, close, reset, reorder;
 	unsigned delay_ms;
-	int freeze;         /* 1 = for freeze_ms, 0 = not */
-	unsigned freeze_ms; /* 0 with freeze = for ever */
-	int error;          /* answer with this code instead of handling it */
+	int freeze;           /* 1 = for freeze_ms, 0 = not */
+	unsigned freeze_ms;   /* 0 with freeze = for ever */
+	int error;            /* answer with this code instead of handling it */
 	const char *withhold; /* the content is unavailable, in this way; NULL: it is there */
 	enum frame_fault frame;
 };

@@ -926,7 +926,7 @@ rig_on_encrypt(struct message *msg, void *owner)
 		keyd__encrypt_result__init(&res[i]);
 		rig.bundles += m->items[i]->bundle != NULL;
 		res[i].outcome = rig.untrusted ? KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED
-					  : KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+					       : KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
 		ptr[i] = &res[i];
 		if (rig.untrusted)
 			continue;
