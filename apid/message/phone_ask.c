@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/pb.h"
 
+#define NEAR_MS    2000    /* what is due so soon goes with what is due */
 #define ROW_CHAT   "phone" /* no chat has such an id */
 #define ROW_SENDER "asked"
 #define SCAN_ROWS  64u
@@ -590,7 +591,7 @@ ask_begin(struct phone_asks *p)
 	flow_init(&k->f, p->a->svc->flows, &ask_kind, p->a->name, NULL, 0);
 	TAILQ_INSERT_TAIL(&p->asks, k, link);
 	for (w = TAILQ_FIRST(&p->wanted); w != NULL; w = next) {
-		if (k->n == PHONE_ASK_BATCH || w->due_ms > now || has_id(k, w->name.id))
+		if (k->n == PHONE_ASK_BATCH || w->due_ms > now + NEAR_MS || has_id(k, w->name.id))
 			break;
 		next = TAILQ_NEXT(w, link);
 		k->names[k->n++] = w->name;
