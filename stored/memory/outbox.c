@@ -450,6 +450,7 @@ mem_outbox_receipts(
 		out->time_ms = m.time_ms;
 		(*marks)[(*n)++] = out;
 	}
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	qsort(*marks, *n, sizeof(**marks), later_first);
 	*n = *n < STORE_RECEIPTS_MAX ? *n : STORE_RECEIPTS_MAX;
 	return region_failed(r) ? STORE_NO_MEMORY : STORE_OK;

@@ -19,7 +19,7 @@ texts(void **state)
 	json_t *o;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		if ((o = parse(bad[i])) != NULL)
+		if (parse(bad[i]) != NULL)
 			fail_msg("%s: was read", bad[i]);
 	assert_non_null(o = parse("{\"a\":\"[[[[\\\"[[\"}"));
 	json_decref(o);

@@ -28,7 +28,7 @@ make(const char *text)
 
 		if (word[0] == '[')
 			at = node_child_new(top, word + 1);
-		else if (word[0] == '<') /* a level deeper, in the last child */
+		else if (word[0] == '<' && top != NULL) /* a level deeper, in the last child */
 			at = node_child_new(top->children[top->nchildren - 1], word + 1);
 		else if (eq == NULL)
 			at = top = node_new(word);
