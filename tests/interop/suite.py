@@ -98,7 +98,7 @@ class Pair:
             self.carol = self.sim.account("carol")
             self.pn, self.lid = self.carol["pn"] + "@s.whatsapp.net", self.carol["lid"]
             for name in (*accounts, "carol"):
-                self.sim.cmd("phone.set", account=name, receipts=False)
+                self.sim.cmd("phone.set", account=name, receipts=False, gives=False)
             self.peer = self.new_peer("carol")
             for s in self.sides:
                 s.link()
