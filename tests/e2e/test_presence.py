@@ -115,7 +115,7 @@ def presence_available():
         e = c.wait_type("presence", available=False)
         check(abs(e["body"]["last_seen_ms"] - time.time() * 1000) < 100000 and not e["body"]["hidden"], "last seen", e)
         party = e["body"]["party"]["id"]
-        w.sim.cmd("device.deliver", account="alice", device=1, transient=True, node={"tag": "presence", "attrs": {
+        w.sim.cmd("stanza.send", account="alice", device=1, node={"tag": "presence", "attrs": {
             "from": bob["lid"], "type": "unavailable", "last": "deny"}})
         c.wait_type("presence", hidden=True)
         # the id is kept, and the answer to whoever asks again
@@ -148,7 +148,7 @@ def subscriptions_return():
         seen(w, again, 4)
         say(w, "bob", "available")
         c.wait_type("presence", available=True)
-        w.sim.cmd("device.deliver", account="alice", device=1, transient=True, node={"tag": "presence", "attrs": {
+        w.sim.cmd("stanza.send", account="alice", device=1, node={"tag": "presence", "attrs": {
             "from": "120363000000000001@g.us", "count": "7"}})
         e = c.wait_type("presence", count=7)
         check(e["body"]["chat"].startswith("g_") and "party" not in e["body"], "group", e)

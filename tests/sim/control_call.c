@@ -57,7 +57,7 @@ control_call(struct call *c)
 	return json_pack("{s:s,s:s}", "call_id", id, "id", stanza);
 }
 
-/* device.deliver: any stanza from the service to a device, to be answered or of the moment. */
+/* device.deliver: any stanza from the service to a device, to be answered. */
 json_t *
 control_deliver(struct call *c)
 {
@@ -68,9 +68,6 @@ control_deliver(struct call *c)
 		return NULL;
 	if ((n = control_node(json_object_get(c->args, "node"))) == NULL)
 		return call_failed(c, "node: {\"tag\":…,\"attrs\":{…},\"content\":…}");
-	if (call_bool(c, "transient", 0))
-		offline_transient(d, n);
-	else
-		offline_deliver(d, n);
+	offline_deliver(d, n);
 	return json_object();
 }

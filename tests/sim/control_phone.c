@@ -167,7 +167,7 @@ cmd_send(struct call *c)
 	return json_pack("{s:[s]}", "ids", id);
 }
 
-/* A node from {"tag":…,"attrs":{…},"content":[…] or "text" or {"hex":…}}. NULL: malformed. */
+/* A node from {"tag":…,"attrs":{…},"content":[…] or "text"}. NULL: malformed. */
 static struct node *
 node_from_json(const json_t *o, int depth)
 {
