@@ -683,7 +683,7 @@ test_skipped_and_trimmed(void **state)
 static void
 test_skipped_in_chains(void **state)
 {
-	struct sealed_text t[3], last, u;
+	struct sealed_text t[3] = {0}, last = {0}, u = {0};
 	int i, chain;
 
 	send_text(ALICE, &address_of_bob, "x", &of_bob.b, &last);
@@ -711,7 +711,7 @@ test_skipped_in_chains(void **state)
 static void
 test_far_ahead(void **state)
 {
-	struct sealed_text before, first, last, u;
+	struct sealed_text before = {0}, first = {0}, last = {0}, u = {0};
 	int i, round;
 
 	for (round = 0; round < 41; round++) {
@@ -934,7 +934,7 @@ test_facts_and_delete(void **state)
 	Keyd__SessionFacts f;
 	struct sealed_text t = {0}, u = {0};
 	const Keyd__IdentityForgetReply *done;
-	uint8_t one[33], two[33];
+	uint8_t one[33] = {0}, two[33] = {0};
 
 	facts_of(ALICE, &address_of_bob, &b, &f, one);
 	assert_int_equal(f.registration_id, 0);
