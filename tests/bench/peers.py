@@ -36,7 +36,8 @@ class Ward:
 
     def __init__(self, world):
         self.sim, self.account, self.keys = world.sim, "ward", 0
-        self.ward = world.ward(self.account, extra={"log": {"level": "info"}})
+        # Stable at once: a row of ends by the service is the load, not a reason to pause longer each time.
+        self.ward = world.ward(self.account, extra={"log": {"level": "info"}, "network": {"stable_after": "1ms"}})
         self.sim.account(self.account)
         self.ward.link(self.account)
         self.connect()
