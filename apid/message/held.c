@@ -4,41 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
+#include "apid/message/held_impl.h"
 #include "apid/message/recv.h"
 #include "apid/session/ask.h"
 #include "common/buf.h"
 #include "common/log.h"
 #include "ipc/frame.h"
 
-#define STANZA_MAX (1024u * 1024) /* stored's bound of a Pending */
 #define LOAD_LIMIT 1000
-#define NUMBER_LEN 12 /* digits before a message id: stored keeps them in no order */
-#define ID_MAX     (MESSAGE_ID_MAX - NUMBER_LEN - 1) /* longer ones are not kept */
-#define NUMBER_MAX UINT64_C(999999999999)
-
-struct held_row {
-	TAILQ_ENTRY(held_row) link;
-	uint64_t number;
-	struct jid sender; /* with device */
-	char id[ID_MAX + 1];
-	size_t bytes;
-	int durable;
-	unsigned writing; /* units on their way that put it */
-	int blocked;      /* until the next round: its sender is still held, or none is under way */
-};
-
-struct held {
-	struct account *a;
-	TAILQ_HEAD(held_list, held_row) list; /* in order of arrival */
-	size_t n, bytes;
-	uint64_t last;
-	struct ask *ask;
-	uint64_t running; /* the one that is let through now */
-	int again;        /* asked to begin anew meanwhile */
-	void (*loaded)(struct account *a, const char *why);
-};
 
 struct held *
 held_new(struct account *a)
@@ -54,8 +28,8 @@ held_new(struct account *a)
 
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc): a row that is freed is off the list, which the analyzer
  * does not see */
-static void
-drop(struct held *h, struct held_row *r)
+void
+held_drop(struct held *h, struct held_row *r)
 {
 	TAILQ_REMOVE(&h->list, r, link);
 	h->n--;
@@ -72,8 +46,9 @@ held_reset(struct account *a)
 	h->ask = NULL;
 	h->running = 0;
 	h->again = 0;
+	held_end_cancel(h);
 	while (!TAILQ_EMPTY(&h->list))
-		drop(h, TAILQ_FIRST(&h->list));
+		held_drop(h, TAILQ_FIRST(&h->list));
 }
 
 void
@@ -164,18 +139,13 @@ row_add(struct held *h, uint64_t number, const struct jid *sender, const char *i
 
 /* ------------------------------------------------------------------ names in stored */
 
-struct row_name {
-	Stored__MessageName pb;
-	char sender[JID_TEXT_MAX], id[MESSAGE_ID_MAX + 1];
-};
-
-static void
-name_row(const struct held_row *r, struct row_name *out)
+void
+held_name(const struct held_row *r, struct held_name *out)
 {
 	stored__message_name__init(&out->pb);
 	out->pb.chat = (char *)(uintptr_t)HELD_CHAT;
 	out->pb.sender = (char *)(uintptr_t)jid_format(&r->sender, out->sender);
-	(void)snprintf(out->id, sizeof(out->id), "%0*llu.%s", NUMBER_LEN,
+	(void)snprintf(out->id, sizeof(out->id), "%0*llu.%s", HELD_NUMBER_LEN,
 	    (unsigned long long)r->number, r->id);
 	out->pb.id = out->id;
 }
@@ -187,13 +157,13 @@ read_name(const Stored__MessageName *n, uint64_t *number, struct jid *sender, co
 	*number = 0;
 	if (strcmp(n->chat, HELD_CHAT) != 0 || jid_parse(n->sender, sender) == -1)
 		return -1;
-	for (size_t i = 0; i < NUMBER_LEN; i++) {
+	for (size_t i = 0; i < HELD_NUMBER_LEN; i++) {
 		if (n->id[i] < '0' || n->id[i] > '9')
 			return -1;
 		*number = *number * 10 + (uint64_t)(n->id[i] - '0');
 	}
-	*id = n->id + NUMBER_LEN + 1;
-	return n->id[NUMBER_LEN] == '.' && message_id_ok(*id) && *number > 0 ? 0 : -1;
+	*id = n->id + HELD_NUMBER_LEN + 1;
+	return n->id[HELD_NUMBER_LEN] == '.' && message_id_ok(*id) && *number > 0 ? 0 : -1;
 }
 
 /* ------------------------------------------------------------------ loading */
@@ -276,7 +246,7 @@ held_put(
 	struct held *h = a->held;
 	Stored__Pending p = STORED__PENDING__INIT;
 	struct buf b = BUF_INIT;
-	struct row_name name;
+	struct held_name name;
 	struct held_row *r;
 	int round;
 
@@ -287,14 +257,15 @@ held_put(
 	if (r != NULL && r->durable)
 		return r->number;
 	round = in_round(h);
-	if (strlen(e->id) > ID_MAX || node_encode(n, &b) == -1 || b.len > STANZA_MAX)
+	if (strlen(e->id) > HELD_ID_MAX || node_encode(n, &b) == -1 || b.len > HELD_STANZA_MAX)
 		r = NULL;
-	else if (r == NULL && h->n < HELD_MAX && h->bytes < HELD_BYTES_MAX && h->last < NUMBER_MAX)
+	else if (r == NULL && h->n < HELD_MAX && h->bytes < HELD_BYTES_MAX &&
+		 h->last < HELD_NUMBER_MAX)
 		r = row_add(h, h->last + 1, &e->sender, e->id, b.len);
 	if (r != NULL) {
 		r->blocked = !round;
 		r->writing++;
-		name_row(r, &name);
+		held_name(r, &name);
 		p.name = &name.pb;
 		p.stanza.data = b.data;
 		p.stanza.len = b.len;
@@ -316,20 +287,21 @@ held_written(struct account *a, uint64_t number, int ok)
 		r->writing--;
 	r->durable |= ok;
 	if (!r->durable && r->writing == 0)
-		drop(a->held, r);
+		held_drop(a->held, r);
 	else if (r->durable && !r->blocked && a->held->running == 0 && !a->svc->stopping)
 		next(a->held); /* it came behind the last one that was let through */
+	held_end_step(a->held);
 }
 
 void
 held_delete(struct account *a, struct unit *u, uint64_t number)
 {
 	const struct held_row *r = row_of(a->held, number);
-	struct row_name name;
+	struct held_name name;
 
 	if (r == NULL)
 		return;
-	name_row(r, &name);
+	held_name(r, &name);
 	unit_pending_delete(u, &name.pb);
 }
 
@@ -360,22 +332,23 @@ next(struct held *h)
 {
 	Stored__Lookup m = STORED__LOOKUP__INIT;
 	Stored__MessageName *list[1];
-	struct row_name name;
+	struct held_name name;
 	struct held_row *r;
 
 	TAILQ_FOREACH(r, &h->list, link)
 	if (r->durable && !r->blocked)
 		break;
-	if (r == NULL || !h->a->logged_in)
+	if (r == NULL || !h->a->logged_in || h->ending != NULL)
 		return;
 	h->running = r->number;
-	name_row(r, &name);
+	held_name(r, &name);
 	list[0] = &name.pb;
 	m.account = h->a->name;
 	m.pending = list;
 	m.n_pending = 1;
 	h->ask = ask_stored(h->a, STORED__TYPE__LOOKUP, &m.base, STORED__TYPE__LOOKUP_REPLY,
-	    &stored__lookup_reply__descriptor, 2 * STANZA_MAX, ASK_DEADLINE_MS, stanza_came, h);
+	    &stored__lookup_reply__descriptor, 2 * HELD_STANZA_MAX, ASK_DEADLINE_MS, stanza_came,
+	    h);
 }
 
 void
@@ -388,6 +361,8 @@ held_release(struct account *a)
 		h->again = 1;
 		return;
 	}
+	if (h->ending != NULL)
+		return;
 	TAILQ_FOREACH(r, &h->list, link)
 	r->blocked = 0;
 	h->again = 0;
@@ -409,11 +384,12 @@ held_ended(struct account *a, uint64_t number, enum held_end end)
 			o->blocked = 1;
 	} else if (end == HELD_GONE && r != NULL) {
 		a->n.released++;
-		drop(h, r);
+		held_drop(h, r);
 	}
 	if (h->again)
 		held_release(a);
 	else if (end != HELD_FAILED)
 		next(h);
+	held_end_step(h);
 }
 /* NOLINTEND(clang-analyzer-unix.Malloc) */

@@ -18,8 +18,16 @@
 
 struct held *held_new(struct account *a);
 void held_free(struct held *h);
-/* Another device: stored has dropped them. */
+/* Forget the list. */
 void held_reset(struct account *a);
+/* The device goes, and with it all that could read them: each ends with a message.given_up of that
+ * reason in the unit that deletes it (held_end.c). fn once, perhaps at once, with why NULL when
+ * none is left; after a failure the rest is there, and it can be called again. Nothing may come in.
+ */
+void held_end_all(
+    struct account *a, const char *reason, void (*fn)(struct account *a, const char *why));
+/* A message that came in has ended, whatever became of it. */
+void held_recv_ended(struct account *a);
 /* Read the list, before the account works: fn once; why NULL = done. */
 void held_load(struct account *a, void (*fn)(struct account *a, const char *why));
 

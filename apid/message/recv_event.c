@@ -353,11 +353,13 @@ void
 recv_event_given_up(struct unit *u, const struct envelope *e, const struct person *sender,
     const struct person *chat, const char *reason)
 {
-	char key[256];
+	char key[256], message[256];
+	const char *unless[1] = {message};
 
 	event_key(e, sender, chat, 'g', key);
-	unit_event(u, "message.given_up", origin_of(e, 0), e->time_ms,
-	    placeholder(e, sender, chat, reason), key);
+	event_key(e, sender, chat, 'm', message);
+	unit_event_unless(u, "message.given_up", origin_of(e, 0), e->time_ms,
+	    placeholder(e, sender, chat, reason), key, unless, 1);
 }
 
 void

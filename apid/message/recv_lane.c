@@ -132,6 +132,7 @@ recv_end(struct flow *f, const char *outcome, const char *text)
 	login_message_ended(a);
 	if (held != 0)
 		held_ended(a, held, how);
+	held_recv_ended(a);
 }
 
 /* Its effects are durable: answered when all that came before it are. */

@@ -377,9 +377,8 @@ open_record(const struct reply *rp, void *arg)
 		opened(a, r);
 }
 
-/* What waits for a decision must be known before the first message comes. */
 static void
-open_held(struct account *a, const char *why)
+open_device_record(struct account *a, const char *why)
 {
 	Stored__DeviceLoad m = STORED__DEVICE_LOAD__INIT;
 
@@ -391,6 +390,17 @@ open_held(struct account *a, const char *why)
 	(void)channel_request(a->svc->stored, STORED__TYPE__DEVICE_LOAD, &m.base,
 	    STORED__TYPE__DEVICE_RECORD, &stored__device_record__descriptor, 64 * 1024,
 	    ASK_DEADLINE_MS, open_record, a);
+}
+
+/* What waits for a decision must be known before the first message comes. Without a device nobody
+ * can decide any more. */
+static void
+open_held(struct account *a, const char *why)
+{
+	if (why == NULL && !a->dev.linked)
+		held_end_all(a, "device_gone", open_device_record);
+	else
+		open_device_record(a, why);
 }
 
 /* What ended the service before is known. */

@@ -2,7 +2,8 @@
  * deleted: a new device with keys of its own takes the place of the former, whose keys stay sealed
  * under the former generation, where no verb of keyd finds them.
  *
- *	account_unlink -> unlink_answered -> unlink_erase -> erase_created -> erase_stored
+ *	account_unlink -> unlink_answered -> unlink_erase -> held_over -> erase_created ->
+ *erase_stored
  */
 #include "apid/session/unlink.h"
 
@@ -142,7 +143,7 @@ erase_created(const struct reply *rp, void *arg)
 }
 
 static void
-erase_try(struct erase *e)
+erase_begin(struct erase *e)
 {
 	Keyd__DeviceCreate m = KEYD__DEVICE_CREATE__INIT;
 
@@ -154,6 +155,22 @@ erase_try(struct erase *e)
 	m.unit = unit_id(e->unit);
 	(void)ask_keyd(e->a, KEYD__TYPE__DEVICE_CREATE, &m.base, KEYD__TYPE__DEVICE_STATE,
 	    &keyd__device_state__descriptor, 65536, ASK_DEADLINE_MS, erase_created, e);
+}
+
+/* Nobody can decide any more about what waits for a decision. */
+static void
+held_over(struct account *a, const char *why)
+{
+	if (why != NULL)
+		erase_failed(a->erasing, why);
+	else
+		erase_begin(a->erasing);
+}
+
+static void
+erase_try(struct erase *e)
+{
+	held_end_all(e->a, "device_gone", held_over);
 }
 
 static void

@@ -1,7 +1,7 @@
 /* Messages that wait: under an identity that is held, for the own phone, and as notes of poison. */
 #include "tests/unit/apid_engine_rig.h"
 
-#include "apid/message/held.h"
+#include "apid/message/held_impl.h"
 #include "apid/message/phone_ask.h"
 #include "apid/message/retry.h"
 #include "apid/message/unread.h"
@@ -55,6 +55,152 @@ still_held(void **state)
 	rig_settle();
 	assert_int_equal(rig.decrypts, 2);
 	assert_int_equal(held_count(rig.a), 6);
+}
+
+static void
+hold_some(int n)
+{
+	char id[16];
+
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
+	for (int i = 1; i <= n; i++) {
+		snprintf(id, sizeof(id), "H%d", i);
+		rig_in(rig_message(id, "x"));
+		rig_until(rig_sent("ack", id, NULL) == 1);
+	}
+	rig_settle();
+	assert_int_equal(held_count(rig.a), n);
+	assert_int_equal(rig_rows_pending(&rig.kept), n);
+}
+
+static void
+logout(void)
+{
+	struct node *n = node_new("failure");
+
+	node_set(n, "reason", "401");
+	rig_in(n);
+}
+
+static void
+each_given_up_once(unsigned n)
+{
+	unsigned seen = 0;
+
+	for (size_t i = 0; i < rig.nevents; i++) {
+		char id[16];
+
+		if (strcmp(rig.events[i].type, "message.given_up") != 0)
+			continue;
+		snprintf(id, sizeof(id), "H%u", ++seen);
+		assert_string_equal(
+		    json_string_value(json_object_get(rig.events[i].body, "message_id")), id);
+		assert_string_equal(
+		    json_string_value(json_object_get(rig.events[i].body, "reason")),
+		    "device_gone");
+	}
+	assert_int_equal(seen, n);
+	assert_int_equal(rig_rows_pending(&rig.kept), 0);
+	assert_int_equal(held_count(rig.a), 0);
+}
+
+/* The device goes: what waits for a decision can be read by none, and is told so before it goes. */
+static void
+device_goes(void **state)
+{
+	hold_some(70); /* more than one unit */
+	logout();
+	rig_until(rig.a->state == ACCOUNT_LOGGED_OUT);
+	each_given_up_once(70);
+	assert_int_equal(rig_events("account.unlinked"), 1);
+}
+
+/* Killed before the device was retired, in the middle of its messages: the service says it again.
+ */
+static void
+device_goes_over_a_kill(void **state)
+{
+	hold_some(70);
+	rig.hold_commits = 1;
+	logout();
+	rig_until(rig.nheld == 1);
+	rig_commit(rig.held[0]);
+	message_release(rig.held[0]);
+	rig.nheld = 0;
+	rig_until(rig.nheld == 1); /* the second unit, which is lost */
+	rig_crash();
+	rig.hold_commits = 0;
+	assert_true(rig_events("message.given_up") > 0 && rig_events("message.given_up") < 70);
+	rig_online();
+	rig_until(held_count(rig.a) == 70 - rig_events("message.given_up"));
+	logout();
+	rig_until(rig.a->state == ACCOUNT_LOGGED_OUT);
+	each_given_up_once(70);
+}
+
+/* One that is being let through when the device goes is told as what it is, and not given up. */
+static void
+let_through_while_the_device_goes(void **state)
+{
+	hold_some(3);
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__DONE;
+	rig.hold_commits = 1;
+	held_release(rig.a);
+	rig_until(rig.nheld == 1);
+	logout();
+	rig_settle();
+	rig_release();
+	rig_until(rig.a->state == ACCOUNT_LOGGED_OUT);
+	assert_int_equal(rig_events("message.received"), 1);
+	assert_int_equal(rig_events("message.given_up"), 2);
+	assert_int_equal(rig_rows_pending(&rig.kept), 0);
+}
+
+/* Rows that are there without a device end at the start. */
+static void
+left_without_a_device(void **state)
+{
+	hold_some(3);
+	rig_crash();
+	rig.linked = 0;
+	rig_start();
+	each_given_up_once(3);
+}
+
+/* The limits: one more than may wait is told with its bytes, and nothing else of it is kept. */
+static void
+at_the_limits(void **state)
+{
+	struct {
+		size_t n, bytes;
+	} full[] = {{HELD_MAX, 0}, {0, HELD_BYTES_MAX}};
+
+	hold_some(1);
+	for (size_t i = 0; i < 2; i++) {
+		struct held *h = rig.a->held;
+		size_t n = h->n, bytes = h->bytes;
+		char id[16];
+
+		h->n = full[i].n > 0 ? full[i].n - 1 : n;
+		h->bytes = full[i].bytes > 0 ? full[i].bytes - 1 : bytes;
+		snprintf(id, sizeof(id), "L%zu", i); /* the last one that has room */
+		rig_in(rig_message(id, "x"));
+		rig_until(rig_sent("ack", id, NULL) == 1);
+		assert_int_equal(rig_rows_pending(&rig.kept), 2 + i);
+		assert_int_equal(rig_events("server.notice"), i);
+		snprintf(id, sizeof(id), "M%zu", i);
+		rig_in(rig_message(id, "x"));
+		rig_until(rig_sent("ack", id, NULL) == 1);
+		assert_int_equal(rig_rows_pending(&rig.kept), 2 + i);
+		assert_int_equal(rig_events("server.notice"), i + 1);
+		assert_string_equal(
+		    json_string_value(json_object_get(rig_event("server.notice")->body, "kind")),
+		    "message_held");
+		assert_int_equal(rig_events("message.undecryptable"), 3 + 2 * i);
+		h->n = n + 1;
+		h->bytes = bytes + 1;
+	}
 }
 
 static void
@@ -196,6 +342,11 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	    T(behind_the_last),
 	    T(still_held),
+	    T(device_goes),
+	    T(device_goes_over_a_kill),
+	    T(let_through_while_the_device_goes),
+	    T(left_without_a_device),
+	    T(at_the_limits),
 	    T(phone_has_none),
 	    T(one_id_twice),
 	    T(too_long_for_a_note),

@@ -56,6 +56,15 @@ rig_pending(struct rig_rows *r, const Stored__MessageName *name, int make)
 	return NULL;
 }
 
+static size_t __attribute__((unused)) rig_rows_pending(const struct rig_rows *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < RIG_ROWS_MAX; i++)
+		n += r->pending[i].data != NULL;
+	return n;
+}
+
 static struct rig_packed *
 rig_base_key(struct rig_rows *r, const Stored__BaseKeyName *name, int make)
 {
