@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "apid/message/send.h"
+#include "apid/message/tctoken.h"
 #include "apid/session/ask.h"
 #include "apid/session/device_refresh.h"
 #include "common/clock.h"
@@ -362,6 +363,8 @@ contacts_ask_some(struct account *a, const char *const *names, size_t n, size_t 
 	struct contacts_request *r = calloc(1, sizeof(*r));
 	Stored__Lookup m = STORED__LOOKUP__INIT;
 	char *jids[CONTACTS_ASK_MAX];
+	struct tctoken_names tokens;
+	struct contact *first;
 	int all = !want_lists;
 
 	if (r == NULL || n > CONTACTS_ASK_MAX)
@@ -385,6 +388,11 @@ contacts_ask_some(struct account *a, const char *const *names, size_t n, size_t 
 	m.account = a->name;
 	m.n_jids = n;
 	m.jids = jids;
+	if (want_lists == CONTACTS_TOKENS && (first = find_name(a->contacts, names[0])) != NULL) {
+		tctoken_names(&first->p, &tokens);
+		m.tokens = tokens.list;
+		m.n_tokens = tokens.n;
+	}
 	r->ask = ask_stored(a, STORED__TYPE__LOOKUP, &m.base, STORED__TYPE__LOOKUP_REPLY,
 	    &stored__lookup_reply__descriptor, LOOKUP_REPLY_MAX, ASK_DEADLINE_MS, looked_up, r);
 	return r;

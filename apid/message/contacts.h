@@ -30,7 +30,9 @@ void contacts_reset(struct contacts *c);
 /* Ask for some people by bare JID (PN, LID, hosted …) or by id "u_…". fn is called once, from the
  * loop: people in the order asked; a JID never seen gets a new id. An unknown u_… has id "".
  * lists: device lists as stored has them, by_pn and by_lid, valid in the callback only and only if
- * want_lists was set (the cache is then passed by). why != NULL: it failed. */
+ * want_lists was set (the cache is then passed by). If it is CONTACTS_TOKENS they come with the
+ * tokens of the first, if he is in the cache (tctoken_of_lookup). why != NULL: it failed. */
+#define CONTACTS_TOKENS 2
 struct contacts_request;
 typedef void contacts_fn(const struct person *people, size_t n, const Stored__LookupReply *lists,
     const char *why, void *arg);

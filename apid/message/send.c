@@ -19,6 +19,7 @@
 #include "ipc/frame.h"
 
 static void send_end(struct flow *f, const char *outcome, const char *text);
+static void ask_people(struct send *s);
 static void send_people(struct send *s);
 
 #define REPEATS_MAX 3u
@@ -36,6 +37,7 @@ sender_new(struct account *a)
 	if (s == NULL)
 		fatal("sender_new");
 	s->a = a;
+	s->sessions = session_cache_new();
 	TAILQ_INIT(&s->list);
 	return s;
 }
@@ -47,6 +49,7 @@ sender_free(struct sender *s)
 		return;
 	while (!TAILQ_EMPTY(&s->list))
 		flow_end(&TAILQ_FIRST(&s->list)->f, "cancelled", "stopping");
+	session_cache_free(s->sessions);
 	free(s);
 }
 
@@ -81,6 +84,7 @@ send_is_queueing(const struct account *a, const char *message_id)
 void
 send_reset(struct account *a)
 {
+	session_cache_clear(a->sender->sessions);
 	while (!TAILQ_EMPTY(&a->sender->list)) {
 		struct send *s = TAILQ_FIRST(&a->sender->list);
 
@@ -120,6 +124,7 @@ drop_asks(struct send *s)
 	s->devices = NULL;
 	s->bundles = NULL;
 	s->ask = NULL;
+	send_encrypt_ends(s);
 	if (s->again != NULL)
 		event_free(s->again);
 	s->again = NULL;
@@ -463,6 +468,7 @@ found(const struct reply *rp, void *arg)
 		send_people(s);
 }
 
+/* Both questions at once: that the key is known is the exception. */
 void
 send_find(struct send *s)
 {
@@ -470,12 +476,14 @@ send_find(struct send *s)
 
 	flow_step(&s->f, "send_find");
 	s->phase = SEND_FINDING;
+	s->found = 0;
 	m.account = s->a->name;
 	m.has_uid = 1;
 	m.uid = s->uid;
 	m.idempotency_key = s->key;
 	s->ask = ask_stored(s->a, STORED__TYPE__OUTBOX_FIND, &m.base, STORED__TYPE__OUTBOX_ROWS,
 	    &stored__outbox_rows__descriptor, FRAME_PAYLOAD_MAX, ASK_DEADLINE_MS, found, s);
+	ask_people(s);
 }
 
 /* ------------------------------------------------------------------ send_people, the lane */
@@ -542,17 +550,40 @@ lane_enter(struct send *s)
 }
 
 /* The first that waits in this lane begins, if it is free. */
-void
-send_lane_next(struct send *s)
+static void
+lane_first(struct sender *all, const char *lane)
 {
 	struct send *o;
 
-	TAILQ_FOREACH(o, &s->a->sender->list, link)
-	if (o->phase == SEND_LANE && strcmp(o->lane, s->lane) == 0) {
+	TAILQ_FOREACH(o, &all->list, link)
+	if (o->phase == SEND_LANE && strcmp(o->lane, lane) == 0) {
 		if (lane_is_mine(o))
 			lane_enter(o);
 		return;
 	}
+}
+
+/* One that is let in may free the lane at once: then it is the turn of the next, here and not deep
+ * inside of that. */
+void
+send_lane_next(struct send *s)
+{
+	struct sender *all = s->a->sender;
+	const char *outer = all->lane;
+	char lane[sizeof(s->lane)];
+
+	if (outer != NULL && strcmp(outer, s->lane) == 0) {
+		all->lane_again = 1;
+		return;
+	}
+	memcpy(lane, s->lane, sizeof(lane));
+	all->lane = lane;
+	do {
+		all->lane_again = 0;
+		lane_first(all, lane);
+	} while (all->lane_again);
+	all->lane = outer;
+	all->lane_again = outer != NULL;
 }
 
 void
@@ -626,6 +657,8 @@ people_known(const struct person *people, size_t n, const Stored__LookupReply *l
 	int lid;
 
 	s->lookup = NULL;
+	if (!s->found) /* it was asked for first, so this is not to be: it asks once more */
+		return;
 	if (why != NULL) {
 		send_fail_store(s, why);
 		return;
@@ -651,22 +684,32 @@ people_known(const struct person *people, size_t n, const Stored__LookupReply *l
 	if (refuse_new(s) || encode(s, people + 2, n - 2) == -1)
 		return;
 	take_store_lists(s, lists);
+	if (tctoken_is_for(a, &s->chat) && tctoken_of_lookup(&s->peer, lists, &s->token))
+		s->asked_token = 1;
 	lane_enter(s);
 }
 
 static void
-send_people(struct send *s)
+ask_people(struct send *s)
 {
 	const char *names[2 + SEND_MENTIONS_MAX];
 	char own[JID_TEXT_MAX];
 	struct jid j = jid_bare(&s->a->dev.jid);
 	size_t n = s->intent == NULL ? 0 : intent_mentions(s->intent, names + 2);
 
-	flow_step(&s->f, "send_people");
-	s->phase = SEND_RESOLVING;
 	names[0] = s->to;
 	names[1] = jid_format(&j, own);
-	s->lookup = contacts_ask(s->a, names, 2 + n, 1, people_known, s);
+	s->lookup = contacts_ask(s->a, names, 2 + n, CONTACTS_TOKENS, people_known, s);
+}
+
+static void
+send_people(struct send *s)
+{
+	flow_step(&s->f, "send_people");
+	s->phase = SEND_RESOLVING;
+	s->found = 1;
+	if (s->lookup == NULL)
+		ask_people(s);
 }
 
 int

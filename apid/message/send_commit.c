@@ -20,7 +20,8 @@
 #include "common/pb.h"
 #include "ipc/frame.h"
 
-#define KEYD_DEADLINE 30000u
+#define KEYD_DEADLINE  30000u
+#define ENCRYPTING_MAX 64u /* with keyd at once, and in the units that it joins */
 
 void
 send_build_done(struct send *s)
@@ -442,6 +443,50 @@ send_refuse(struct send *s, const char *why)
 	unit_commit(s->unit, refused, s);
 }
 
+void
+send_encrypt_ends(struct send *s)
+{
+	if (s->encrypting)
+		s->a->sender->encrypting--;
+	s->encrypting = 0;
+}
+
+/* keyd does one thing after the other, and units are applied in order: the next of the chat may
+ * follow at once, so that many share what each costs, if all that this one may change is settled.
+ * When it has no session after all, neither have those that followed, and all wait for one. */
+static void
+release_early(struct send *s)
+{
+	int bundles = s->building || s->reserved;
+
+	for (size_t i = 0; i < s->ndev; i++)
+		bundles |= s->dev[i].has_bundle;
+	s->encrypting = 1;
+	if (++s->a->sender->encrypting > ENCRYPTING_MAX || bundles)
+		return;
+	s->phase = SEND_RELEASED;
+	send_lane_next(s);
+}
+
+/* What keyd said of the sessions. */
+static void
+note_sessions(struct send *s, const Keyd__EncryptReply *m)
+{
+	struct session_cache *c = s->a->sender->sessions;
+	size_t k = 0;
+
+	for (size_t i = 0; i < s->ndev && k < m->n_results; i++) {
+		const struct send_device *d = &s->dev[i];
+
+		if (d->skip)
+			continue;
+		if (m->results[k++]->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__DONE)
+			session_cache_add(c, d->address, d->jid.device);
+		else
+			session_cache_drop(c, d->address, d->jid.device);
+	}
+}
+
 static void
 encrypted(const struct reply *rp, void *arg)
 {
@@ -451,13 +496,16 @@ encrypted(const struct reply *rp, void *arg)
 	struct api_error e;
 
 	s->ask = NULL;
+	send_encrypt_ends(s);
 	if (!rp->ok) {
 		send_build_done(s);
 		send_fail_store(s, rp->code);
 		return;
 	}
+	note_sessions(s, m);
 	if (lost_session(s, m) && !s->tried_again) {
 		s->tried_again = 1;
+		s->phase = SEND_WORKING; /* again */
 		unit_abort(s->unit);
 		s->unit = NULL;
 		s->open = 0;
@@ -493,6 +541,7 @@ encrypt(struct send *s)
 	char chat[JID_TEXT_MAX];
 	uint8_t *copy;
 	size_t copy_len = 0, n = 0;
+	int sent = 0;
 
 	if (items == NULL || ptr == NULL || addr == NULL || bundles == NULL)
 		fatal("send_encrypt");
@@ -535,6 +584,7 @@ encrypt(struct send *s)
 		s->ask = ask_keyd(s->a, KEYD__TYPE__ENCRYPT, &m.base, KEYD__TYPE__ENCRYPT_REPLY,
 		    &keyd__encrypt_reply__descriptor, FRAME_PAYLOAD_MAX, KEYD_DEADLINE, encrypted,
 		    s);
+		sent = 1;
 	}
 	for (int i = 0; i < 2; i++) {
 		if (plain[i].data != NULL)
@@ -549,6 +599,8 @@ encrypt(struct send *s)
 	free(ptr);
 	free(addr);
 	free(bundles);
+	if (sent)
+		release_early(s);
 }
 
 void

@@ -212,8 +212,23 @@ sessions_known(const struct reply *rp, void *arg)
 		send_encrypt(s);
 }
 
-void
-send_sessions(struct send *s)
+/* Nobody has to be asked. */
+static int
+all_known(struct send *s)
+{
+	if (s->rebuild)
+		return 0;
+	for (size_t i = 0; i < s->ndev; i++)
+		if (!session_cache_has(
+			s->a->sender->sessions, s->dev[i].address, s->dev[i].jid.device))
+			return 0;
+	for (size_t i = 0; i < s->ndev; i++)
+		s->dev[i].has_session = 1;
+	return 1;
+}
+
+static void
+ask_sessions(struct send *s)
 {
 	Keyd__Sessions m = KEYD__SESSIONS__INIT;
 	size_t n = 0;
@@ -223,8 +238,6 @@ send_sessions(struct send *s)
 
 	if (addr == NULL || ptr == NULL)
 		fatal("send_sessions");
-	flow_step(&s->f, "send_sessions");
-	send_find_token(s);
 	for (size_t i = 0; i < s->ndev; i++) {
 		char *names[2] = {s->dev[i].address, s->dev[i].by_number};
 
@@ -245,6 +258,17 @@ send_sessions(struct send *s)
 	    &keyd__sessions_reply__descriptor, 16384, ASK_DEADLINE_MS, sessions_known, s);
 	free(addr);
 	free(ptr);
+}
+
+void
+send_sessions(struct send *s)
+{
+	flow_step(&s->f, "send_sessions");
+	send_find_token(s);
+	if (all_known(s))
+		send_encrypt(s);
+	else
+		ask_sessions(s);
 }
 
 /* ------------------------------------------------------------------ prekeys */

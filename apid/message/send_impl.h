@@ -10,6 +10,7 @@
 #include "apid/message/ids.h"
 #include "apid/message/intent.h"
 #include "apid/message/send.h"
+#include "apid/message/session_cache.h"
 #include "apid/message/tctoken.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
@@ -66,6 +67,7 @@ struct send {
 	struct tctoken_search *token_search; /* his token is being looked for */
 	struct tctoken token;
 	int asked_token, wants_token; /* wants_token: all else is ready */
+	int found;                    /* no row of the outbox has its idempotency key */
 
 	/* where it stands */
 	enum send_phase {
@@ -74,7 +76,7 @@ struct send {
 		SEND_RESOLVING,
 		SEND_LANE,    /* its turn in the chat comes */
 		SEND_WORKING, /* it has the lane */
-		SEND_RELEASED /* encrypted: the next of the chat may begin */
+		SEND_RELEASED /* keyd has it to encrypt: the next of the chat may begin */
 	} phase;
 	int building;    /* it has the right to build sessions */
 	int wants_build; /* it waits for that */
@@ -92,6 +94,7 @@ struct send {
 	struct bundle_request *bundles;
 	struct unit *unit;
 	int open; /* the unit is not committed yet */
+	int encrypting;
 	uint8_t *stanza;
 	size_t stanza_len;
 	const char *refusal; /* why an identity stands against it */
@@ -102,6 +105,10 @@ struct sender {
 	struct account *a;
 	struct send_list list;
 	size_t n;
+	size_t encrypting; /* are with keyd */
+	struct session_cache *sessions;
+	const char *lane; /* in which somebody is just being let in */
+	int lane_again;   /* the next one may have his turn as well */
 };
 
 /* message/send_devices.c: from people to sessions. They end with send_encrypt, or with send_stop.
@@ -130,6 +137,8 @@ void send_find_token(struct send *s);
 void send_encrypt(struct send *s);
 /* The intent alone: it is encrypted when its turn comes. */
 void send_queue(struct send *s);
+/* keyd has answered, or it is not waited for any more. */
+void send_encrypt_ends(struct send *s);
 /* The right to build sessions is free again. */
 void send_build_done(struct send *s);
 

@@ -85,28 +85,57 @@ found(const struct reply *rp, void *arg)
 	sodium_memzero(&t, sizeof(t));
 }
 
+void
+tctoken_names(const struct person *p, struct tctoken_names *out)
+{
+	out->n = 0;
+	if (p->lid[0] != '\0') {
+		(void)snprintf(out->text[out->n], JID_TEXT_MAX, "%s@" JID_LID, p->lid);
+		out->list[out->n] = out->text[out->n];
+		out->n++;
+	}
+	if (p->pn[0] != '\0') {
+		(void)snprintf(out->text[out->n], JID_TEXT_MAX, "%s@" JID_PN, p->pn);
+		out->list[out->n] = out->text[out->n];
+		out->n++;
+	}
+}
+
+int
+tctoken_of_lookup(const struct person *p, const Stored__LookupReply *m, struct tctoken *out)
+{
+	struct tctoken_names names;
+
+	memset(out, 0, sizeof(*out));
+	tctoken_names(p, &names);
+	for (size_t i = 0; i < names.n; i++) {
+		size_t k = 0;
+
+		while (k < m->n_tokens && strcmp(m->tokens[k]->user, names.list[i]) != 0)
+			k++;
+		if (k == m->n_tokens)
+			return 0;
+		merge(out, m->tokens[k]);
+	}
+	return 1;
+}
+
 struct tctoken_search *
 tctoken_find(struct account *a, const struct person *p, tctoken_fn *fn, void *arg)
 {
 	struct tctoken_search *s = calloc(1, sizeof(*s));
 	Stored__Lookup m = STORED__LOOKUP__INIT;
-	char lid[JID_TEXT_MAX], pn[JID_TEXT_MAX], *users[2];
+	struct tctoken_names names;
 
 	if (s == NULL)
 		fatal("tctoken_find");
 	s->a = a;
 	s->fn = fn;
 	s->arg = arg;
-	if (p->lid[0] != '\0') {
-		(void)snprintf(lid, sizeof(lid), "%s@" JID_LID, p->lid);
-		users[m.n_tokens++] = lid;
-	}
-	if (p->pn[0] != '\0') {
-		(void)snprintf(pn, sizeof(pn), "%s@" JID_PN, p->pn);
-		users[m.n_tokens++] = pn;
-	}
+	tctoken_names(p, &names);
 	m.account = a->name;
-	m.tokens = users;
+	m.tokens = names.list;
+	m.n_tokens = names.n;
 	s->ask = ask_stored(a, STORED__TYPE__LOOKUP, &m.base, STORED__TYPE__LOOKUP_REPLY,
 	    &stored__lookup_reply__descriptor, LOOKUP_REPLY_MAX, ASK_DEADLINE_MS, found, s);
 	return s;

@@ -41,6 +41,15 @@ struct tctoken_search *tctoken_find(
     struct account *a, const struct person *p, tctoken_fn *fn, void *arg);
 void tctoken_cancel(struct tctoken_search *s); /* NULL is fine */
 
+/* The names under which a person's may be kept, for a LOOKUP that asks for them beside other
+ * things; and what its answer says: 1, or 0 if it was not asked for all of his names. */
+struct tctoken_names {
+	char text[2][JID_TEXT_MAX], *list[2];
+	size_t n;
+};
+void tctoken_names(const struct person *p, struct tctoken_names *out);
+int tctoken_of_lookup(const struct person *p, const Stored__LookupReply *m, struct tctoken *out);
+
 /* Before the first second of it everything is expired. */
 int64_t tctoken_cutoff_s(int64_t now_s);
 /* Is this somebody whom a token is for: a person, not ourselves, no bot, not the service itself? */

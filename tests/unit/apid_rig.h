@@ -108,10 +108,11 @@ struct rig {
 	/* keyd */
 	Keyd__DecryptResult__Outcome outcome;
 	int unknown_by_number; /* under an address by number there is no session */
-	size_t decrypts, encrypts, bundles, prekeys_made, retry_keys, moves;
+	size_t decrypts, encrypts, asked_sessions, bundles, prekeys_made, retry_keys, moves;
 	int hold_encrypt; /* the next waits in held_encrypt */
 	struct message *held_encrypt;
 	int no_sessions, no_device;
+	int lost_sessions; /* what was there is gone: until a bundle comes */
 	int untrusted; /* the identities of all have changed, and nobody has decided */
 	int linked;
 	size_t refreshes, finishes; /* new ADV secrets; pair codes used */

@@ -171,6 +171,7 @@ rig_on_sessions(struct message *msg, void *owner)
 	Keyd__SessionFacts facts[64], *list[64];
 
 	assert_true(m->n_addresses <= 64);
+	rig.asked_sessions++;
 	for (size_t i = 0; i < m->n_addresses; i++) {
 		has[i] = !rig.no_sessions;
 		list[i] = &facts[i];
@@ -207,10 +208,13 @@ rig_on_encrypt(struct message *msg, void *owner)
 	for (size_t i = 0; i < m->n_items; i++) {
 		keyd__encrypt_result__init(&res[i]);
 		rig.bundles += m->items[i]->bundle != NULL;
+		rig.lost_sessions &= m->items[i]->bundle == NULL;
 		res[i].outcome = rig.untrusted ? KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED
-					       : KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+				 : rig.lost_sessions
+				     ? KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION
+				     : KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
 		ptr[i] = &res[i];
-		if (rig.untrusted)
+		if (res[i].outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE)
 			continue;
 		res[i].has_pkmsg = 1;
 		res[i].pkmsg = m->items[i]->bundle != NULL;

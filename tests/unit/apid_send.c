@@ -344,6 +344,38 @@ order_in_a_chat(void **state)
 	}
 }
 
+/* With whom there is a session is asked once; and it is made anew, once, when it is gone, without
+ * one message overtaking another. */
+static void
+sessions_lost_in_between(void **state)
+{
+	char key[16];
+	size_t asked, bundles, k = 0;
+
+	rig_online();
+	rig_send(RIG_BOB_LID, "o00", "x", SEND_WAIT_QUEUED, 9000);
+	rig_until(messages() == 1 && rig.answers == 1);
+	asked = rig.asked_sessions;
+	rig_send(RIG_BOB_LID, "o01", "x", SEND_WAIT_QUEUED, 9000);
+	rig_until(messages() == 2 && rig.answers == 2);
+	assert_int_equal(rig.asked_sessions, asked);
+	bundles = rig.bundles;
+	rig.lost_sessions = 1;
+	for (int i = 2; i < 20; i++) {
+		snprintf(key, sizeof(key), "o%02d", i);
+		rig_send(RIG_BOB_LID, key, "x", SEND_WAIT_QUEUED, 9000);
+	}
+	rig_until(messages() == 20 && rig.answers == 20);
+	assert_in_range(rig.bundles - bundles, 1, 8); /* one for each device */
+	for (size_t i = 0; i < rig.nout; i++) {
+		if (!node_is(rig.out[i], "message"))
+			continue;
+		snprintf(key, sizeof(key), "o%02zu", k);
+		assert_string_equal(rig_row(node_get(rig.out[i], "id"))->key, key);
+		k++;
+	}
+}
+
 static void
 refusals(void **state)
 {
@@ -470,6 +502,7 @@ main(void)
 	    T(ack_lost_then_restart),
 	    T(offline),
 	    T(order_in_a_chat),
+	    T(sessions_lost_in_between),
 	    T(refusals),
 	    T(not_on_whatsapp),
 	    T(bad_requests),
