@@ -285,10 +285,11 @@ encrypt_item(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBi
 	signal_protocol_address address = signal_address(item->address);
 	EncryptOutcome built = KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
 	session_cipher *cipher = NULL;
-	int ok;
+	int ok, held = trust_held(&r->work, item->address);
 
-	if (trust_held(&r->work, item->address))
-		return KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED;
+	if (held != 0)
+		return held == 1 ? KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED
+				 : KEYD__ENCRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED;
 	if (item->bundle != NULL)
 		built = build_item(r, item, &address);
 	else if (signal_protocol_session_contains_session(signal_store, &address) != 1)
@@ -496,9 +497,11 @@ decrypt_item(struct request *r, const Keyd__DecryptItem *item, signal_buffer **p
 	signal_protocol_address address = signal_address(item->address);
 	DecryptOutcome o = KEYD__DECRYPT_RESULT__OUTCOME__FAILED;
 	session_cipher *cipher = NULL;
+	int held = trust_held(&r->work, item->address);
 
-	if (trust_held(&r->work, item->address))
-		return KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
+	if (held != 0)
+		return held == 1 ? KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED
+				 : KEYD__DECRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED;
 	if (session_cipher_create(&cipher, signal_store, &address, provider_context) == 0)
 		o = decrypt_with(cipher, item, plain);
 	session_cipher_free(cipher);

@@ -86,11 +86,13 @@ trust_seen(struct work *w, const char *name, uint32_t device, const uint8_t key[
 int
 trust_held(struct work *w, const Keyd__Address *a)
 {
-	struct trust t;
+	struct trust own, primary;
 
-	if (trust_get(w, a->name, a->device, &t) == -1 || t.state == KEYD__IDENTITY_STATE__HELD)
-		return 1;
-	return trust_get(w, a->name, 0, &t) == -1 || t.state == KEYD__IDENTITY_STATE__HELD;
+	if (trust_get(w, a->name, a->device, &own) == -1 ||
+	    trust_get(w, a->name, 0, &primary) == -1)
+		return -1;
+	return own.state == KEYD__IDENTITY_STATE__HELD ||
+	       primary.state == KEYD__IDENTITY_STATE__HELD;
 }
 
 int
@@ -175,8 +177,7 @@ static struct told {
 	struct trust trust[ADDRESSES_MAX];
 } told; /* of the answer that is being made: 150 KiB are much for the stack */
 
-/* 0, or -1: answered with an error. */
-static int
+static void
 tell(struct request *r, Keyd__Address *const *addresses, size_t n)
 {
 	struct told *out = &told;
@@ -185,13 +186,10 @@ tell(struct request *r, Keyd__Address *const *addresses, size_t n)
 		struct trust *t = &out->trust[i];
 		int there = trust_get(&r->work, addresses[i]->name, addresses[i]->device, t);
 
-		if (there == -1) {
-			request_error(r, "store", "an identity record is unreadable");
-			return -1;
-		}
 		keyd__identity__init(&out->pb[i]);
 		out->list[i] = &out->pb[i];
-		if (there == 0)
+		out->pb[i].has_damaged = out->pb[i].damaged = there == -1;
+		if (there != 1)
 			continue;
 		out->pb[i].has_key = out->pb[i].has_state = 1;
 		out->pb[i].key = pb_bytes(t->key, 32);
@@ -199,7 +197,6 @@ tell(struct request *r, Keyd__Address *const *addresses, size_t n)
 		out->pb[i].has_first_seen_ms = t->first_seen_ms > 0;
 		out->pb[i].first_seen_ms = t->first_seen_ms;
 	}
-	return 0;
 }
 
 static void
@@ -208,8 +205,7 @@ run_identities(struct request *r)
 	const Keyd__Identities *q = (const Keyd__Identities *)r->pb;
 	Keyd__IdentitiesReply a = KEYD__IDENTITIES_REPLY__INIT;
 
-	if (tell(r, q->addresses, q->n_addresses) == -1)
-		return;
+	tell(r, q->addresses, q->n_addresses);
 	a.identities = told.list;
 	a.n_identities = q->n_addresses;
 	request_reply(r, KEYD__TYPE__IDENTITIES_REPLY, &a.base);
@@ -228,8 +224,9 @@ check_decide(const ProtobufCMessage *pb)
 	if (q->n_decisions < 1 || q->n_decisions > ADDRESSES_MAX)
 		return "not 1 to 1024 decisions";
 	for (size_t i = 0; i < q->n_decisions; i++)
-		if (!session_address_ok(q->decisions[i]->address) || q->decisions[i]->key.len != 32)
-			return "an address is malformed, or a key has not 32 bytes";
+		if (!session_address_ok(q->decisions[i]->address) ||
+		    (q->decisions[i]->key.len != 32 && q->decisions[i]->key.len != 0))
+			return "an address is malformed, or a key has neither 32 bytes nor none";
 	return NULL;
 }
 
@@ -242,6 +239,12 @@ load_decide(struct request *r)
 		session_need(r, STORED__DOMAIN__IDENTITY, q->decisions[i]->address);
 		session_need(r, STORED__DOMAIN__SESSION, q->decisions[i]->address);
 	}
+}
+
+static void
+forget(struct work *w, int domain, const Keyd__Address *a)
+{
+	work_delete(w, domain, work_address(w, a->name, (int32_t)a->device));
 }
 
 /* A session with the identity that was known before must not be encrypted with any more. */
@@ -261,8 +264,7 @@ drop_foreign_session(struct work *w, const Keyd__Address *a, const uint8_t key[3
 	if (remote != NULL && ec_public_key_serialize(&typed, remote) == 0)
 		same = memcmp(signal_buffer_data(typed) + 1, key, 32) == 0;
 	if (!same)
-		work_delete(
-		    w, STORED__DOMAIN__SESSION, work_address(w, a->name, (int32_t)a->device));
+		forget(w, STORED__DOMAIN__SESSION, a);
 	signal_buffer_free(typed);
 	SIGNAL_UNREF(record);
 	buf_clear(&b);
@@ -279,9 +281,13 @@ run_decide(struct request *r)
 		const Keyd__IdentityDecision *d = q->decisions[i];
 		int there = trust_get(&r->work, d->address->name, d->address->device, &t);
 
-		if (there != 1 || memcmp(t.key, d->key.data, 32) != 0) {
-			request_error(r, there == -1 ? "store" : "identity",
-			    "this is not the identity that is stored");
+		if (there == -1 && d->key.len == 0) {
+			forget(&r->work, STORED__DOMAIN__SESSION, d->address);
+			forget(&r->work, STORED__DOMAIN__IDENTITY, d->address);
+			continue;
+		}
+		if (there != 1 || d->key.len == 0 || memcmp(t.key, d->key.data, 32) != 0) {
+			request_error(r, "identity", "this is not the identity that is stored");
 			return;
 		}
 		t.state = d->state;
@@ -326,16 +332,13 @@ run_forget(struct request *r)
 	Keyd__IdentityForgetReply a = KEYD__IDENTITY_FORGET_REPLY__INIT;
 	struct work *w = &r->work;
 
-	if (tell(r, q->addresses, q->n_addresses) == -1)
-		return;
+	tell(r, q->addresses, q->n_addresses);
 	for (size_t i = 0; i < q->n_addresses; i++) {
 		const Keyd__Address *at = q->addresses[i];
 
-		work_delete(
-		    w, STORED__DOMAIN__SESSION, work_address(w, at->name, (int32_t)at->device));
+		forget(w, STORED__DOMAIN__SESSION, at);
 		if (r->account->policy == TRUST_ACCEPT && !q->only_sessions)
-			work_delete(w, STORED__DOMAIN__IDENTITY,
-			    work_address(w, at->name, (int32_t)at->device));
+			forget(w, STORED__DOMAIN__IDENTITY, at);
 	}
 	if (request_stage(r, q->unit, &a.stages) == -1)
 		return;

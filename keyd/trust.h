@@ -32,7 +32,7 @@ void trust_put(struct work *w, const char *name, uint32_t device, const struct t
 int trust_seen(struct work *w, const char *name, uint32_t device, const uint8_t key[32],
     struct trust_change *c);
 
-/* Is the device, or its primary, one that a person must decide about? Unreadable counts as yes. */
+/* Is the device, or its primary, one that a person must decide about? -1: a record is unreadable. */
 int trust_held(struct work *w, const Keyd__Address *a);
 /* Does the policy let us encrypt to it, if it is not held? */
 int trust_enough(const struct request *r, struct work *w, const Keyd__Address *a);

@@ -8,6 +8,7 @@
 
 #include "apid/message/held.h"
 #include "apid/session/devices.h"
+#include "common/log.h"
 
 const char *
 identity_fingerprint(const uint8_t key[32], char out[65])
@@ -38,6 +39,19 @@ identity_event(struct unit *u, const struct identity_news *n)
 		json_object_set_new(
 		    o, "new_fingerprint", json_string(identity_fingerprint(n->new_key, hex)));
 	unit_event(u, "identity.changed", n->origin, n->time_ms, o, NULL);
+}
+
+void
+identity_damaged(const struct account *a)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT;
+
+	if (log_allowed(&limit))
+		log_errx(
+		    "account %s: a contact's identity record is damaged: nothing is sent to him "
+		    "and what he writes is kept; identity.list shows it as damaged, and "
+		    "identity.decide with trust takes his next key as the first",
+		    a->name);
 }
 
 static void

@@ -29,6 +29,9 @@ void identity_event(struct unit *u, const struct identity_news *n);
 /* The identity itself, in hex: 65 bytes. */
 const char *identity_fingerprint(const uint8_t key[32], char out[65]);
 
+/* A record of an identity cannot be read: said in the log, now and then. */
+void identity_damaged(const struct account *a);
+
 /* ---- where keyd keeps them: each device under the name of the LID, and under that of the number
  */
 

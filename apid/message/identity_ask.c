@@ -14,6 +14,7 @@
 #include "apid/message/held.h"
 #include "apid/message/identity.h"
 #include "apid/message/intent.h"
+#include "apid/message/refusal.h"
 #include "apid/message/safety.h"
 #include "apid/session/ask.h"
 #include "apid/session/call.h"
@@ -25,6 +26,7 @@
 
 #define REPLY_MAX (256u * 1024) /* 1024 identities */
 #define PAGE_MAX  256u
+#define TRIES_MAX 3u /* beside the first */
 
 struct asking {
 	struct flow f; /* first */
@@ -49,6 +51,8 @@ struct asking {
 	/* a decision */
 	Keyd__IdentityState state;
 	size_t released;
+	unsigned tries;
+	uint8_t seen[32]; /* digest of the keys at the first look */
 };
 
 static void
@@ -98,13 +102,21 @@ state_word(Keyd__IdentityState s)
 						   : "trusted";
 }
 
+static int
+is_damaged(const Keyd__Identity *i)
+{
+	return i->has_damaged && i->damaged;
+}
+
 static json_t *
 describe(struct asking *q, const struct person *p, unsigned device, const Keyd__Identity *i)
 {
 	char hex[65];
-	json_t *o = json_pack("{s:o, s:i, s:s, s:s, s:I}", "party", contacts_party(p), "device",
-	    (int)device, "fingerprint", identity_fingerprint(i->key.data, hex), "state",
-	    state_word(i->state), "held_messages", (json_int_t)held_of(q->a, p));
+	json_t *o = json_pack("{s:o, s:i, s:s?, s:s, s:I}", "party", contacts_party(p), "device",
+	    (int)device, "fingerprint",
+	    is_damaged(i) ? NULL : identity_fingerprint(i->key.data, hex), "state",
+	    is_damaged(i) ? "damaged" : state_word(i->state), "held_messages",
+	    (json_int_t)held_of(q->a, p));
 
 	json_object_set_new(o, "first_seen_ms",
 	    i->has_first_seen_ms ? json_integer(i->first_seen_ms) : json_null());
@@ -133,7 +145,8 @@ list(struct asking *q, const Keyd__IdentitiesReply *m)
 	json_t *all = json_array();
 
 	for (size_t i = 0; i < q->at.n; i++)
-		if (is_known(m->identities[i]) && !is_second(&q->at, m, i))
+		if (is_damaged(m->identities[i]) ||
+		    (is_known(m->identities[i]) && !is_second(&q->at, m, i)))
 			json_array_append_new(
 			    all, describe(q, &q->party, q->at.pb[i].device, m->identities[i]));
 	done(q, json_pack("{s:o}", "identities", all));
@@ -161,10 +174,10 @@ page_identities(const struct reply *rp, void *arg)
 		int told = 0;
 
 		for (; k < end && k < q->at.n; k++) {
-			if (told || !is_known(m->identities[k]))
+			if (!is_damaged(m->identities[k]) && (told || !is_known(m->identities[k])))
 				continue;
 			json_array_append_new(all, describe(q, p, 0, m->identities[k]));
-			told = 1;
+			told |= is_known(m->identities[k]);
 		}
 	}
 	done(q, json_pack("{s:o, s:s?}", "identities", all, "next", q->next));
@@ -270,6 +283,29 @@ tell_number(struct asking *q, struct numbers *s)
 
 /* ------------------------------------------------------------------ decisions */
 
+static void ask_people(struct asking *q);
+
+static struct api_error
+changed_meanwhile(void)
+{
+	return api_error_make(
+	    -9, "conflict", 1, "his identity has changed meanwhile; look at it again");
+}
+
+/* Another write came between the look and the decision: look again, at what is there now. 0: often
+ * enough. */
+static int
+ask_again(struct asking *q)
+{
+	if (++q->tries > TRIES_MAX)
+		return 0;
+	memset(&q->at, 0, sizeof(q->at));
+	memset(&q->own, 0, sizeof(q->own));
+	q->released = 0;
+	ask_people(q);
+	return 1;
+}
+
 static void
 written(const struct unit_result *r, void *arg)
 {
@@ -278,6 +314,8 @@ written(const struct unit_result *r, void *arg)
 	enum identity_what what = q->what;
 
 	q->unit = NULL;
+	if (!r->ok && unit_may_repeat(r->reason) && ask_again(q))
+		return;
 	if (!r->ok) {
 		fail(q, api_error_store(r->reason));
 		return;
@@ -299,9 +337,15 @@ decided(const struct reply *rp, void *arg)
 
 	q->ask = NULL;
 	if (!rp->ok && strcmp(rp->code, "identity") == 0) {
-		fail(q, api_error_make(-9, "conflict", 1,
-			    "his identity has changed meanwhile; look at it again"));
+		fail(q, changed_meanwhile());
 		return;
+	}
+	if (!rp->ok && strcmp(rp->code, "store") == 0) { /* it was built on a unit that failed? */
+		unit_abort(q->unit);
+		q->unit = NULL;
+		q->open = 0;
+		if (ask_again(q))
+			return;
 	}
 	if (!rp->ok) {
 		fail(q, api_error_store(rp->code));
@@ -329,13 +373,16 @@ decide(struct asking *q, const Keyd__IdentitiesReply *m, Keyd__IdentityState sta
 	q->state = state;
 	for (size_t i = 0; i < q->at.n; i++) {
 		/* trust leaves alone what is trusted, or even verified */
-		if (!is_known(m->identities[i]) ||
-		    (q->what == IDENTITY_TRUST &&
-			m->identities[i]->state != KEYD__IDENTITY_STATE__HELD))
+		if (is_damaged(m->identities[i])
+			? q->what != IDENTITY_TRUST
+			: !is_known(m->identities[i]) ||
+			      (q->what == IDENTITY_TRUST &&
+				  m->identities[i]->state != KEYD__IDENTITY_STATE__HELD))
 			continue;
 		keyd__identity_decision__init(&all[d.n_decisions]);
 		all[d.n_decisions].address = q->at.list[i];
-		all[d.n_decisions].key = m->identities[i]->key;
+		if (!is_damaged(m->identities[i])) /* else without a key: it is let go of */
+			all[d.n_decisions].key = m->identities[i]->key;
 		all[d.n_decisions].state = state;
 		ptr[d.n_decisions] = &all[d.n_decisions];
 		d.n_decisions++;
@@ -377,12 +424,45 @@ verify(struct asking *q, const Keyd__IdentitiesReply *m, struct numbers *s)
 
 /* ------------------------------------------------------------------ one person */
 
+/* 0, or -1: these are other keys than those at the first look. A person has decided about those; a
+ * safety number is compared anew. */
+static int
+same_keys(struct asking *q, const Keyd__IdentitiesReply *m)
+{
+	crypto_generichash_state st;
+	uint8_t digest[32];
+
+	crypto_generichash_init(&st, NULL, 0, sizeof(digest));
+	for (size_t i = 0; i < q->at.n; i++) {
+		uint8_t kind = is_damaged(m->identities[i]) ? 2 : is_known(m->identities[i]);
+
+		crypto_generichash_update(&st, (const uint8_t *)q->at.names[i], 81);
+		crypto_generichash_update(&st, &kind, 1);
+		if (kind == 1)
+			crypto_generichash_update(&st, m->identities[i]->key.data, 32);
+	}
+	crypto_generichash_final(&st, digest, sizeof(digest));
+	if (q->tries == 0)
+		memcpy(q->seen, digest, sizeof(digest));
+	return q->what == IDENTITY_VERIFY || memcmp(q->seen, digest, sizeof(digest)) == 0 ? 0 : -1;
+}
+
+static int
+has_damaged(const struct identity_addresses *at, const Keyd__IdentitiesReply *m)
+{
+	for (size_t i = 0; i < at->n; i++)
+		if (is_damaged(m->identities[i]))
+			return 1;
+	return 0;
+}
+
 static void
 identities_came(const struct reply *rp, void *arg)
 {
 	struct asking *q = arg;
 	const Keyd__IdentitiesReply *m = (const Keyd__IdentitiesReply *)rp->pb;
 	struct numbers *s;
+	struct api_error e;
 
 	q->ask = NULL;
 	if (!rp->ok || m->n_identities != q->at.n + q->own.n) {
@@ -393,7 +473,12 @@ identities_came(const struct reply *rp, void *arg)
 		fail(q, api_error_make(-1, "too_large", 0, "too many devices"));
 	} else if (q->what == IDENTITY_LIST) {
 		list(q, m);
-	} else if (s->other.n == 0) {
+	} else if (same_keys(q, m) == -1) {
+		fail(q, changed_meanwhile());
+	} else if (q->what != IDENTITY_TRUST && has_damaged(&q->at, m)) {
+		e = refusal_error(0, "identity_damaged", 0);
+		fail(q, e);
+	} else if (s->other.n == 0 && !has_damaged(&q->at, m)) {
 		fail(q, api_error_make(-1, "not_found", 0,
 			    "no identity of this contact is known; it is with the first message"));
 	} else if (q->what == IDENTITY_SAFETY_NUMBER) {

@@ -92,6 +92,8 @@ recv_hold(struct recv *r)
 	int again;
 
 	r->answer = RECV_ANSWER_ACK;
+	if (r->damaged)
+		identity_damaged(r->a);
 	if (r->held != 0) {
 		r->stays = 1;
 		recv_commit(r);
@@ -107,8 +109,8 @@ recv_hold(struct recv *r)
 	}
 	if (r->holding == 0 || !again) {
 		r->a->n.held++;
-		recv_event_undecryptable(
-		    r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, "identity_held", 0);
+		recv_event_undecryptable(r->unit, r->a, &r->e, &r->sender, &r->chat, r->n,
+		    r->damaged ? "identity_damaged" : "identity_held", 0);
 	}
 	recv_commit(r);
 }
@@ -170,8 +172,10 @@ recv_results(struct recv *r, const Keyd__DecryptReply *m)
 
 	for (size_t i = 0; i < m->n_results; i++) {
 		const Keyd__DecryptResult *d = m->results[i];
-		int trusted = d->outcome != KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
+		int damaged = d->outcome == KEYD__DECRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED;
+		int trusted = d->outcome != KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED && !damaged;
 
+		r->damaged |= damaged;
 		if (d->change != NULL)
 			recv_changed(r, d->change, trusted);
 		if (!trusted) {

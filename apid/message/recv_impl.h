@@ -75,6 +75,7 @@ struct recv {
 	uint64_t held;    /* it comes from held.c, under this number; 0 = from the service */
 	uint64_t holding; /* it is given to held.c, under this number */
 	int stays;        /* still not trusted */
+	int damaged;      /* nor will it be: the record of it cannot be read */
 	int new_primary;  /* the sender's phone was registered anew, and that is taken */
 	/* a stanza that does not decode: n has only what could be read of it */
 	const char *broken; /* why, or NULL */

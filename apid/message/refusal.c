@@ -49,6 +49,9 @@ static const struct {
     {"cancelled", -1, "refused", "it was cancelled before it was sent"},
     {"identity_changed", -4, "identity_changed",
 	"the recipient has a new identity key, and nobody has decided to trust it"},
+    {"identity_damaged", -4, "identity_damaged",
+	"the record of an identity of the recipient, or of an own device, is damaged: "
+	"identity.decide with trust lets go of it, and the next key is taken as the first"},
     {"identity_unverified", -4, "identity_unverified",
 	"the safety number of the recipient was not verified"},
     {"adv_invalid", -4, "adv_invalid", "no device of the recipient is vouched for by his account"},

@@ -333,7 +333,10 @@ retry_encrypted(const struct reply *rp, void *arg)
 		retry_fetch(r);
 		return;
 	}
-	if (m->results[0]->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED) {
+	if (m->results[0]->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED)
+		identity_damaged(r->a);
+	if (m->results[0]->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED ||
+	    m->results[0]->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED) {
 		retry_held(r, m);
 		return;
 	}

@@ -407,7 +407,11 @@ judge(struct send *s, const Keyd__EncryptReply *m)
 		e = m->results[k++];
 		if (e->change != NULL)
 			tell_change(s, d, e);
-		if (e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED)
+		if (e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED) {
+			why = "identity_damaged";
+			identity_damaged(s->a);
+		} else if (e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED &&
+			   (why == NULL || strcmp(why, "identity_damaged") != 0))
 			why = "identity_changed";
 		else if (e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED && why == NULL)
 			why = "identity_unverified";

@@ -37,7 +37,7 @@ struct sessions {
 	struct device_list devices; /* for SESSION_CHECK, as far as they are known */
 	uint16_t only;              /* 0: all companions are cleared */
 	int by_lid;                 /* the second list */
-	size_t n, dropped;
+	size_t n, dropped, damaged;
 	struct {
 		char name[81];
 		uint32_t device;
@@ -183,8 +183,9 @@ cleared(const struct unit_result *u, void *arg)
 	if (u->ok && s->purpose == SESSION_REPAIR) {
 		log_info("account %s: %zu sessions of a person were dropped at a client's request",
 		    s->a->name, s->dropped);
-		call_ok(
-		    s->call, json_pack("{s:b, s:I}", "ok", 1, "dropped", (json_int_t)s->dropped));
+		call_ok(s->call,
+		    json_pack("{s:b, s:I, s:I}", "ok", 1, "dropped", (json_int_t)s->dropped,
+			"damaged_identities", (json_int_t)s->damaged));
 	}
 	sessions_end(s, u->ok ? NULL : u->reason);
 }
@@ -193,12 +194,16 @@ static void
 staged(const struct reply *rp, void *arg)
 {
 	struct sessions *s = arg;
+	const Keyd__IdentityForgetReply *m = (const Keyd__IdentityForgetReply *)rp->pb;
 
 	if (!rp->ok) {
 		sessions_end(s, rp->code);
 		return;
 	}
-	unit_staged(s->unit, ((const Keyd__IdentityForgetReply *)rp->pb)->stages);
+	unit_staged(s->unit, m->stages);
+	s->damaged = 0;
+	for (size_t i = 0; i < m->n_identities; i++)
+		s->damaged += m->identities[i]->has_damaged && m->identities[i]->damaged;
 	unit_commit(s->unit, cleared, s);
 }
 
@@ -211,7 +216,8 @@ clear(struct sessions *s)
 	m.n_addresses = s->dropped = addresses(s, to, list);
 	if (m.n_addresses == 0) {
 		if (s->purpose == SESSION_REPAIR)
-			call_ok(s->call, json_pack("{s:b, s:i}", "ok", 1, "dropped", 0));
+			call_ok(s->call, json_pack("{s:b, s:i, s:i}", "ok", 1, "dropped", 0,
+					     "damaged_identities", 0));
 		sessions_end(s, NULL);
 		return;
 	}

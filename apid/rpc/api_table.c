@@ -189,8 +189,11 @@ static const struct api_field session_check_fields[] = {
 static const struct api_field result_session_check[] = {OBJ("party", NULL, "who it is"),
     LIST("devices", session_check_fields, "those that are known of him"),
     FLAG("valid", "there are some, and each has a session"), END};
-static const struct api_field result_session_repair[] = {
-    FLAG("ok", "true"), INT("dropped", 0, 0, BIG, "sessions that there were"), END};
+static const struct api_field result_session_repair[] = {FLAG("ok", "true"),
+    INT("dropped", 0, 0, BIG, "sessions that there were"),
+    INT("damaged_identities", 0, 0, BIG,
+	"records of identities that cannot be read: identity.decide with trust lets go of them"),
+    END};
 static const struct api_field result_keys_status[] = {
     STR("account", 0, 0, 0, "name of the account"),
     INT("signed_prekey_id", 0, 0, BIG, "number of the signed prekey in use"),
@@ -406,9 +409,10 @@ static const struct api_field identity_list_params[] = {ACCOUNT,
     INT("limit", 0, 1, 256, "contacts of a page; default 100"), END};
 static const struct api_field identity_fields[] = {OBJ("party", party_fields, "whose"),
     INT("device", 0, 0, BIG, "which of his devices; 0 is the phone"),
-    STR("fingerprint", 0, 0, 0, "the public identity key, 64 hex digits"),
+    STR("fingerprint", 0, 0, 0, "the public identity key, 64 hex digits; none if damaged"),
     INT("first_seen_ms", 0, 0, BIG, "since when it is known; null: not known"),
-    WORD("state", 0, "trusted|verified|held", "held: nothing is sent, and nothing is read"),
+    WORD("state", 0, "trusted|verified|held|damaged",
+	"held: nothing is sent, and nothing is read; damaged: nor is it, until somebody decides"),
     INT("held_messages", 0, 0, BIG, "messages of this contact that wait for a decision"), END};
 static const struct api_field result_identities[] = {
     LIST("identities", identity_fields, "those that are known"),
@@ -686,7 +690,8 @@ const struct api_error_class api_error_classes[] = {
 	"no"},
     {-2, "internal", "internal|store_corrupt", "no"},
     {-3, "upstream, network", "offline|server_error", "yes"},
-    {-4, "identity", "identity_changed|identity_unverified|adv_invalid", "after a decision"},
+    {-4, "identity", "identity_changed|identity_unverified|identity_damaged|adv_invalid",
+	"after a decision"},
     {-5, "rate", "paced|rate_limited|overloaded", "after retry_after_ms"},
     {-6, "human step", "qr_expired|code_expired|code_rejected|passkey_required|passkey_confirm",
 	"after the step"},

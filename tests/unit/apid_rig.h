@@ -112,8 +112,16 @@ struct rig {
 	int hold_encrypt; /* the next waits in held_encrypt */
 	struct message *held_encrypt;
 	int no_sessions, no_device;
-	int lost_sessions; /* what was there is gone: until a bundle comes */
-	int untrusted; /* the identities of all have changed, and nobody has decided */
+	int lost_sessions;    /* what was there is gone: until a bundle comes */
+	int untrusted;        /* the identities of all have changed, and nobody has decided */
+	int damaged;          /* ENCRYPT: no identity can be read */
+	struct rig_identity { /* of Bob's phone, under his LID */
+		int known, damaged;
+		uint8_t key[32], decided[32];
+		size_t decided_len;
+		Keyd__IdentityState state, decided_state;
+		size_t decisions;
+	} identity;
 	int linked;
 	size_t refreshes, finishes; /* new ADV secrets; pair codes used */
 	int32_t generation;

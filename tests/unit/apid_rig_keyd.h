@@ -190,6 +190,55 @@ rig_on_sessions(struct message *msg, void *owner)
 }
 
 static int
+rig_is_bob(const Keyd__Address *a)
+{
+	return a->device == 0 && strcmp(a->name, "100000000000002_1") == 0;
+}
+
+static int
+rig_on_identities(struct message *msg, void *owner)
+{
+	const Keyd__Identities *m = (const Keyd__Identities *)msg->pb;
+	Keyd__IdentitiesReply r = KEYD__IDENTITIES_REPLY__INIT;
+	Keyd__Identity all[64], *list[64];
+
+	assert_true(m->n_addresses <= 64);
+	for (size_t i = 0; i < m->n_addresses; i++) {
+		list[i] = &all[i];
+		keyd__identity__init(list[i]);
+		if (!rig_is_bob(m->addresses[i]) || !rig.identity.known)
+			continue;
+		all[i].has_damaged = all[i].damaged = rig.identity.damaged;
+		all[i].has_key = all[i].has_state = !rig.identity.damaged;
+		all[i].key.len = all[i].has_key ? 32 : 0;
+		all[i].key.data = rig.identity.key;
+		all[i].state = rig.identity.state;
+	}
+	r.n_identities = m->n_addresses;
+	r.identities = list;
+	return channel_reply(msg->channel, msg->id, KEYD__TYPE__IDENTITIES_REPLY, &r.base);
+}
+
+/* What is decided is seen at once, as by keyd itself. */
+static int
+rig_on_identity_decide(struct message *msg, void *owner)
+{
+	const Keyd__IdentityDecide *m = (const Keyd__IdentityDecide *)msg->pb;
+	const Keyd__IdentityDecision *d = m->decisions[0];
+	Keyd__Staged r = KEYD__STAGED__INIT;
+
+	assert_int_equal(m->n_decisions, 1);
+	assert_true(rig_is_bob(d->address) && d->key.len <= 32);
+	rig.identity.decisions++;
+	rig.identity.decided_len = d->key.len;
+	if (d->key.len > 0)
+		memcpy(rig.identity.decided, d->key.data, d->key.len);
+	rig.identity.decided_state = d->state;
+	r.stages = 1;
+	return channel_reply(msg->channel, msg->id, KEYD__TYPE__STAGED, &r.base);
+}
+
+static int
 rig_on_encrypt(struct message *msg, void *owner)
 {
 	const Keyd__Encrypt *m = (const Keyd__Encrypt *)msg->pb;
@@ -213,6 +262,8 @@ rig_on_encrypt(struct message *msg, void *owner)
 				 : rig.lost_sessions
 				     ? KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION
 				     : KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+		if (rig.damaged)
+			res[i].outcome = KEYD__ENCRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED;
 		ptr[i] = &res[i];
 		if (res[i].outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE)
 			continue;
@@ -434,6 +485,8 @@ static const struct channel_row rig_keyd_rows[] = {
     REQ(KEYD, DEVICE_CREATE, keyd__device_create, rig_on_device_create),
     REQ(KEYD, STATUS, keyd__status, rig_on_keyd_status),
     REQ(KEYD, DECRYPT, keyd__decrypt, rig_on_decrypt),
+    REQ(KEYD, IDENTITIES, keyd__identities, rig_on_identities),
+    REQ(KEYD, IDENTITY_DECIDE, keyd__identity_decide, rig_on_identity_decide),
     REQ(KEYD, SESSIONS, keyd__sessions, rig_on_sessions),
     REQ(KEYD, ENCRYPT, keyd__encrypt, rig_on_encrypt),
     REQ(KEYD, PREKEYS_MAKE, keyd__prekeys_make, rig_on_prekeys_make),

@@ -168,7 +168,7 @@ decide(Keyd__Address *of, const uint8_t key[32], Keyd__IdentityState state)
 	q.decisions = list;
 	q.n_decisions = 1;
 	d.address = of;
-	d.key = (ProtobufCBinaryData){32, (uint8_t *)(uintptr_t)key};
+	d.key = (ProtobufCBinaryData){key != NULL ? 32 : 0, (uint8_t *)(uintptr_t)key};
 	d.state = state;
 	if (BENCH_ASK(&b, b.apid, IDENTITY_DECIDE, &q, STAGED, staged) == NULL)
 		return -1;
@@ -724,14 +724,68 @@ test_records(void **state)
 		vault_account(b.k->vault, 0, "alice", b.k->secrets->vault_key[0]);
 		vault_account(b.k->vault, 1, "bob", b.k->secrets->vault_key[1]);
 		a = BENCH_ASK(&b, b.apid, IDENTITIES, &q, IDENTITIES_REPLY, identities_reply);
-		assert_int_equal(a != NULL, len == 32 || (len == 41 && i % 2 == 0));
-		if (a == NULL) {
-			assert_string_equal(b.code, "store");
+		assert_non_null(a);
+		assert_int_equal(a->identities[0]->damaged, len != 32 && (len != 41 || i % 2 != 0));
+		assert_int_equal(a->identities[0]->has_key, !a->identities[0]->damaged);
+		if (a->identities[0]->damaged)
 			continue;
-		}
 		assert_int_equal(a->identities[0]->has_first_seen_ms, len == 41);
 		assert_int_equal(a->identities[0]->state,
 		    len == 32 ? KEYD__IDENTITY_STATE__TRUSTED : KEYD__IDENTITY_STATE__HELD);
+	}
+}
+
+static void
+damage(const char *name)
+{
+	struct bench_record *r = bench_record(&b, "alice", STORED__DOMAIN__IDENTITY, name, 0);
+
+	assert_non_null(r);
+	r->sealed.data[r->sealed.len - 1] ^= 1;
+	vault_free(b.k->vault);
+	b.k->vault = vault_new(VAULT_CACHE);
+	vault_account(b.k->vault, 0, "alice", b.k->secrets->vault_key[0]);
+	vault_account(b.k->vault, 1, "bob", b.k->secrets->vault_key[1]);
+}
+
+/* A record that cannot be read is told as that under each policy, by itself, and a person lets go
+ * of it: with no key, for nobody knows it. */
+static void
+test_damaged(void **state)
+{
+	static const enum trust_policy policies[] = {TRUST_ACCEPT, TRUST_HOLD};
+	struct text t = {0};
+	uint8_t key[32] = {0};
+
+	for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		char name[16], record[32];
+		const Keyd__Identity *known;
+
+		policy(policies[i]);
+		(void)snprintf(name, sizeof(name), "%zu_1", 700 + i);
+		of_bob.name = name;
+		bundle_of(BOB, &bobs);
+		SAYS(encrypt(ALICE, &of_bob, "x", &bobs.b, NULL), ENCRYPT, DONE);
+		bundle_of(ALICE, &alices);
+		SAYS(encrypt(BOB, &of_alice, "y", &alices.b, &t), ENCRYPT, DONE);
+		(void)snprintf(record, sizeof(record), "1/%s:0", name);
+		damage(record);
+		SAYS(encrypt(ALICE, &of_bob, "x", NULL, NULL), ENCRYPT, IDENTITY_DAMAGED);
+		SAYS(decrypt(ALICE, &of_bob, &t, NULL), DECRYPT, IDENTITY_DAMAGED);
+		of_bob.device = 5; /* neither to nor from a companion of his */
+		SAYS(decrypt(ALICE, &of_bob, &t, NULL), DECRYPT, IDENTITY_DAMAGED);
+		of_bob.device = 0;
+		known = identity(&of_bob);
+		assert_true(known->damaged && !known->has_key);
+		assert_int_equal(decide(&of_bob, key, KEYD__IDENTITY_STATE__TRUSTED), -1);
+		assert_string_equal(b.code, "identity"); /* not the one that is stored */
+		assert_int_equal(decide(&of_bob, NULL, KEYD__IDENTITY_STATE__TRUSTED), 0);
+		known = identity(&of_bob);
+		assert_true(!known->damaged && !known->has_key);
+		SAYS(decrypt(ALICE, &of_bob, &t, NULL), DECRYPT, DONE); /* nothing was spent */
+		SAYS(encrypt(ALICE, &of_bob, "x", NULL, NULL), ENCRYPT, DONE);
+		assert_int_equal(decide(&of_bob, NULL, KEYD__IDENTITY_STATE__TRUSTED), -1);
+		assert_string_equal(b.code, "identity"); /* nobody lets go of a good one */
 	}
 }
 
@@ -775,6 +829,7 @@ main(void)
 	    T(test_companions),
 	    T(test_companion_changes),
 	    T(test_records),
+	    T(test_damaged),
 	    T(test_bad_requests),
 #undef T
 	};
