@@ -34,6 +34,11 @@ buf_be32(const uint8_t p[4])
 {
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
+static inline uint64_t
+buf_be64(const uint8_t p[8])
+{
+	return (uint64_t)buf_be32(p) << 32 | buf_be32(p + 4);
+}
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Room for len more bytes at the end; returns where to write (len already counted), or NULL. */

@@ -94,6 +94,14 @@ exhausted:
 	return NULL;
 }
 
+void *
+pb_arena_alloc(struct pb_arena *a, size_t size)
+{
+	void *p = arena_alloc(a, size);
+
+	return p == NULL ? NULL : memset(p, 0, size);
+}
+
 /* Everything dies with the arena. */
 static void
 arena_free(void *arg, void *p)

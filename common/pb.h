@@ -15,6 +15,8 @@ struct pb_arena;
 /* budget: bytes that unpacking may take in all. NULL when memory is out. */
 struct pb_arena *pb_arena_new(size_t budget);
 void pb_arena_free(struct pb_arena *a); /* NULL is fine */
+/* Zeroed room for what shall live as long; NULL when the budget or memory is out. */
+void *pb_arena_alloc(struct pb_arena *a, size_t size);
 
 #define PB_STRICT    1u /* internal channels: unknown fields are refused, at every depth */
 #define PB_MAX_DEPTH 32

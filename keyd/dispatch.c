@@ -14,28 +14,27 @@ keyd_of(void *owner)
 	return ((struct child *)owner)->owner;
 }
 
-const struct verb *const dispatch_verbs[] = {&verb_noise_hello, &verb_noise_finish,
-    &verb_noise_drop, &verb_noise_keep, &verb_account_open, &verb_device_create, &verb_pair_qr,
-    &verb_pair_refresh, &verb_pair_code, &verb_pair_code_finish, &verb_pair_success,
-    &verb_passkey_begin, &verb_passkey_continue, &verb_passkey_seal, &verb_prekeys_make,
-    &verb_prekeys_uploaded, &verb_prekeys_public, &verb_skey_next, &verb_skey_end, &verb_restored,
-    &verb_sessions, &verb_encrypt, &verb_decrypt, &verb_reseal, &verb_secrets_keep,
-    &verb_addon_open, &verb_identities, &verb_identity_decide, &verb_identity_forget,
-    &verb_lid_move};
-const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
+static const struct verb *
+find_verb(uint32_t type)
+{
+	size_t i = 0;
+
+	while (dispatch_verbs[i].row.type != type)
+		i++; /* each row below has one */
+	return &dispatch_verbs[i];
+}
+
+void
+dispatch_add(struct keyd *k, struct message *m)
+{
+	queue_add(k, find_verb(m->type), m);
+}
 
 static int
 on_verb(struct message *m, void *owner)
 {
-	size_t i;
-
-	for (i = 0; i < dispatch_nverbs; i++) {
-		if (dispatch_verbs[i]->type == m->type) {
-			queue_add(keyd_of(owner), dispatch_verbs[i], m);
-			return 0;
-		}
-	}
-	return -1; /* a row below without a verb: cannot be */
+	dispatch_add(keyd_of(owner), m);
+	return 0;
 }
 
 /* Of the process, not of an account: answered at once, also when locked. */
@@ -86,51 +85,106 @@ on_reseal(struct message *m, void *owner)
  * one 2 to 6. Where a field has a bound of its own the row is wider: that is a "bad_request", no
  * incident. */
 #define KIB 1024u
-#define ROW(type, min, max, flags, desc)                                                           \
+#define ROW(type, desc, min, max, flags, run)                                                      \
 	{                                                                                          \
 		KEYD__TYPE__##type, #type, min, max, CHANNEL_ALL_STATES, flags,                    \
-		    &keyd__##desc##__descriptor, on_verb                                           \
+		    &keyd__##desc##__descriptor, run                                               \
 	}
+#define ASKS(type, desc, min, max)  .row = ROW(type, desc, min, max, ROW_REQUEST, on_verb)
+#define TELLS(type, desc, min, max) .row = ROW(type, desc, min, max, 0, on_verb)
+#define ANSWER(type, desc)          .answer_type = KEYD__TYPE__##type, .answer = &keyd__##desc##__descriptor
+#define STAGED                      ANSWER(STAGED, staged)
 
-const struct channel_row dispatch_netd[] = {
-    ROW(NOISE_HELLO, 5, 45 + 16 * KIB + 4, ROW_REQUEST, noise_hello),
-    ROW(NOISE_FINISH, 9, 45 + 64 * KIB + 4 + 16 * KIB + 4, ROW_REQUEST, noise_finish),
-    ROW(NOISE_DROP, 5, 45, 0, noise_drop),
+const struct verb dispatch_verbs[] = {
+    {PEER_NETD, ASKS(NOISE_HELLO, noise_hello, 5, 45 + 16 * KIB + 4), VERB_ANY,
+	ANSWER(NOISE_HELLO_REPLY, noise_hello_reply), .load = noise_load_chain, .run = noise_hello,
+	.count = &counters[COUNT_NOISE_HELLO]},
+    {PEER_NETD, ASKS(NOISE_FINISH, noise_finish, 9, 45 + 64 * KIB + 4 + 16 * KIB + 4), VERB_DEVICE,
+	ANSWER(NOISE_FINISH_REPLY, noise_finish_reply), .run = noise_finish_verb,
+	.count = &counters[COUNT_NOISE_FINISH]},
+    {PEER_NETD, TELLS(NOISE_DROP, noise_drop, 5, 45), VERB_NO_RECORD, .run = noise_drop},
+    {PEER_APID, ASKS(ACCOUNT_OPEN, account_open, 3, 34), VERB_ANY,
+	ANSWER(DEVICE_STATE, device_state), .run = identity_account_open},
+    {PEER_APID, ASKS(DEVICE_CREATE, device_create, 5, 45), VERB_ANY,
+	ANSWER(DEVICE_STATE, device_state), .load = identity_load_device_create,
+	.run = identity_device_create, .count = &counters[COUNT_DEVICE_CREATE]},
+    {PEER_APID, ASKS(NOISE_KEEP, noise_keep, 7, 56), VERB_DEVICE, STAGED, .load = noise_load_chain,
+	.run = noise_keep},
+    {PEER_APID, ASKS(PAIR_QR, pair_qr, 7, 1 * KIB), VERB_UNLINKED,
+	ANSWER(PAIR_QR_REPLY, pair_qr_reply), .run = identity_pair_qr,
+	.count = &counters[COUNT_PAIR_QR]},
+    {PEER_APID, ASKS(PAIR_REFRESH, pair_refresh, 5, 45), VERB_UNLINKED, STAGED,
+	.run = identity_pair_refresh, .count = &counters[COUNT_PAIR_REFRESH]},
+    {PEER_APID, ASKS(PAIR_CODE, pair_code, 3, 128), VERB_UNLINKED,
+	ANSWER(PAIR_CODE_REPLY, pair_code_reply), .run = identity_pair_code,
+	.count = &counters[COUNT_PAIR_CODE]},
+    {PEER_APID, ASKS(PAIR_CODE_FINISH, pair_code_finish, 9, 1 * KIB), VERB_UNLINKED,
+	ANSWER(PAIR_CODE_FINISH_REPLY, pair_code_finish_reply), .run = identity_pair_code_finish,
+	.count = &counters[COUNT_PAIR_CODE_FINISH]},
+    {PEER_APID, ASKS(PAIR_SUCCESS, pair_success, 9, 8 * KIB), VERB_UNLINKED,
+	ANSWER(PAIR_SUCCESS_REPLY, pair_success_reply), .check = identity_check_pair_success,
+	.load = identity_load_pair_success, .run = identity_pair_success},
+    {PEER_APID, ASKS(PASSKEY_BEGIN, passkey_begin, 9, 1 * KIB), VERB_UNLINKED,
+	ANSWER(PASSKEY_BEGIN_REPLY, passkey_begin_reply), .run = passkey_begin,
+	.count = &counters[COUNT_PASSKEY_BEGUN]},
+    {PEER_APID, ASKS(PASSKEY_CONTINUE, passkey_continue, 7, 256), VERB_UNLINKED,
+	ANSWER(PASSKEY_CONTINUE_REPLY, passkey_continue_reply), .run = passkey_continue},
+    {PEER_APID, ASKS(PASSKEY_SEAL, passkey_seal, 5, 45), VERB_UNLINKED,
+	ANSWER(PASSKEY_SEAL_REPLY, passkey_seal_reply), .run = passkey_seal,
+	.count = &counters[COUNT_PASSKEY_SEALED]},
+    {PEER_APID, ASKS(PREKEYS_MAKE, prekeys_make, 7, 53), VERB_DEVICE,
+	ANSWER(PREKEYS_REPLY, prekeys_reply), .check = prekeys_check_make,
+	.load = prekeys_load_make, .run = prekeys_make},
+    {PEER_APID, ASKS(PREKEYS_UPLOADED, prekeys_uploaded, 5, 8 * KIB), VERB_DEVICE, STAGED,
+	.load = prekeys_load_uploaded, .run = prekeys_uploaded},
+    {PEER_APID, ASKS(PREKEYS_PUBLIC, prekeys_public, 3, 8 * KIB), VERB_DEVICE,
+	ANSWER(PREKEYS_REPLY, prekeys_reply), .load = prekeys_load_public, .run = prekeys_public},
+    {PEER_APID, ASKS(SKEY_NEXT, skey_next, 5, 45), VERB_DEVICE, ANSWER(SKEY_REPLY, skey_reply),
+	.load = skey_load_rotate, .run = skey_begin},
+    {PEER_APID, ASKS(SKEY_END, skey_end, 9, 53), VERB_DEVICE, STAGED, .load = skey_load_rotate,
+	.run = skey_end},
+    {PEER_APID, ASKS(RESTORED, restored, 5, 45), VERB_DEVICE, STAGED, .load = prekeys_load_restored,
+	.run = prekeys_restored},
+    {PEER_APID, ASKS(SESSIONS, sessions, 3, 256 * KIB), VERB_DEVICE,
+	ANSWER(SESSIONS_REPLY, sessions_reply), .addresses = VERB_SESSION, .run = session_sessions},
+    {PEER_APID, ASKS(LID_MOVE, lid_move, 5, 128 * KIB), VERB_DEVICE,
+	ANSWER(LID_MOVE_REPLY, lid_move_reply), .addresses = VERB_SESSION | VERB_IDENTITY,
+	.check = lid_move_check, .run = lid_move},
+    {PEER_APID, ASKS(ENCRYPT, encrypt, 5, FRAME_PAYLOAD_MAX), VERB_DEVICE,
+	ANSWER(ENCRYPT_REPLY, encrypt_reply),
+	.addresses = VERB_SESSION | VERB_IDENTITY | VERB_PRIMARY, .check = session_check_encrypt,
+	.load = session_load_encrypt, .run = session_encrypt},
+    {PEER_APID, ASKS(DECRYPT, decrypt, 5, FRAME_PAYLOAD_MAX), VERB_DEVICE,
+	ANSWER(DECRYPT_REPLY, decrypt_reply),
+	.addresses = VERB_SESSION | VERB_IDENTITY | VERB_PRIMARY, .load = session_load_decrypt,
+	.run = session_decrypt},
+    {PEER_APID, ASKS(SECRETS_KEEP, secrets_keep, 5, 16 * KIB), VERB_DEVICE, STAGED,
+	.load = msg_secret_load_keep, .run = msg_secret_keep},
+    {PEER_APID, ASKS(ADDON_OPEN, addon_open, 9, 512 * KIB), VERB_DEVICE,
+	ANSWER(ADDON_OPENED, addon_opened), .load = msg_secret_load_open, .run = msg_secret_open},
+    {PEER_APID, ASKS(IDENTITIES, identities, 3, 256 * KIB), VERB_DEVICE,
+	ANSWER(IDENTITIES_REPLY, identities_reply), .addresses = VERB_IDENTITY,
+	.run = trust_identities},
+    {PEER_APID, ASKS(IDENTITY_DECIDE, identity_decide, 5, 256 * KIB), VERB_DEVICE, STAGED,
+	.addresses = VERB_SESSION | VERB_IDENTITY, .check = trust_check_decide,
+	.run = trust_decide},
+    {PEER_APID, ASKS(IDENTITY_FORGET, identity_forget, 5, 256 * KIB), VERB_DEVICE,
+	ANSWER(IDENTITY_FORGET_REPLY, identity_forget_reply),
+	.addresses = VERB_SESSION | VERB_IDENTITY, .run = trust_forget},
+    {PEER_APID, .row = ROW(RESEAL, reseal, 5, 45, ROW_REQUEST, on_reseal), VERB_ANY,
+	ANSWER(RESEAL_REPLY, reseal_reply), .load = rekey_load_reseal, .run = rekey_run_reseal},
+    {PEER_APID, .row = ROW(REKEY_BEGIN, rekey_begin, 0, 0, ROW_REQUEST, on_rekey_begin)},
+    {PEER_APID, .row = ROW(STATUS, status, 0, 0, ROW_REQUEST, on_status)},
 };
-const size_t dispatch_nnetd = sizeof(dispatch_netd) / sizeof(dispatch_netd[0]);
+const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);
 
-const struct channel_row dispatch_apid[] = {
-    ROW(ACCOUNT_OPEN, 3, 34, ROW_REQUEST, account_open),
-    ROW(DEVICE_CREATE, 5, 45, ROW_REQUEST, device_create),
-    ROW(NOISE_KEEP, 7, 56, ROW_REQUEST, noise_keep),
-    ROW(PAIR_QR, 7, 1 * KIB, ROW_REQUEST, pair_qr),
-    ROW(PAIR_REFRESH, 5, 45, ROW_REQUEST, pair_refresh),
-    ROW(PAIR_CODE, 3, 128, ROW_REQUEST, pair_code),
-    ROW(PAIR_CODE_FINISH, 9, 1 * KIB, ROW_REQUEST, pair_code_finish),
-    ROW(PAIR_SUCCESS, 9, 8 * KIB, ROW_REQUEST, pair_success),
-    ROW(PASSKEY_BEGIN, 9, 1 * KIB, ROW_REQUEST, passkey_begin),
-    ROW(PASSKEY_CONTINUE, 7, 256, ROW_REQUEST, passkey_continue),
-    ROW(PASSKEY_SEAL, 5, 45, ROW_REQUEST, passkey_seal),
-    ROW(PREKEYS_MAKE, 7, 53, ROW_REQUEST, prekeys_make),
-    ROW(PREKEYS_UPLOADED, 5, 8 * KIB, ROW_REQUEST, prekeys_uploaded),
-    ROW(PREKEYS_PUBLIC, 3, 8 * KIB, ROW_REQUEST, prekeys_public),
-    ROW(SKEY_NEXT, 5, 45, ROW_REQUEST, skey_next),
-    ROW(SKEY_END, 9, 53, ROW_REQUEST, skey_end),
-    ROW(RESTORED, 5, 45, ROW_REQUEST, restored),
-    ROW(SESSIONS, 3, 256 * KIB, ROW_REQUEST, sessions),
-    ROW(LID_MOVE, 5, 128 * KIB, ROW_REQUEST, lid_move),
-    ROW(ENCRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, encrypt),
-    ROW(DECRYPT, 5, FRAME_PAYLOAD_MAX, ROW_REQUEST, decrypt),
-    ROW(SECRETS_KEEP, 5, 16 * KIB, ROW_REQUEST, secrets_keep),
-    ROW(ADDON_OPEN, 9, 512 * KIB, ROW_REQUEST, addon_open),
-    ROW(IDENTITIES, 3, 256 * KIB, ROW_REQUEST, identities),
-    ROW(IDENTITY_DECIDE, 5, 256 * KIB, ROW_REQUEST, identity_decide),
-    ROW(IDENTITY_FORGET, 5, 256 * KIB, ROW_REQUEST, identity_forget),
-    {KEYD__TYPE__RESEAL, "RESEAL", 5, 45, CHANNEL_ALL_STATES, ROW_REQUEST,
-	&keyd__reseal__descriptor, on_reseal},
-    {KEYD__TYPE__REKEY_BEGIN, "REKEY_BEGIN", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST,
-	&keyd__rekey_begin__descriptor, on_rekey_begin},
-    {KEYD__TYPE__STATUS, "STATUS", 0, 0, CHANNEL_ALL_STATES, ROW_REQUEST, &keyd__status__descriptor,
-	on_status},
-};
-const size_t dispatch_napid = sizeof(dispatch_apid) / sizeof(dispatch_apid[0]);
+size_t
+dispatch_rows(enum verb_peer who, struct channel_row rows[DISPATCH_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < dispatch_nverbs; i++)
+		if (dispatch_verbs[i].who == who)
+			rows[n++] = dispatch_verbs[i].row;
+	return n;
+}

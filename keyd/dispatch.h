@@ -7,12 +7,15 @@
 #include "ipc/channel.h"
 #include "keyd/queue.h"
 
-/* For the channels to apid and netd; their owner is a struct child whose owner is the struct keyd.
- */
-extern const struct channel_row dispatch_apid[], dispatch_netd[];
-extern const size_t dispatch_napid, dispatch_nnetd;
-/* What carries out each row, but for STATUS. */
-extern const struct verb *const dispatch_verbs[];
+/* All that may be asked, each by one peer. */
+extern const struct verb dispatch_verbs[];
 extern const size_t dispatch_nverbs;
+
+/* The rows of a peer, for its channel, whose owner is a struct child whose owner is the struct
+ * keyd. Returns how many. */
+#define DISPATCH_MAX 64
+size_t dispatch_rows(enum verb_peer who, struct channel_row rows[DISPATCH_MAX]);
+/* A request of an account came: queue_add for its verb. */
+void dispatch_add(struct keyd *k, struct message *m);
 
 #endif

@@ -15,7 +15,6 @@
 #include "keyd/verbs.h"
 
 #define QR_PREFIX "https://wa.me/settings/linked_devices#"
-#define REF_MAX   512
 
 void
 identity_put(struct request *r, struct device *d)
@@ -24,35 +23,26 @@ identity_put(struct request *r, struct device *d)
 
 	if (device_encode(d, &plain) == -1)
 		fatalx("out of memory");
-	work_put(&r->work, STORED__DOMAIN__DEVICE, "device", plain.data, plain.len);
-	buf_clear(&plain);
+	work_put_buf(&r->work, STORED__DOMAIN__DEVICE, "device", &plain);
 }
 
 /* ---------------------------------------------------------------- public facts */
 
-struct state_reply {
-	Keyd__DeviceState state;
-	Keyd__SignedPrekey skey;
-};
-
-void
-identity_signed_prekey(Keyd__SignedPrekey *s, const struct device *d)
+Keyd__SignedPrekey *
+identity_signed_prekey(struct request *r, uint32_t id, const uint8_t pub[32], const uint8_t sig[64])
 {
-	keyd__signed_prekey__init(s);
-	s->id = d->skey_id;
-	s->pub = pb_bytes(d->skey_pub, 32);
-	s->signature = pb_bytes(d->skey_sig, 64);
+	Keyd__SignedPrekey *s = request_message(r, &keyd__signed_prekey__descriptor);
+
+	s->id = id;
+	s->pub = request_bytes(r, pub, 32);
+	s->signature = request_bytes(r, sig, 64);
+	return s;
 }
 
-/* Points into d, which may be NULL. */
+/* Points into d. */
 static void
-describe(struct state_reply *r, struct device *d)
+describe(struct request *r, struct device *d, Keyd__DeviceState *s)
 {
-	Keyd__DeviceState *s = &r->state;
-
-	keyd__device_state__init(s);
-	if (d == NULL)
-		return;
 	s->exists = 1;
 	s->linked = d->linked;
 	s->has_generation = s->has_registration_id = s->has_noise_pub = s->has_identity_pub = 1;
@@ -60,8 +50,7 @@ describe(struct state_reply *r, struct device *d)
 	s->registration_id = d->registration_id;
 	s->noise_pub = pb_bytes(d->noise_pub, 32);
 	s->identity_pub = pb_bytes(d->identity_pub, 32);
-	identity_signed_prekey(&r->skey, d);
-	s->signed_prekey = &r->skey;
+	s->signed_prekey = identity_signed_prekey(r, d->skey_id, d->skey_pub, d->skey_sig);
 	if (!d->linked)
 		return;
 	s->jid = d->jid;
@@ -71,17 +60,13 @@ describe(struct state_reply *r, struct device *d)
 	s->account_key = pb_bytes(d->account_key, 32);
 }
 
-static void
-run_account_open(struct request *r)
+int
+identity_account_open(struct request *r, const void *asked, void *answer)
 {
-	struct state_reply s;
-
-	describe(&s, r->device);
-	request_reply(r, KEYD__TYPE__DEVICE_STATE, &s.state.base);
+	if (r->device != NULL)
+		describe(r, r->device, answer);
+	return 0;
 }
-
-const struct verb verb_account_open = {
-    KEYD__TYPE__ACCOUNT_OPEN, VERB_ANY, NULL, NULL, run_account_open};
 
 /* What linking keeps in memory is of no use any more. */
 static void
@@ -99,22 +84,19 @@ next_generation(const struct device *d)
 	return d == NULL ? 1 : d->generation + 1;
 }
 
-static void
-load_device_create(struct request *r)
+void
+identity_load_device_create(struct request *r, const void *asked)
 {
-
 	r->work.generation = next_generation(r->device);
 	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY, work_name(&r->work, "1"));
 }
 
-static void
-run_device_create(struct request *r)
+int
+identity_device_create(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__DeviceCreate *q = (const Keyd__DeviceCreate *)r->pb;
 	struct device *d =
 	    &r->keyd->secrets->device; /* the old one is not needed but for its number */
 	uint32_t generation = next_generation(r->device);
-	struct state_reply s;
 
 	sodium_memzero(d, sizeof(*d));
 	d->generation = generation;
@@ -128,35 +110,11 @@ run_device_create(struct request *r)
 	skey_make(&r->work, d, d->skey_id, d->skey_pub, d->skey_sig);
 	identity_put(r, d);
 	forget_codes(r);
-	describe(&s, d);
-	s.state.has_stages = 1;
-	if (request_stage(r, q->unit, &s.state.stages) == -1)
-		return;
-	counters[COUNT_DEVICE_CREATE]++;
-	request_reply(r, KEYD__TYPE__DEVICE_STATE, &s.state.base);
+	describe(r, d, answer);
+	return 0;
 }
-
-const struct verb verb_device_create = {
-    KEYD__TYPE__DEVICE_CREATE, VERB_ANY, NULL, load_device_create, run_device_create};
 
 /* ---------------------------------------------------------------- QR */
-
-static const char *
-check_pair_qr(const ProtobufCMessage *pb)
-{
-	const Keyd__PairQr *q = (const Keyd__PairQr *)pb;
-	size_t i;
-
-	if (q->ref.len == 0 || q->ref.len > REF_MAX)
-		return "ref has not 1 to 512 bytes";
-	for (i = 0; i < q->ref.len; i++)
-		if (q->ref.data[i] <= ' ' || q->ref.data[i] >= 0x7f || q->ref.data[i] == ',')
-			return "ref holds a byte that is not printable, or a comma";
-	if (strlen(q->client_type) != 1 || q->client_type[0] <= ' ' || q->client_type[0] >= 0x7f ||
-	    q->client_type[0] == ',')
-		return "client_type is not one character";
-	return NULL;
-}
 
 static void
 put_base64(struct buf *b, const uint8_t key[32])
@@ -168,11 +126,10 @@ put_base64(struct buf *b, const uint8_t key[32])
 	sodium_memzero(text, sizeof(text));
 }
 
-static void
-run_pair_qr(struct request *r)
+int
+identity_pair_qr(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PairQr *q = (const Keyd__PairQr *)r->pb;
-	Keyd__PairQrReply a = KEYD__PAIR_QR_REPLY__INIT;
+	const Keyd__PairQr *q = asked;
 	struct buf text = BUF_INIT;
 
 	buf_put_str(&text, QR_PREFIX);
@@ -185,55 +142,29 @@ run_pair_qr(struct request *r)
 	put_base64(&text, r->device->adv_secret);
 	buf_put_u8(&text, ',');
 	buf_put_str(&text, q->client_type);
-	if (buf_cstr(&text) == NULL)
-		fatalx("out of memory");
-	a.text = (char *)text.data;
-	counters[COUNT_PAIR_QR]++;
-	request_reply(r, KEYD__TYPE__PAIR_QR_REPLY, &a.base);
-	buf_clear(&text);
+	((Keyd__PairQrReply *)answer)->text = request_text(r, &text);
+	return 0;
 }
 
-const struct verb verb_pair_qr = {
-    KEYD__TYPE__PAIR_QR, VERB_UNLINKED, check_pair_qr, NULL, run_pair_qr};
-
-static void
-run_pair_refresh(struct request *r)
+int
+identity_pair_refresh(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PairRefresh *q = (const Keyd__PairRefresh *)r->pb;
-	Keyd__Staged a = KEYD__STAGED__INIT;
-
 	randombytes_buf(r->device->adv_secret, sizeof(r->device->adv_secret));
 	r->device->has_pending = 0;
 	passkey_forget(r->account);
 	identity_put(r, r->device);
-	if (request_stage(r, q->unit, &a.stages) == -1)
-		return;
-	counters[COUNT_PAIR_REFRESH]++;
-	request_reply(r, KEYD__TYPE__STAGED, &a.base);
+	return 0;
 }
-
-const struct verb verb_pair_refresh = {
-    KEYD__TYPE__PAIR_REFRESH, VERB_UNLINKED, NULL, NULL, run_pair_refresh};
 
 /* ---------------------------------------------------------------- code */
 
-static const char *
-check_pair_code(const ProtobufCMessage *pb)
+int
+identity_pair_code(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PairCode *q = (const Keyd__PairCode *)pb;
-
-	if (q->code != NULL && !paircode_valid(q->code))
-		return "code is not 8 characters of the alphabet";
-	return NULL;
-}
-
-static void
-run_pair_code(struct request *r)
-{
-	const Keyd__PairCode *q = (const Keyd__PairCode *)r->pb;
+	const Keyd__PairCode *q = asked;
+	Keyd__PairCodeReply *a = answer;
 	struct paircode *c = &r->keyd->secrets->code[r->account->number];
-	Keyd__PairCodeReply a = KEYD__PAIR_CODE_REPLY__INIT;
-	uint8_t random[5], salt[32], iv[16], wrapped[PAIRCODE_WRAPPED];
+	uint8_t random[5], salt[32], iv[16];
 
 	sodium_memzero(c, sizeof(*c));
 	if (q->code != NULL)
@@ -248,24 +179,10 @@ run_pair_code(struct request *r)
 	c->used = 1;
 	randombytes_buf(salt, sizeof(salt));
 	randombytes_buf(iv, sizeof(iv));
-	paircode_wrap(c->code, salt, iv, c->e_pub, wrapped);
-	a.code = c->code;
-	a.wrapped_ephemeral = pb_bytes(wrapped, sizeof(wrapped));
-	counters[COUNT_PAIR_CODE]++;
-	request_reply(r, KEYD__TYPE__PAIR_CODE_REPLY, &a.base);
-}
-
-const struct verb verb_pair_code = {
-    KEYD__TYPE__PAIR_CODE, VERB_UNLINKED, check_pair_code, NULL, run_pair_code};
-
-static const char *
-check_pair_code_finish(const ProtobufCMessage *pb)
-{
-	const Keyd__PairCodeFinish *q = (const Keyd__PairCodeFinish *)pb;
-
-	if (q->wrapped_primary.len != PAIRCODE_WRAPPED || q->primary_identity.len != 32)
-		return "wrapped_primary has not 80 bytes, or primary_identity not 32";
-	return NULL;
+	a->code = c->code;
+	a->wrapped_ephemeral = request_room(r, PAIRCODE_WRAPPED);
+	paircode_wrap(c->code, salt, iv, c->e_pub, a->wrapped_ephemeral.data);
+	return 0;
 }
 
 /* The code under way, if it may still be used; else answers. */
@@ -275,13 +192,13 @@ code_under_way(struct request *r)
 	struct paircode *c = &r->keyd->secrets->code[r->account->number];
 
 	if (!c->used) {
-		request_error(r, "state", "no code is under way");
+		(void)request_fail(r, "state", "no code is under way");
 	} else if (clock_mono_ms() - c->began_ms > PAIRCODE_MS) {
 		sodium_memzero(c, sizeof(*c));
-		request_error(r, "code_expired", "the code is older than 180 seconds");
+		(void)request_fail(r, "code_expired", "the code is older than 180 seconds");
 	} else if (c->tries == PAIRCODE_TRIES) {
 		sodium_memzero(c, sizeof(*c));
-		request_error(r, "code_tries", "the code was tried 3 times");
+		(void)request_fail(r, "code_tries", "the code was tried 3 times");
 	} else {
 		c->tries++;
 		return c;
@@ -289,54 +206,52 @@ code_under_way(struct request *r)
 	return NULL;
 }
 
-static void
-run_pair_code_finish(struct request *r)
+int
+identity_pair_code_finish(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PairCodeFinish *q = (const Keyd__PairCodeFinish *)r->pb;
-	Keyd__PairCodeFinishReply a = KEYD__PAIR_CODE_FINISH_REPLY__INIT;
+	const Keyd__PairCodeFinish *q = asked;
+	Keyd__PairCodeFinishReply *a = answer;
 	struct paircode_random random;
 	struct paircode_finish in;
-	uint8_t bundle[PAIRCODE_BUNDLE], primary_e[32];
+	uint8_t primary_e[32];
 	struct paircode *c;
+	int ok;
 
 	if ((c = code_under_way(r)) == NULL)
-		return;
+		return -1;
 	paircode_unwrap(c->code, q->wrapped_primary.data, primary_e);
 	randombytes_buf(&random, sizeof(random));
 	in = (struct paircode_finish){c->e_priv, r->device->identity_priv, r->device->identity_pub,
 	    primary_e, q->primary_identity.data};
-	if (paircode_bundle(&in, &random, bundle, r->device->adv_secret) == -1) {
-		request_error(r, "bad_key", "a shared secret is zero");
-		goto done;
-	}
-	identity_put(r, r->device);
-	if (request_stage(r, q->unit, &a.stages) == -1)
-		goto done;
-	a.wrapped_bundle = pb_bytes(bundle, sizeof(bundle));
-	a.identity_pub = pb_bytes(r->device->identity_pub, 32);
-	counters[COUNT_PAIR_CODE_FINISH]++;
-	request_reply(r, KEYD__TYPE__PAIR_CODE_FINISH_REPLY, &a.base);
-done:
+	a->wrapped_bundle = request_room(r, PAIRCODE_BUNDLE);
+	ok = paircode_bundle(&in, &random, a->wrapped_bundle.data, r->device->adv_secret);
 	sodium_memzero(&random, sizeof(random));
 	sodium_memzero(primary_e, sizeof(primary_e));
+	if (ok == -1)
+		return request_fail(r, "bad_key", "a shared secret is zero");
+	identity_put(r, r->device);
+	a->identity_pub = pb_bytes(r->device->identity_pub, 32);
+	return 0;
 }
-
-const struct verb verb_pair_code_finish = {KEYD__TYPE__PAIR_CODE_FINISH, VERB_UNLINKED,
-    check_pair_code_finish, NULL, run_pair_code_finish};
 
 /* ---------------------------------------------------------------- pair-success */
 
-static const char *
-check_pair_success(const ProtobufCMessage *pb)
+/* 0, or -1: not a companion's. */
+static int
+companion(const char *text, struct jid *j)
 {
-	const Keyd__PairSuccess *q = (const Keyd__PairSuccess *)pb;
+	return jid_parse(text, j) == 0 && j->device != 0 ? 0 : -1;
+}
+
+const char *
+identity_check_pair_success(const void *asked)
+{
+	const Keyd__PairSuccess *q = asked;
 	struct jid j;
 
-	if (q->container.len == 0 || q->container.len > ADV_CONTAINER_MAX)
-		return "container has not 1 to 4096 bytes";
-	if (jid_parse(q->jid, &j) == -1 || !jid_is_pn(&j) || j.device == 0)
+	if (companion(q->jid, &j) == -1 || !jid_is_pn(&j))
 		return "jid is not that of a companion";
-	if (q->lid != NULL && (jid_parse(q->lid, &j) == -1 || !jid_is_lid(&j) || j.device == 0))
+	if (q->lid != NULL && (companion(q->lid, &j) == -1 || !jid_is_lid(&j)))
 		return "lid is not that of a companion";
 	return NULL;
 }
@@ -351,10 +266,10 @@ primary_name(struct work *w, const char *jid)
 	return work_name(w, "%s%s:0", j.user, jid_on(&j, JID_LID) ? "_1" : "");
 }
 
-static void
-load_pair_success(struct request *r)
+void
+identity_load_pair_success(struct request *r, const void *asked)
 {
-	const Keyd__PairSuccess *q = (const Keyd__PairSuccess *)r->pb;
+	const Keyd__PairSuccess *q = asked;
 
 	(void)work_need(&r->work, STORED__DOMAIN__IDENTITY, primary_name(&r->work, q->jid));
 	if (q->lid != NULL)
@@ -413,36 +328,28 @@ open_success(struct device *d, const ProtobufCBinaryData *box, struct adv_link *
 	return o;
 }
 
-static void
-run_pair_success(struct request *r)
+int
+identity_pair_success(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PairSuccess *q = (const Keyd__PairSuccess *)r->pb;
-	Keyd__PairSuccessReply a = KEYD__PAIR_SUCCESS_REPLY__INIT;
+	const Keyd__PairSuccess *q = asked;
+	Keyd__PairSuccessReply *a = answer;
 	struct adv_link link = {.complete = BUF_INIT, .answer = BUF_INIT};
-	struct state_reply s;
 
-	a.outcome = outcomes[open_success(r->device, &q->container, &link)];
+	a->outcome = outcomes[open_success(r->device, &q->container, &link)];
 	if (link.complete.len > DEVICE_IDENTITY_MAX)
-		a.outcome = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT;
-	if (a.outcome != KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED) {
+		a->outcome = KEYD__PAIR_SUCCESS_REPLY__OUTCOME__BAD_FORMAT;
+	if (a->outcome == KEYD__PAIR_SUCCESS_REPLY__OUTCOME__LINKED) {
+		put_link(r, q, &link);
+		a->device = request_message(r, &keyd__device_state__descriptor);
+		describe(r, r->device, a->device);
+		a->has_key_index = a->has_answer = 1;
+		a->key_index = link.key_index;
+		a->answer = request_bytes(r, link.answer.data, link.answer.len);
+		forget_codes(r);
+		counters[COUNT_PAIR_LINKED]++;
+	} else {
 		counters[COUNT_PAIR_REFUSED]++;
-		request_reply(r, KEYD__TYPE__PAIR_SUCCESS_REPLY, &a.base);
-		goto done;
 	}
-	put_link(r, q, &link);
-	if (request_stage(r, q->unit, &a.stages) == -1)
-		goto done;
-	describe(&s, r->device);
-	a.device = &s.state;
-	a.has_key_index = a.has_answer = 1;
-	a.key_index = link.key_index;
-	a.answer = pb_bytes(link.answer.data, link.answer.len);
-	forget_codes(r);
-	counters[COUNT_PAIR_LINKED]++;
-	request_reply(r, KEYD__TYPE__PAIR_SUCCESS_REPLY, &a.base);
-done:
 	adv_link_clear(&link);
+	return 0;
 }
-
-const struct verb verb_pair_success = {KEYD__TYPE__PAIR_SUCCESS, VERB_UNLINKED, check_pair_success,
-    load_pair_success, run_pair_success};

@@ -119,6 +119,7 @@ open_channel(
 int
 main(int argc, char *argv[])
 {
+	static struct channel_row apid[DISPATCH_MAX], netd[DISPATCH_MAX];
 	struct child child;
 	const char *next;
 	struct keyd *k;
@@ -146,8 +147,10 @@ main(int argc, char *argv[])
 		read_secret(&k->secrets->next_source, next, KEYD_FD_NEXT_SECRET);
 	else
 		(void)close(KEYD_FD_NEXT_SECRET);
-	k->apid = open_channel(&child, KEYD_FD_APID, "keyd: apid", dispatch_apid, dispatch_napid);
-	k->netd = open_channel(&child, KEYD_FD_NETD, "keyd: netd", dispatch_netd, dispatch_nnetd);
+	k->apid =
+	    open_channel(&child, KEYD_FD_APID, "keyd: apid", apid, dispatch_rows(PEER_APID, apid));
+	k->netd =
+	    open_channel(&child, KEYD_FD_NETD, "keyd: netd", netd, dispatch_rows(PEER_NETD, netd));
 	k->stored = open_channel(&child, KEYD_FD_STORED, "keyd: stored", store_rows, store_nrows);
 	child_ready(&child);
 	store_unlock(k); /* stored answers when it is up; until then requests wait */

@@ -10,23 +10,8 @@
 #include "keyd/crypto.h"
 #include "keyd/verbs.h"
 
-#define SECRETS_MAX 16
-#define NAMES_MAX   8
-#define JIDS_MAX    4
-#define NAME_BYTES  512
-#define ID_BYTES    128
-#define JID_BYTES   112
-#define OPEN_MAX    (256u * 1024)
-#define SECRET_LEN  32
-#define RECORD_LEN  (SECRET_LEN + 8) /* and the time of its message, big-endian */
-
-static int
-text_ok(const char *s, size_t max)
-{
-	size_t n = strlen(s);
-
-	return n >= 1 && n <= max;
-}
+#define SECRET_LEN 32
+#define RECORD_LEN (SECRET_LEN + 8) /* and the time of its message, big-endian */
 
 /* stored need not know who wrote to whom. */
 static const char *
@@ -41,26 +26,10 @@ record_name(struct work *w, const char *name)
 
 /* ---------------------------------------------------------------- SECRETS_KEEP */
 
-const char *
-msg_secret_check(Keyd__Secret *const *list, size_t n)
-{
-	size_t i;
-
-	if (n > SECRETS_MAX)
-		return "more than 16 secrets";
-	for (i = 0; i < n; i++)
-		if (!text_ok(list[i]->name, NAME_BYTES) || list[i]->secret.len != SECRET_LEN ||
-		    list[i]->expires_s < 0 || list[i]->message_s < 0)
-			return "a secret is malformed";
-	return NULL;
-}
-
 void
 msg_secret_load(struct request *r, Keyd__Secret *const *list, size_t n)
 {
-	size_t i;
-
-	for (i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		(void)work_need(
 		    &r->work, STORED__DOMAIN__MSG_SECRET, record_name(&r->work, list[i]->name));
 }
@@ -68,49 +37,34 @@ msg_secret_load(struct request *r, Keyd__Secret *const *list, size_t n)
 void
 msg_secret_put(struct request *r, Keyd__Secret *const *list, size_t n)
 {
-	uint8_t record[RECORD_LEN];
-	size_t i, k;
+	struct buf b = BUF_INIT;
 
-	for (i = 0; i < n; i++) {
-		memcpy(record, list[i]->secret.data, SECRET_LEN);
-		for (k = 0; k < 8; k++)
-			record[SECRET_LEN + k] =
-			    (uint8_t)((uint64_t)list[i]->message_s >> (8 * (7 - k)));
-		work_put_secret(&r->work, record_name(&r->work, list[i]->name), record,
-		    sizeof(record), list[i]->expires_s);
+	for (size_t i = 0; i < n; i++) {
+		buf_reset(&b);
+		buf_put(&b, list[i]->secret.data, SECRET_LEN);
+		buf_put_be64(&b, (uint64_t)list[i]->message_s);
+		work_put_secret(&r->work, record_name(&r->work, list[i]->name), b.data, b.len,
+		    list[i]->expires_s);
 	}
-	sodium_memzero(record, sizeof(record));
+	buf_clear(&b);
 }
 
-static const char *
-check_keep(const ProtobufCMessage *pb)
+void
+msg_secret_load_keep(struct request *r, const void *asked)
 {
-	const Keyd__SecretsKeep *q = (const Keyd__SecretsKeep *)pb;
-
-	return q->n_secrets == 0 ? "no secret" : msg_secret_check(q->secrets, q->n_secrets);
-}
-
-static void
-load_keep(struct request *r)
-{
-	const Keyd__SecretsKeep *q = (const Keyd__SecretsKeep *)r->pb;
+	const Keyd__SecretsKeep *q = asked;
 
 	msg_secret_load(r, q->secrets, q->n_secrets);
 }
 
-static void
-run_keep(struct request *r)
+int
+msg_secret_keep(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__SecretsKeep *q = (const Keyd__SecretsKeep *)r->pb;
-	Keyd__Staged a = KEYD__STAGED__INIT;
+	const Keyd__SecretsKeep *q = asked;
 
 	msg_secret_put(r, q->secrets, q->n_secrets);
-	if (request_stage(r, q->unit, &a.stages) == 0)
-		request_reply(r, KEYD__TYPE__STAGED, &a.base);
+	return 0;
 }
-
-const struct verb verb_secrets_keep = {
-    KEYD__TYPE__SECRETS_KEEP, VERB_DEVICE, check_keep, load_keep, run_keep};
 
 /* ---------------------------------------------------------------- ADDON_OPEN */
 
@@ -128,43 +82,12 @@ static const struct {
     [KEYD__ADDON_OPEN__USE__POLL_ADD_OPTION] = {"Poll Add Option", 0},
 };
 
-static int
-jids_ok(char *const *list, size_t n)
+void
+msg_secret_load_open(struct request *r, const void *asked)
 {
-	size_t i;
+	const Keyd__AddonOpen *q = asked;
 
-	for (i = 0; i < n; i++)
-		if (!text_ok(list[i], JID_BYTES))
-			return 0;
-	return n >= 1 && n <= JIDS_MAX;
-}
-
-static const char *
-check_open(const ProtobufCMessage *pb)
-{
-	const Keyd__AddonOpen *q = (const Keyd__AddonOpen *)pb;
-	size_t i;
-
-	if ((size_t)q->use >= sizeof(uses) / sizeof(uses[0]) || uses[q->use].word == NULL)
-		return "an unknown use";
-	if (q->n_names < 1 || q->n_names > NAMES_MAX || !text_ok(q->id, ID_BYTES) ||
-	    !jids_ok(q->authors, q->n_authors) || !jids_ok(q->senders, q->n_senders))
-		return "a name is malformed, or there are none or too many";
-	for (i = 0; i < q->n_names; i++)
-		if (!text_ok(q->names[i], NAME_BYTES))
-			return "a name is malformed";
-	if (q->iv.len != 12 || q->payload.len < CRYPTO_TAG || q->payload.len > OPEN_MAX)
-		return "iv or payload has a wrong length";
-	return NULL;
-}
-
-static void
-load_open(struct request *r)
-{
-	const Keyd__AddonOpen *q = (const Keyd__AddonOpen *)r->pb;
-	size_t i;
-
-	for (i = 0; i < q->n_names; i++)
+	for (size_t i = 0; i < q->n_names; i++)
 		(void)work_need(
 		    &r->work, STORED__DOMAIN__MSG_SECRET, record_name(&r->work, q->names[i]));
 }
@@ -174,7 +97,8 @@ static int
 open_as(const Keyd__AddonOpen *q, const uint8_t *secret, const char *author, const char *sender,
     uint8_t *out)
 {
-	char info[ID_BYTES + 2 * JID_BYTES + 32], aad[ID_BYTES + JID_BYTES + 2];
+	char info[MSG_SECRET_ID_MAX + 2 * MSG_SECRET_JID_MAX + 32];
+	char aad[MSG_SECRET_ID_MAX + MSG_SECRET_JID_MAX + 2];
 	uint8_t key[32];
 	int len = 0, ok;
 
@@ -200,36 +124,28 @@ open_with(const Keyd__AddonOpen *q, const uint8_t *secret, uint8_t *out)
 	return -1;
 }
 
-static void
-run_open(struct request *r)
+int
+msg_secret_open(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__AddonOpen *q = (const Keyd__AddonOpen *)r->pb;
-	Keyd__AddonOpened a = KEYD__ADDON_OPENED__INIT;
-	struct buf record = BUF_INIT, plain = BUF_INIT;
-	uint8_t *out = buf_reserve(&plain, q->payload.len);
-	size_t i, k;
+	const Keyd__AddonOpen *q = asked;
+	Keyd__AddonOpened *a = answer;
+	struct buf record = BUF_INIT;
 
-	if (out == NULL)
-		fatalx("out of memory");
-	a.outcome = KEYD__ADDON_OPENED__OUTCOME__NO_SECRET;
-	for (i = 0; i < q->n_names && a.outcome != KEYD__ADDON_OPENED__OUTCOME__DONE; i++) {
+	a->outcome = KEYD__ADDON_OPENED__OUTCOME__NO_SECRET;
+	a->plaintext = request_room(r, q->payload.len);
+	for (size_t i = 0; i < q->n_names && !a->has_plaintext; i++) {
 		buf_reset(&record);
 		if (work_get(&r->work, STORED__DOMAIN__MSG_SECRET,
 			record_name(&r->work, q->names[i]), &record) != 1 ||
 		    record.len != RECORD_LEN)
 			continue; /* absent, or damaged: that was counted */
-		a.outcome = open_with(q, record.data, out) == 0
-				? KEYD__ADDON_OPENED__OUTCOME__DONE
-				: KEYD__ADDON_OPENED__OUTCOME__BAD_TAG;
-		for (a.message_s = 0, k = SECRET_LEN; k < RECORD_LEN; k++)
-			a.message_s = (int64_t)((uint64_t)a.message_s << 8 | record.data[k]);
+		a->has_plaintext = open_with(q, record.data, a->plaintext.data) == 0;
+		a->outcome = a->has_plaintext ? KEYD__ADDON_OPENED__OUTCOME__DONE
+					      : KEYD__ADDON_OPENED__OUTCOME__BAD_TAG;
+		a->message_s = (int64_t)buf_be64(record.data + SECRET_LEN);
 	}
-	a.has_plaintext = a.has_message_s = a.outcome == KEYD__ADDON_OPENED__OUTCOME__DONE;
-	a.plaintext = pb_bytes(out, q->payload.len - CRYPTO_TAG);
-	request_reply(r, KEYD__TYPE__ADDON_OPENED, &a.base);
+	a->has_message_s = a->has_plaintext;
+	a->plaintext.len -= CRYPTO_TAG;
 	buf_clear(&record);
-	buf_clear(&plain);
+	return 0;
 }
-
-const struct verb verb_addon_open = {
-    KEYD__TYPE__ADDON_OPEN, VERB_DEVICE, check_open, load_open, run_open};

@@ -8,13 +8,7 @@
 #include "keyd/curve.h"
 #include "keyd/paircode.h"
 
-static const char alphabet[] = "123456789ABCDEFGHJKLMNPQRSTVWXYZ"; /* no 0, I, O, U */
-
-int
-paircode_valid(const char *code)
-{
-	return strlen(code) == PAIRCODE_LEN && strspn(code, alphabet) == PAIRCODE_LEN;
-}
+const char paircode_alphabet[] = "123456789ABCDEFGHJKLMNPQRSTVWXYZ"; /* no 0, I, O, U */
 
 void
 paircode_from_bytes(const uint8_t random[5], char code[PAIRCODE_LEN + 1])
@@ -25,7 +19,7 @@ paircode_from_bytes(const uint8_t random[5], char code[PAIRCODE_LEN + 1])
 	for (i = 0; i < 5; i++)
 		n = n << 8 | random[i];
 	for (i = PAIRCODE_LEN - 1; i >= 0; i--, n >>= 5)
-		code[i] = alphabet[n & 31];
+		code[i] = paircode_alphabet[n & 31];
 	code[PAIRCODE_LEN] = '\0';
 }
 

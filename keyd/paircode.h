@@ -22,7 +22,7 @@ struct paircode {
 	unsigned tries;   /* primary_hellos so far */
 };
 
-int paircode_valid(const char *code); /* exactly 8 of the alphabet */
+extern const char paircode_alphabet[]; /* a code is 8 of these */
 void paircode_from_bytes(const uint8_t random[5], char code[PAIRCODE_LEN + 1]);
 
 /* wrap(pub, code) with that salt and iv, and its inverse. */

@@ -11,9 +11,7 @@
 #include "keyd/provider.h"
 #include "keyd/verbs.h"
 
-#define COUNT_MAX    1000
-#define UPLOADED_MAX 1024
-#define FAR          100000u /* more than are offered between two backups */
+#define FAR 100000u /* more than are offered between two backups */
 
 static uint32_t
 after(uint32_t id)
@@ -39,53 +37,59 @@ mark_get(struct work *w)
 static void
 mark_put(struct work *w, uint32_t id)
 {
-	const uint8_t record[5] = {
-	    1, (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
+	struct buf b = BUF_INIT;
 
-	work_put(w, STORED__DOMAIN__KEYSTATE, work_name(w, "prekeys"), record, sizeof(record));
+	buf_put_u8(&b, 1);
+	buf_put_be32(&b, id);
+	work_put_buf(w, STORED__DOMAIN__KEYSTATE, work_name(w, "prekeys"), &b);
+}
+
+static int
+mark_broken(struct request *r)
+{
+	return request_fail(r, "store", "the key state record could not be read");
+}
+
+static int
+need_mark(struct request *r)
+{
+	return work_need(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "prekeys"));
 }
 
 /* ---------------------------------------------------------------- PREKEYS_MAKE */
 
-static const char *
-check_make(const ProtobufCMessage *pb)
+const char *
+prekeys_check_make(const void *asked)
 {
-	const Keyd__PrekeysMake *q = (const Keyd__PrekeysMake *)pb;
+	const Keyd__PrekeysMake *q = asked;
 
-	if (q->count < 1 || q->count > COUNT_MAX)
-		return "count is not 1 to 1000";
-	if (q->has_retry && q->retry && q->count != 1)
-		return "a retry receipt takes one key";
-	return NULL;
+	return q->retry && q->count != 1 ? "a retry receipt takes one key" : NULL;
 }
 
-static void
-load_make(struct request *r)
+void
+prekeys_load_make(struct request *r, const void *asked)
 {
-	const Keyd__PrekeysMake *q = (const Keyd__PrekeysMake *)r->pb;
-	uint32_t i, id;
+	const Keyd__PrekeysMake *q = asked;
+	uint32_t id;
 
-	if (!work_need(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "prekeys")) ||
-	    (id = mark_get(&r->work)) == 0)
+	if (!need_mark(r) || (id = mark_get(&r->work)) == 0)
 		return;
 	/* after 2^24 ids one of them may still be there */
-	for (i = 0; i < q->count; i++, id = after(id))
+	for (uint32_t i = 0; i < q->count; i++, id = after(id))
 		(void)work_need(&r->work, STORED__DOMAIN__PREKEY, work_name(&r->work, "%u", id));
 }
 
 static void
-public_half(const ec_key_pair *pair, uint8_t pub[32])
+tell_key(struct request *r, Keyd__Prekey *k, uint32_t id, const ec_key_pair *pair)
 {
-	signal_buffer *typed = NULL;
-
-	if (ec_public_key_serialize(&typed, ec_key_pair_get_public(pair)) != 0)
+	k->id = id;
+	k->pub = request_room(r, 32);
+	if (provider_raw_key(ec_key_pair_get_public(pair), k->pub.data) == -1)
 		fatalx("libsignal writes no key down");
-	memcpy(pub, signal_buffer_data(typed) + 1, 32); /* without the type byte */
-	signal_buffer_free(typed);
 }
 
 static void
-make_key(struct work *w, uint32_t id, int uploaded, uint8_t pub[32])
+make_key(struct request *r, uint32_t id, int uploaded, Keyd__Prekey *out)
 {
 	ec_key_pair *pair = NULL;
 	session_pre_key *k = NULL;
@@ -94,107 +98,68 @@ make_key(struct work *w, uint32_t id, int uploaded, uint8_t pub[32])
 	if (curve_generate_key_pair(provider_context, &pair) != 0 ||
 	    session_pre_key_create(&k, id, pair) != 0 || session_pre_key_serialize(&record, k) != 0)
 		fatalx("libsignal makes no prekey");
-	public_half(pair, pub);
-	work_put_prekey(w, id, signal_buffer_data(record), signal_buffer_len(record), uploaded);
+	tell_key(r, out, id, pair);
+	work_put_prekey(
+	    &r->work, id, signal_buffer_data(record), signal_buffer_len(record), uploaded);
 	signal_buffer_bzero_free(record);
 	SIGNAL_UNREF(k);
 	SIGNAL_UNREF(pair);
 	counters[COUNT_PREKEYS_MADE]++;
 }
 
+/* Room for so many keys, and what is told beside them. */
 static void
-describe_device(Keyd__PrekeysReply *a, Keyd__SignedPrekey *skey, struct device *d)
+begin_answer(struct request *r, Keyd__PrekeysReply *a, size_t n)
 {
+	struct device *d = r->device;
+
 	a->registration_id = d->registration_id;
 	a->identity_pub = pb_bytes(d->identity_pub, 32);
-	identity_signed_prekey(skey, d);
-	a->signed_prekey = skey;
+	a->signed_prekey = identity_signed_prekey(r, d->skey_id, d->skey_pub, d->skey_sig);
+	a->keys = request_list(r, &keyd__prekey__descriptor, n);
 }
 
-static void
-run_make(struct request *r)
+int
+prekeys_make(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PrekeysMake *q = (const Keyd__PrekeysMake *)r->pb;
-	Keyd__PrekeysReply a = KEYD__PREKEYS_REPLY__INIT;
-	Keyd__SignedPrekey skey;
-	Keyd__Prekey keys[COUNT_MAX], *list[COUNT_MAX];
-	uint8_t pubs[COUNT_MAX][32];
-	int retry = q->has_retry && q->retry;
-	uint32_t i, id = mark_get(&r->work);
+	const Keyd__PrekeysMake *q = asked;
+	Keyd__PrekeysReply *a = answer;
+	uint32_t id = mark_get(&r->work);
 
-	if (id == 0) {
-		request_error(r, "store", "the key state record could not be read");
-		return;
-	}
-	for (i = 0; i < q->count; i++, id = after(id)) {
-		keyd__prekey__init(&keys[i]);
-		keys[i].id = id;
-		keys[i].pub = pb_bytes(pubs[i], 32);
-		list[i] = &keys[i];
-		make_key(&r->work, id, retry, pubs[i]);
-	}
+	if (id == 0)
+		return mark_broken(r);
+	begin_answer(r, a, q->count);
+	for (; a->n_keys < q->count; id = after(id))
+		make_key(r, id, q->retry, a->keys[a->n_keys++]);
 	mark_put(&r->work, id);
-	if (request_stage(r, q->unit, &a.stages) == -1)
-		return;
-	describe_device(&a, &skey, r->device);
-	a.keys = list;
-	a.n_keys = q->count;
-	request_reply(r, KEYD__TYPE__PREKEYS_REPLY, &a.base);
+	return 0;
 }
 
-const struct verb verb_prekeys_make = {
-    KEYD__TYPE__PREKEYS_MAKE, VERB_DEVICE, check_make, load_make, run_make};
-
-/* ---------------------------------------------------------------- PREKEYS_UPLOADED */
-
-static const char *
-check_ids(const uint32_t *ids, size_t n, size_t most)
-{
-	size_t i;
-
-	if (n > most)
-		return "too many ids";
-	for (i = 0; i < n; i++)
-		if (ids[i] < 1 || ids[i] > PREKEY_ID_MAX)
-			return "an id that no prekey has";
-	return NULL;
-}
+/* ---------------------------------------------------------------- by their ids */
 
 static void
 need_ids(struct request *r, const uint32_t *ids, size_t n)
 {
-	size_t i;
-
-	for (i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		(void)work_need(
 		    &r->work, STORED__DOMAIN__PREKEY, work_name(&r->work, "%u", ids[i]));
 }
 
-static const char *
-check_uploaded(const ProtobufCMessage *pb)
+void
+prekeys_load_uploaded(struct request *r, const void *asked)
 {
-	const Keyd__PrekeysUploaded *q = (const Keyd__PrekeysUploaded *)pb;
-
-	return check_ids(q->ids, q->n_ids, UPLOADED_MAX);
-}
-
-static void
-load_uploaded(struct request *r)
-{
-	const Keyd__PrekeysUploaded *q = (const Keyd__PrekeysUploaded *)r->pb;
+	const Keyd__PrekeysUploaded *q = asked;
 
 	need_ids(r, q->ids, q->n_ids);
 }
 
-static void
-run_uploaded(struct request *r)
+int
+prekeys_uploaded(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PrekeysUploaded *q = (const Keyd__PrekeysUploaded *)r->pb;
-	Keyd__Staged a = KEYD__STAGED__INIT;
+	const Keyd__PrekeysUploaded *q = asked;
 	struct buf b = BUF_INIT;
-	size_t i;
 
-	for (i = 0; i < q->n_ids; i++) {
+	for (size_t i = 0; i < q->n_ids; i++) {
 		/* one that was used meanwhile must not come back */
 		if (work_get(&r->work, STORED__DOMAIN__PREKEY, work_name(&r->work, "%u", q->ids[i]),
 			&b) == 1)
@@ -202,104 +167,59 @@ run_uploaded(struct request *r)
 		buf_reset(&b);
 	}
 	buf_clear(&b);
-	if (request_stage(r, q->unit, &a.stages) == 0)
-		request_reply(r, KEYD__TYPE__STAGED, &a.base);
+	return 0;
 }
 
-const struct verb verb_prekeys_uploaded = {
-    KEYD__TYPE__PREKEYS_UPLOADED, VERB_DEVICE, check_uploaded, load_uploaded, run_uploaded};
-
-/* ---------------------------------------------------------------- PREKEYS_PUBLIC */
-
-static const char *
-check_public(const ProtobufCMessage *pb)
+void
+prekeys_load_public(struct request *r, const void *asked)
 {
-	const Keyd__PrekeysPublic *q = (const Keyd__PrekeysPublic *)pb;
-
-	return check_ids(q->ids, q->n_ids, COUNT_MAX);
-}
-
-static void
-load_public(struct request *r)
-{
-	const Keyd__PrekeysPublic *q = (const Keyd__PrekeysPublic *)r->pb;
+	const Keyd__PrekeysPublic *q = asked;
 
 	(void)skey_need_next(&r->work, r->device);
 	need_ids(r, q->ids, q->n_ids);
 }
 
-/* 1 if it is there and can be read. */
-static int
-public_of(struct work *w, uint32_t id, uint8_t pub[32])
+int
+prekeys_public(struct request *r, const void *asked, void *answer)
 {
-	session_pre_key *k = NULL;
+	const Keyd__PrekeysPublic *q = asked;
+	Keyd__PrekeysReply *a = answer;
+	uint8_t pub[32], sig[64];
 	struct buf b = BUF_INIT;
-	int there = work_get(w, STORED__DOMAIN__PREKEY, work_name(w, "%u", id), &b) == 1 &&
-		    session_pre_key_deserialize(&k, b.data, b.len, provider_context) == 0;
 
-	if (there)
-		public_half(session_pre_key_get_key_pair(k), pub);
-	SIGNAL_UNREF(k);
+	begin_answer(r, a, q->n_ids);
+	for (size_t i = 0; i < q->n_ids; i++) {
+		session_pre_key *k = NULL;
+
+		if (work_get(&r->work, STORED__DOMAIN__PREKEY, work_name(&r->work, "%u", q->ids[i]),
+			&b) == 1 &&
+		    session_pre_key_deserialize(&k, b.data, b.len, provider_context) == 0)
+			tell_key(
+			    r, a->keys[a->n_keys++], q->ids[i], session_pre_key_get_key_pair(k));
+		SIGNAL_UNREF(k);
+		buf_reset(&b);
+	}
 	buf_clear(&b);
-	return there;
+	if (skey_next(&r->work, r->device, pub, sig) == 1)
+		a->next = identity_signed_prekey(r, skey_next_id(r->device), pub, sig);
+	return 0;
 }
-
-static void
-run_public(struct request *r)
-{
-	const Keyd__PrekeysPublic *q = (const Keyd__PrekeysPublic *)r->pb;
-	Keyd__PrekeysReply a = KEYD__PREKEYS_REPLY__INIT;
-	Keyd__SignedPrekey skey, next = KEYD__SIGNED_PREKEY__INIT;
-	Keyd__Prekey keys[COUNT_MAX], *list[COUNT_MAX];
-	uint8_t pubs[COUNT_MAX][32], next_pub[32], next_sig[64];
-	size_t i;
-
-	for (i = 0; i < q->n_ids; i++) {
-		if (!public_of(&r->work, q->ids[i], pubs[a.n_keys]))
-			continue;
-		keyd__prekey__init(&keys[a.n_keys]);
-		keys[a.n_keys].id = q->ids[i];
-		keys[a.n_keys].pub = pb_bytes(pubs[a.n_keys], 32);
-		list[a.n_keys] = &keys[a.n_keys];
-		a.n_keys++;
-	}
-	a.keys = list;
-	describe_device(&a, &skey, r->device);
-	if (skey_next(&r->work, r->device, next_pub, next_sig) == 1) {
-		next.id = r->device->skey_id % PREKEY_ID_MAX + 1;
-		next.pub = pb_bytes(next_pub, 32);
-		next.signature = pb_bytes(next_sig, 64);
-		a.next = &next;
-	}
-	request_reply(r, KEYD__TYPE__PREKEYS_REPLY, &a.base);
-}
-
-const struct verb verb_prekeys_public = {
-    KEYD__TYPE__PREKEYS_PUBLIC, VERB_DEVICE, check_public, load_public, run_public};
 
 /* ---------------------------------------------------------------- RESTORED */
 
-static void
-load_restored(struct request *r)
+void
+prekeys_load_restored(struct request *r, const void *asked)
 {
-	(void)work_need(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "prekeys"));
+	(void)need_mark(r);
 }
 
-static void
-run_restored(struct request *r)
+int
+prekeys_restored(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__Restored *q = (const Keyd__Restored *)r->pb;
-	Keyd__Staged a = KEYD__STAGED__INIT;
 	uint32_t id = mark_get(&r->work);
 
-	if (id == 0) {
-		request_error(r, "store", "the key state record could not be read");
-		return;
-	}
+	if (id == 0)
+		return mark_broken(r);
 	mark_put(&r->work, (id - 1 + FAR) % PREKEY_ID_MAX + 1);
-	if (request_stage(r, q->unit, &a.stages) == 0)
-		request_reply(r, KEYD__TYPE__STAGED, &a.base);
+	return 0;
 }
-
-const struct verb verb_restored = {
-    KEYD__TYPE__RESTORED, VERB_DEVICE, NULL, load_restored, run_restored};

@@ -120,3 +120,25 @@ provider_warm_up(void)
 		fatalx("libsignal: no context");
 	/* one thread: no locking functions */
 }
+
+int
+provider_raw_key(const ec_public_key *key, uint8_t out[32])
+{
+	signal_buffer *typed = NULL;
+	int ok = key != NULL && ec_public_key_serialize(&typed, key) == 0 &&
+		 signal_buffer_len(typed) == 33;
+
+	if (ok)
+		memcpy(out, signal_buffer_data(typed) + 1, 32); /* without the type byte */
+	signal_buffer_free(typed);
+	return ok ? 0 : -1;
+}
+
+int
+provider_point(ec_public_key **key, const uint8_t raw[32])
+{
+	uint8_t typed[33] = {5};
+
+	memcpy(typed + 1, raw, 32);
+	return curve_decode_point(key, typed, sizeof(typed), provider_context);
+}

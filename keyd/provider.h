@@ -2,11 +2,16 @@
 #ifndef WARD_PROVIDER_H
 #define WARD_PROVIDER_H
 
+#include <signal/curve.h>
 #include <signal/signal_protocol.h>
 
 /* Makes the one context of the process. After crypto_warm_up. Dies if it cannot. */
 void provider_warm_up(void);
 extern signal_context *provider_context;
+
+/* A public key of libsignal's as 32 bytes, and the reverse, which has to be freed. 0 or -1. */
+int provider_raw_key(const ec_public_key *key, uint8_t out[32]);
+int provider_point(ec_public_key **key, const uint8_t raw[32]);
 
 /* libsignal returns the same code for a wrong MAC and for "no state fits"; only its log text tells
  * them apart (protocol page 04, 4.3 trap 2). Clear before a call, look after it. Nothing of that

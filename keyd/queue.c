@@ -7,17 +7,10 @@
 #include <sodium.h>
 
 #include "common/log.h"
+#include "keyd/bounds.h"
 #include "keyd/counter.h"
 #include "keyd/queue.h"
 #include "keyd/store.h"
-
-void
-request_reply(struct request *r, uint32_t type, const ProtobufCMessage *m)
-{
-	r->answered = 1;
-	if (r->message->id != 0)
-		(void)channel_reply(r->message->channel, r->message->id, type, m);
-}
 
 static void
 refuse(struct message *m, const char *code, const char *text)
@@ -27,8 +20,8 @@ refuse(struct message *m, const char *code, const char *text)
 		(void)channel_reply_error(m->channel, m->id, code, "%s", text);
 }
 
-void
-request_error(struct request *r, const char *code, const char *fmt, ...)
+int
+request_fail(struct request *r, const char *code, const char *fmt, ...)
 {
 	char text[256];
 	va_list ap;
@@ -36,21 +29,64 @@ request_error(struct request *r, const char *code, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	r->answered = 1;
 	refuse(r->message, code, text);
+	return -1;
 }
 
-int
-request_stage(struct request *r, uint64_t unit, uint32_t *stages)
+/* ---------------------------------------------------------------- answers */
+
+static void *
+room(struct request *r, size_t size)
 {
-	/* what is made with the keys of a device must not outlive the unit that makes that device
-	 */
-	if (r->work.newest != NULL)
-		work_rest_on(&r->work, STORED__DOMAIN__DEVICE, "device");
-	if (work_stage(&r->work, unit, stages) == 0)
-		return 0;
-	request_error(r, "store", "the changes could not be staged");
-	return -1;
+	void *p;
+
+	if ((r->arena == NULL && (r->arena = pb_arena_new(SIZE_MAX)) == NULL) ||
+	    (p = pb_arena_alloc(r->arena, size)) == NULL)
+		fatalx("out of memory");
+	return p;
+}
+
+ProtobufCBinaryData
+request_room(struct request *r, size_t len)
+{
+	return pb_bytes(room(r, len), len);
+}
+
+ProtobufCBinaryData
+request_bytes(struct request *r, const void *data, size_t len)
+{
+	return pb_bytes(len > 0 ? memcpy(room(r, len), data, len) : NULL, len);
+}
+
+char *
+request_text(struct request *r, struct buf *text)
+{
+	char *p = room(r, text->len + 1);
+
+	if (text->failed)
+		fatalx("out of memory");
+	memcpy(p, text->data, text->len);
+	buf_clear(text);
+	return p;
+}
+
+void *
+request_message(struct request *r, const ProtobufCMessageDescriptor *d)
+{
+	void *m = room(r, d->sizeof_message);
+
+	protobuf_c_message_init(d, m);
+	return m;
+}
+
+void *
+request_list(struct request *r, const ProtobufCMessageDescriptor *d, size_t n)
+{
+	void **list = room(r, n * sizeof(*list));
+
+	for (size_t i = 0; i < n; i++)
+		list[i] = request_message(r, d);
+	return list;
 }
 
 /* By their descriptors: field 1 of every queued message is its account, "unit" names its unit if
@@ -64,11 +100,16 @@ account_of(const ProtobufCMessage *pb)
 	return *(char *const *)((const uint8_t *)pb + f->offset);
 }
 
+static const ProtobufCFieldDescriptor *
+unit_field(const ProtobufCMessage *pb)
+{
+	return protobuf_c_message_descriptor_get_field_by_name(pb->descriptor, "unit");
+}
+
 static uint64_t
 unit_of(const ProtobufCMessage *pb)
 {
-	const ProtobufCFieldDescriptor *f =
-	    protobuf_c_message_descriptor_get_field_by_name(pb->descriptor, "unit");
+	const ProtobufCFieldDescriptor *f = unit_field(pb);
 	uint64_t unit = 0;
 
 	if (f != NULL)
@@ -76,11 +117,55 @@ unit_of(const ProtobufCMessage *pb)
 	return unit;
 }
 
+/* Stage all that was written into the unit of the request, if it has one, and say so in the answer.
+ */
+static int
+stage(struct request *r, void *answer)
+{
+	const ProtobufCFieldDescriptor *f =
+	    protobuf_c_message_descriptor_get_field_by_name(r->verb->answer, "stages");
+	uint8_t *a = answer;
+	uint32_t stages;
+
+	if (f == NULL || unit_field(r->pb) == NULL)
+		return 0;
+	/* what is made with the keys of a device must not outlive the unit that makes that device
+	 */
+	if (r->work.newest != NULL)
+		work_rest_on(&r->work, STORED__DOMAIN__DEVICE, "device");
+	if (work_stage(&r->work, unit_of(r->pb), &stages) == -1)
+		return request_fail(r, "store", "the changes could not be staged");
+	memcpy(a + f->offset, &stages, sizeof(stages));
+	if (f->label == PROTOBUF_C_LABEL_OPTIONAL)
+		*(protobuf_c_boolean *)(void *)(a + f->quantifier_offset) = 1;
+	return 0;
+}
+
 static void
 forget_device(struct request *r)
 {
 	sodium_memzero(&r->keyd->secrets->device, sizeof(struct device));
 	r->device = NULL;
+}
+
+/* What the verb loads of an address. */
+static const char *
+need_address(const ProtobufCMessage *m, void *arg)
+{
+	struct request *r = arg;
+	Keyd__Address a;
+
+	if (m->descriptor != &keyd__address__descriptor)
+		return NULL;
+	a = *(const Keyd__Address *)m;
+	if (r->verb->addresses & VERB_SESSION)
+		(void)work_need(&r->work, STORED__DOMAIN__SESSION, work_at(&r->work, &a));
+	if (r->verb->addresses & VERB_IDENTITY)
+		(void)work_need(&r->work, STORED__DOMAIN__IDENTITY, work_at(&r->work, &a));
+	a.device = 0;
+	if (r->verb->addresses & VERB_PRIMARY)
+		(void)work_need(&r->work, STORED__DOMAIN__IDENTITY, work_at(&r->work, &a));
+	return NULL;
 }
 
 /* See what is needed, ask stored for what is unknown. As work_fetch; if 1, the device is there. */
@@ -96,9 +181,12 @@ load(struct request *r)
 	if ((ready = work_fetch(&r->work)) != 1)
 		return ready;
 	there = work_need_device(&r->work, &r->device);
-	if (there == 1 || (there == -1 && r->verb->needs == VERB_ANY))
+	if (there == 1 || (there == -1 && r->verb->needs == VERB_ANY)) {
+		if (r->verb->addresses != 0)
+			(void)bounds_walk(r->pb, need_address, r);
 		if (r->verb->load != NULL)
-			r->verb->load(r);
+			r->verb->load(r, r->pb);
+	}
 	if ((ready = work_fetch(&r->work)) != 1)
 		forget_device(r);
 	return ready;
@@ -112,6 +200,7 @@ head_free(struct account *a, struct request *r)
 	a->queued--;
 	r->keyd->queued_bytes -= r->bytes;
 	work_clear(&r->work);
+	pb_arena_free(r->arena);
 	message_release(r->message);
 	free(r);
 }
@@ -119,14 +208,21 @@ head_free(struct account *a, struct request *r)
 static void
 run(struct request *r)
 {
-	if (r->verb->needs >= VERB_DEVICE && r->device == NULL)
-		request_error(r, "state", "the account has no device");
-	else if (r->verb->needs == VERB_UNLINKED && r->device->linked)
-		request_error(r, "state", "already linked");
-	else
-		r->verb->run(r);
-	if (!r->answered && r->message->id != 0)
-		request_error(r, "store", "request %u was not answered", r->verb->type);
+	const struct verb *v = r->verb;
+	void *answer = NULL;
+
+	if (v->needs >= VERB_DEVICE && r->device == NULL)
+		(void)request_fail(r, "state", "the account has no device");
+	else if (v->needs == VERB_UNLINKED && r->device->linked)
+		(void)request_fail(r, "state", "already linked");
+	else if (v->answer == NULL)
+		(void)v->run(r, r->pb, NULL);
+	else if ((answer = request_message(r, v->answer)) != NULL &&
+		 v->run(r, r->pb, answer) == 0 && stage(r, answer) == 0) {
+		if (v->count != NULL)
+			++*v->count;
+		(void)channel_reply(r->message->channel, r->message->id, v->answer_type, answer);
+	}
 }
 
 /* The head of the queue. 1: it is over. 0: it waits. */
@@ -134,7 +230,7 @@ static int
 step(struct request *r)
 {
 	if (vault_unit_doomed(r->keyd->vault, r->account->number, unit_of(r->pb))) {
-		request_error(r, "store", "this unit builds on one that failed");
+		(void)request_fail(r, "store", "this unit builds on one that failed");
 		return 1;
 	}
 	switch (load(r)) {
@@ -144,7 +240,7 @@ step(struct request *r)
 		run(r);
 		return 1;
 	default:
-		request_error(r, "store", "a %s record could not be read", r->work.failed);
+		(void)request_fail(r, "store", "a %s record could not be read", r->work.failed);
 		return 1;
 	}
 }
@@ -175,7 +271,8 @@ admit(const struct keyd *k, const struct account *a, const struct verb *verb,
 		*text = k->locked_reason;
 		return "locked";
 	}
-	if (verb->check != NULL && (*text = verb->check(pb)) != NULL)
+	if ((*text = bounds_check(pb)) != NULL ||
+	    (verb->check != NULL && (*text = verb->check(pb)) != NULL))
 		return "bad_request";
 	if (a->queued >= QUEUE_MAX || k->queued_bytes >= QUEUE_BYTES_MAX) {
 		*text = "too many requests are waiting";

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/pb.h"
 #include "keyd/counter.h"
+#include "keyd/dispatch.h"
 #include "keyd/rekey.h"
 #include "keyd/store.h"
 #include "keyd/verbs.h"
@@ -143,7 +144,7 @@ rekey_keep(struct keyd *k, channel_reply_fn *then)
 
 /* ---------------------------------------------------------------- how far it is */
 
-static struct message *asked; /* the REKEY_BEGIN that is being carried out */
+static struct message *begun_by; /* the REKEY_BEGIN that is being carried out */
 
 void
 rekey_state(struct keyd *k, struct rekey_reply *out)
@@ -179,9 +180,9 @@ reply_state(struct keyd *k, struct message *m)
 static void
 answer(struct keyd *k, const struct reply *r)
 {
-	struct message *m = asked;
+	struct message *m = begun_by;
 
-	asked = NULL;
+	begun_by = NULL;
 	if (r->ok)
 		reply_state(k, m);
 	else
@@ -208,7 +209,7 @@ on_ended(const struct reply *r, void *arg)
 			log_errx(
 			    "the new keyring header cannot be kept: %s (%s)", r->code, r->text);
 	}
-	if (asked != NULL)
+	if (begun_by != NULL)
 		answer(k, r);
 }
 
@@ -218,7 +219,7 @@ end_if_all_done(struct keyd *k)
 	unsigned i;
 
 	if (k->rekey != REKEY_RUNNING || k->state != KEYD_UNLOCKED || !k->service_rekeyed ||
-	    asked != NULL)
+	    begun_by != NULL)
 		return;
 	for (i = 0; i < k->naccounts; i++)
 		if (!k->accounts[i].reseal.sealed || !k->accounts[i].reseal.rekeyed)
@@ -309,11 +310,11 @@ rekey_begin(struct keyd *k, struct message *m)
 		counters[COUNT_REFUSED]++;
 		(void)channel_reply_error(
 		    m->channel, m->id, "state", "service.next_master_key names no other key");
-	} else if (asked != NULL || (k->rekey != REKEY_READY && k->rekey != REKEY_RUNNING)) {
+	} else if (begun_by != NULL || (k->rekey != REKEY_READY && k->rekey != REKEY_RUNNING)) {
 		reply_state(k, m);
 	} else {
 		end_if_all_done(k);
-		asked = message_hold(m);
+		begun_by = message_hold(m);
 		if (k->rekey == REKEY_READY) {
 			k->rekey = REKEY_WRITING;
 			ask_stored(k, 1);
@@ -331,8 +332,8 @@ domain_of(const struct reseal *b)
 	return (int)stored__domain__descriptor.values[b->domain].value;
 }
 
-static void
-load_reseal(struct request *r)
+void
+rekey_load_reseal(struct request *r, const void *asked)
 {
 	const struct reseal *b = &r->account->reseal;
 	size_t i;
@@ -361,24 +362,21 @@ reseal(struct request *r, const char *name, Keyd__ResealReply *a, size_t *bytes)
 	return settled;
 }
 
-static void
-run_reseal(struct request *r)
+int
+rekey_run_reseal(struct request *r, const void *asked, void *answer)
 {
 	struct reseal *b = &r->account->reseal;
-	Keyd__ResealReply a = KEYD__RESEAL_REPLY__INIT;
+	Keyd__ResealReply *a = answer;
 	size_t i, left = 0, bytes = 0;
 
 	for (i = 0; i < b->n; i++)
-		if (!reseal(r, b->names[i], &a, &bytes))
+		if (!reseal(r, b->names[i], a, &bytes))
 			memmove(b->names[left++], b->names[i], sizeof(b->names[i]));
 	b->n = left;
-	b->resealed += a.resealed;
-	a.waits = left > 0 && a.resealed == 0;
-	if (request_stage(r, ((const Keyd__Reseal *)r->pb)->unit, &a.stages) == 0)
-		request_reply(r, KEYD__TYPE__RESEAL_REPLY, &a.base);
+	b->resealed += a->resealed;
+	a->waits = left > 0 && a->resealed == 0;
+	return 0;
 }
-
-const struct verb verb_reseal = {KEYD__TYPE__RESEAL, VERB_ANY, NULL, load_reseal, run_reseal};
 
 static void
 reply_reseal(struct message *m, int done, int waits)
@@ -429,7 +427,7 @@ on_names(const struct reply *r, void *arg)
 	else
 		take_names(b, (const Stored__RecordNames *)r->pb);
 	if (r->ok && b->n > 0)
-		queue_add(a->keyd, &verb_reseal, m);
+		dispatch_add(a->keyd, m);
 	else if (r->ok)
 		list(a, m);
 	message_release(m);
@@ -474,14 +472,14 @@ rekey_reseal(struct keyd *k, struct message *m)
 		(void)channel_reply_error(m->channel, m->id, code, "%s",
 		    code[0] == 's' ? "keys are not being changed" : "it is at it already");
 	} else if (a == NULL || k->state != KEYD_UNLOCKED) {
-		queue_add(k, &verb_reseal, m); /* which refuses it, or has it wait */
+		dispatch_add(k, m); /* which refuses it, or has it wait */
 	} else if (a->reseal.sealed) {
 		reply_reseal(m, 1, 0);
 		end_if_all_done(k);
 	} else if (vault_unfinished(k->vault, a->number, k->rekey_order)) {
 		reply_reseal(m, 0, 1); /* what they sealed with the old key may still come */
 	} else if (a->reseal.n > 0) {
-		queue_add(k, &verb_reseal, m);
+		dispatch_add(k, m);
 	} else {
 		list(a, m);
 	}

@@ -20,47 +20,8 @@
 #include "keyd/trust.h"
 #include "keyd/verbs.h"
 
-#define ADDRESSES_MAX  1024
-#define PLAINTEXTS_MAX 4
-#define DECRYPT_MAX    16
 /* plaintexts times items: the reply must fit a frame */
 #define ENCRYPT_OUT_MAX (12u * 1024 * 1024)
-#define NAME_MAX_BYTES  80
-#define DEVICE_MAX      65535
-
-/* ---------------------------------------------------------------- addresses */
-
-int
-session_address_ok(const Keyd__Address *a)
-{
-	const char *p;
-	size_t len = strlen(a->name);
-
-	if (len == 0 || len > NAME_MAX_BYTES || a->device > DEVICE_MAX)
-		return 0;
-	for (p = a->name; *p != '\0'; p++)
-		if (*p <= ' ' || *p >= 0x7f || *p == '/' || *p == ':')
-			return 0; /* would make names of records ambiguous */
-	return 1;
-}
-
-void
-session_need(struct request *r, int domain, const Keyd__Address *a)
-{
-	(void)work_need(&r->work, domain, work_address(&r->work, a->name, (int32_t)a->device));
-}
-
-/* The session of a device, its identity, and that of its primary. */
-static void
-need_device(struct request *r, const Keyd__Address *a)
-{
-	Keyd__Address primary = KEYD__ADDRESS__INIT;
-
-	primary.name = a->name;
-	session_need(r, STORED__DOMAIN__SESSION, a);
-	session_need(r, STORED__DOMAIN__IDENTITY, a);
-	session_need(r, STORED__DOMAIN__IDENTITY, &primary);
-}
 
 static signal_protocol_address
 signal_address(const Keyd__Address *a)
@@ -70,46 +31,18 @@ signal_address(const Keyd__Address *a)
 
 /* ---------------------------------------------------------------- SESSIONS */
 
-static const char *
-check_sessions(const ProtobufCMessage *pb)
-{
-	const Keyd__Sessions *q = (const Keyd__Sessions *)pb;
-	size_t i;
-
-	if (q->n_addresses > ADDRESSES_MAX)
-		return "more than 1024 addresses";
-	for (i = 0; i < q->n_addresses; i++)
-		if (!session_address_ok(q->addresses[i]))
-			return "an address is malformed";
-	return NULL;
-}
-
 static void
-load_sessions(struct request *r)
-{
-	const Keyd__Sessions *q = (const Keyd__Sessions *)r->pb;
-	size_t i;
-
-	for (i = 0; i < q->n_addresses; i++)
-		session_need(r, STORED__DOMAIN__SESSION, q->addresses[i]);
-}
-
-/* The base key has to be freed. */
-static void
-session_facts(const signal_protocol_address *address, Keyd__SessionFacts *f)
+tell_facts(struct request *r, const signal_protocol_address *address, Keyd__SessionFacts *f)
 {
 	session_record *record = NULL;
 	session_state *s = NULL;
 	signal_buffer *key = NULL;
 
-	keyd__session_facts__init(f);
 	if (signal_protocol_session_load_session(signal_store, &record, address) == 0)
 		s = session_record_get_state(record);
 	if (s != NULL && session_state_get_alice_base_key(s) != NULL &&
-	    ec_public_key_serialize(&key, session_state_get_alice_base_key(s)) == 0 &&
-	    (f->base_key.data = malloc(signal_buffer_len(key))) != NULL) {
-		f->base_key.len = signal_buffer_len(key);
-		memcpy(f->base_key.data, signal_buffer_data(key), f->base_key.len);
+	    ec_public_key_serialize(&key, session_state_get_alice_base_key(s)) == 0) {
+		f->base_key = request_bytes(r, signal_buffer_data(key), signal_buffer_len(key));
 		f->registration_id = session_state_get_remote_registration_id(s);
 		f->unacknowledged = session_state_has_unacknowledged_pre_key_message(s) == 1;
 	}
@@ -117,74 +50,38 @@ session_facts(const signal_protocol_address *address, Keyd__SessionFacts *f)
 	SIGNAL_UNREF(record);
 }
 
-static void
-run_sessions(struct request *r)
+int
+session_sessions(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__Sessions *q = (const Keyd__Sessions *)r->pb;
-	Keyd__SessionsReply a = KEYD__SESSIONS_REPLY__INIT;
-	protobuf_c_boolean has[ADDRESSES_MAX];
-	Keyd__SessionFacts *facts = calloc(q->n_addresses + 1, sizeof(*facts)),
-			   *list[ADDRESSES_MAX];
+	const Keyd__Sessions *q = asked;
+	Keyd__SessionsReply *a = answer;
 	signal_protocol_address address;
-	size_t i;
 
-	if (facts == NULL)
-		fatalx("out of memory");
 	signal_store_begin(&r->work, r->device);
-	for (i = 0; i < q->n_addresses; i++) {
+	a->n_has = q->n_addresses;
+	a->has = (void *)request_room(r, q->n_addresses * sizeof(a->has[0])).data;
+	a->n_facts = q->facts ? q->n_addresses : 0;
+	a->facts = request_list(r, &keyd__session_facts__descriptor, a->n_facts);
+	for (size_t i = 0; i < q->n_addresses; i++) {
 		address = signal_address(q->addresses[i]);
-		has[i] = signal_protocol_session_contains_session(signal_store, &address) == 1;
-		list[i] = &facts[i];
+		a->has[i] = signal_protocol_session_contains_session(signal_store, &address) == 1;
 		if (q->facts)
-			session_facts(&address, &facts[i]);
+			tell_facts(r, &address, a->facts[i]);
 	}
-	a.has = has;
-	a.n_has = q->n_addresses;
-	a.facts = list;
-	a.n_facts = q->facts ? q->n_addresses : 0;
-	request_reply(r, KEYD__TYPE__SESSIONS_REPLY, &a.base);
-	for (i = 0; i < a.n_facts; i++)
-		free(facts[i].base_key.data);
-	free(facts);
+	return 0;
 }
-
-const struct verb verb_sessions = {
-    KEYD__TYPE__SESSIONS, VERB_DEVICE, check_sessions, load_sessions, run_sessions};
 
 /* ---------------------------------------------------------------- ENCRYPT */
 
-static const char *
-check_bundle(const Keyd__Bundle *b)
+const char *
+session_check_encrypt(const void *asked)
 {
-	if (b->identity.len != 32 || b->signed_prekey->pub.len != 32 ||
-	    b->signed_prekey->signature.len != 64)
-		return "a key of a bundle has the wrong length";
-	if (b->prekey != NULL && b->prekey->pub.len != 32)
-		return "the prekey of a bundle has not 32 bytes";
-	if (b->has_device_identity && b->device_identity.len > ADV_CONTAINER_MAX)
-		return "the device identity of a bundle is longer than 4096 bytes";
-	return NULL;
-}
+	const Keyd__Encrypt *q = asked;
+	size_t total = 0;
 
-static const char *
-check_encrypt(const ProtobufCMessage *pb)
-{
-	const Keyd__Encrypt *q = (const Keyd__Encrypt *)pb;
-	const char *why;
-	size_t i, total = 0;
-
-	if ((why = msg_secret_check(q->secrets, q->n_secrets)) != NULL)
-		return why;
-	if (q->n_items > ADDRESSES_MAX || q->n_plaintexts > PLAINTEXTS_MAX)
-		return "more than 1024 items or 4 plaintexts";
-	for (i = 0; i < q->n_items; i++) {
-		if (!session_address_ok(q->items[i]->address))
-			return "an address is malformed";
+	for (size_t i = 0; i < q->n_items; i++) {
 		if (q->items[i]->plaintext >= q->n_plaintexts)
 			return "an item names a plaintext that is not there";
-		if (q->items[i]->bundle != NULL &&
-		    (why = check_bundle(q->items[i]->bundle)) != NULL)
-			return why;
 		total += q->plaintexts[q->items[i]->plaintext].len + 256;
 		if (total > ENCRYPT_OUT_MAX)
 			return "the ciphertexts would have more than 12 MiB";
@@ -192,24 +89,12 @@ check_encrypt(const ProtobufCMessage *pb)
 	return NULL;
 }
 
-static void
-load_encrypt(struct request *r)
+void
+session_load_encrypt(struct request *r, const void *asked)
 {
-	const Keyd__Encrypt *q = (const Keyd__Encrypt *)r->pb;
-	size_t i;
+	const Keyd__Encrypt *q = asked;
 
 	msg_secret_load(r, q->secrets, q->n_secrets);
-	for (i = 0; i < q->n_items; i++)
-		need_device(r, q->items[i]->address);
-}
-
-static int
-decode_point(ec_public_key **key, const ProtobufCBinaryData *raw)
-{
-	uint8_t typed[33] = {5};
-
-	memcpy(typed + 1, raw->data, 32);
-	return curve_decode_point(key, typed, sizeof(typed), provider_context);
 }
 
 /* A new session from the bundle; the old state is archived. libsignal's code. */
@@ -221,9 +106,9 @@ build_session(const signal_protocol_address *address, const Keyd__Bundle *b)
 	session_builder *builder = NULL;
 	int ok;
 
-	if ((ok = decode_point(&identity, &b->identity)) == 0 &&
-	    (ok = decode_point(&skey, &b->signed_prekey->pub)) == 0 &&
-	    (b->prekey == NULL || (ok = decode_point(&key, &b->prekey->pub)) == 0) &&
+	if ((ok = provider_point(&identity, b->identity.data)) == 0 &&
+	    (ok = provider_point(&skey, b->signed_prekey->pub.data)) == 0 &&
+	    (b->prekey == NULL || (ok = provider_point(&key, b->prekey->pub.data)) == 0) &&
 	    (ok = session_pre_key_bundle_create(&bundle, b->registration_id, address->device_id,
 		 b->prekey != NULL ? b->prekey->id : 0, key, b->signed_prekey->id, skey,
 		 b->signed_prekey->signature.data, 64, identity)) == 0 &&
@@ -237,23 +122,19 @@ build_session(const signal_protocol_address *address, const Keyd__Bundle *b)
 	return ok;
 }
 
-/* A change of an identity, for an answer. */
-struct told_change {
-	struct trust_change c;
-	Keyd__IdentityChange pb;
-};
-
+/* What an item did to an identity, for its result. */
 static Keyd__IdentityChange *
-tell_change(struct told_change *t)
+tell_change(struct request *r)
 {
-	t->c = signal_now.change;
-	keyd__identity_change__init(&t->pb);
-	t->pb.has_old_key = t->c.had_old;
-	t->pb.old_key = pb_bytes(t->c.old_key, 32);
-	t->pb.new_key = pb_bytes(t->c.new_key, 32);
-	t->pb.was_verified = t->c.was_verified;
-	counters[COUNT_IDENTITY_CHANGED] += (uint64_t)t->c.had_old;
-	return &t->pb;
+	Keyd__IdentityChange *pb = request_message(r, &keyd__identity_change__descriptor);
+	const struct trust_change *c = &signal_now.change;
+
+	pb->has_old_key = c->had_old;
+	pb->old_key = request_bytes(r, c->old_key, 32);
+	pb->new_key = request_bytes(r, c->new_key, 32);
+	pb->was_verified = c->was_verified;
+	counters[COUNT_IDENTITY_CHANGED] += (uint64_t)c->had_old;
+	return pb;
 }
 
 typedef Keyd__EncryptResult__Outcome EncryptOutcome;
@@ -306,104 +187,71 @@ encrypt_item(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBi
 		       : KEYD__ENCRYPT_RESULT__OUTCOME__FAILED;
 }
 
-struct encrypted {
-	Keyd__EncryptResult result;
-	struct told_change change;
-	ciphertext_message *message;
-};
-
 /* What stays of an item that was not encrypted: that its identity is held, or one to be verified.
  */
 static void
-refuse_item(struct request *r, const Keyd__EncryptItem *item, struct encrypted *e)
+refuse_item(struct request *r, const Keyd__EncryptItem *item, Keyd__EncryptResult *e)
 {
-	if (e->result.outcome != KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED)
+	int untrusted = e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED;
+	int unverified = e->outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED;
+
+	if (!unverified)
 		work_discard(&r->work);
-	if (e->result.outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED &&
-	    signal_now.change.fresh) {
+	if (untrusted && signal_now.change.fresh) {
 		trust_hold(&r->work, item->address, &signal_now.change);
-		e->result.change = tell_change(&e->change);
+		e->change = tell_change(r);
 	}
 	work_keep(&r->work);
-	if (e->result.outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED ||
-	    e->result.outcome == KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED)
-		counters[COUNT_IDENTITY_HELD]++;
-	else
-		counters[COUNT_ENCRYPT_FAILED]++;
+	counters[untrusted || unverified ? COUNT_IDENTITY_HELD : COUNT_ENCRYPT_FAILED]++;
 }
 
 static void
 encrypt_one(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBinaryData *plain,
-    struct encrypted *e)
+    Keyd__EncryptResult *e)
 {
+	ciphertext_message *m = NULL;
 	signal_buffer *b;
 
 	signal_store_item();
-	keyd__encrypt_result__init(&e->result);
-	e->result.outcome = encrypt_item(r, item, plain, &e->message);
-	if (e->result.outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE) {
+	e->outcome = encrypt_item(r, item, plain, &m);
+	if (e->outcome != KEYD__ENCRYPT_RESULT__OUTCOME__DONE) {
 		refuse_item(r, item, e);
 		return;
 	}
 	work_keep(&r->work);
 	counters[COUNT_ENCRYPTED]++;
 	if (signal_now.change.had_old) /* by a bundle */
-		e->result.change = tell_change(&e->change);
-	b = ciphertext_message_get_serialized(e->message);
-	e->result.has_pkmsg = e->result.has_ciphertext = 1;
-	e->result.pkmsg = ciphertext_message_get_type(e->message) == CIPHERTEXT_PREKEY_TYPE;
-	e->result.ciphertext = pb_bytes(signal_buffer_data(b), signal_buffer_len(b));
+		e->change = tell_change(r);
+	b = ciphertext_message_get_serialized(m);
+	e->has_pkmsg = e->has_ciphertext = 1;
+	e->pkmsg = ciphertext_message_get_type(m) == CIPHERTEXT_PREKEY_TYPE;
+	e->ciphertext = request_bytes(r, signal_buffer_data(b), signal_buffer_len(b));
+	SIGNAL_UNREF(m);
 }
 
-static void
-run_encrypt(struct request *r)
+/* An error of the store ends the whole request. */
+static int
+unbroken(struct request *r)
 {
-	const Keyd__Encrypt *q = (const Keyd__Encrypt *)r->pb;
-	Keyd__EncryptReply a = KEYD__ENCRYPT_REPLY__INIT;
-	Keyd__EncryptResult *list[ADDRESSES_MAX];
-	struct encrypted *done;
-	size_t i;
-
-	if ((done = calloc(q->n_items + 1, sizeof(*done))) == NULL)
-		fatalx("out of memory");
-	signal_store_begin(&r->work, r->device);
-	for (i = 0; i < q->n_items; i++) {
-		encrypt_one(r, q->items[i], &q->plaintexts[q->items[i]->plaintext], &done[i]);
-		list[i] = &done[i].result;
-	}
-	msg_secret_put(r, q->secrets, q->n_secrets);
-	a.results = list;
-	a.n_results = q->n_items;
-	if (signal_now.broken)
-		request_error(r, "store", "a record could not be read");
-	else if (request_stage(r, q->unit, &a.stages) == 0)
-		request_reply(r, KEYD__TYPE__ENCRYPT_REPLY, &a.base);
-	for (i = 0; i < q->n_items; i++)
-		SIGNAL_UNREF(done[i].message);
-	free(done);
+	return signal_now.broken ? request_fail(r, "store", "a record could not be read") : 0;
 }
 
-const struct verb verb_encrypt = {
-    KEYD__TYPE__ENCRYPT, VERB_DEVICE, check_encrypt, load_encrypt, run_encrypt};
+int
+session_encrypt(struct request *r, const void *asked, void *answer)
+{
+	const Keyd__Encrypt *q = asked;
+	Keyd__EncryptReply *a = answer;
+
+	signal_store_begin(&r->work, r->device);
+	a->n_results = q->n_items;
+	a->results = request_list(r, &keyd__encrypt_result__descriptor, q->n_items);
+	for (size_t i = 0; i < q->n_items; i++)
+		encrypt_one(r, q->items[i], &q->plaintexts[q->items[i]->plaintext], a->results[i]);
+	msg_secret_put(r, q->secrets, q->n_secrets);
+	return unbroken(r);
+}
 
 /* ---------------------------------------------------------------- DECRYPT */
-
-static const char *
-check_decrypt(const ProtobufCMessage *pb)
-{
-	const Keyd__Decrypt *q = (const Keyd__Decrypt *)pb;
-	size_t i;
-
-	if (q->n_items < 1 || q->n_items > DECRYPT_MAX)
-		return "not 1 to 16 items";
-	for (i = 0; i < q->n_items; i++) {
-		if (!session_address_ok(q->items[i]->address))
-			return "an address is malformed";
-		if (q->items[i]->device_identity.len > ADV_CONTAINER_MAX)
-			return "a device identity is longer than 4096 bytes";
-	}
-	return NULL;
-}
 
 /* A prekey message names the keys that it was made for; one that does not parse needs none. */
 static void
@@ -421,17 +269,14 @@ need_prekeys(struct request *r, const ProtobufCBinaryData *c)
 	SIGNAL_UNREF(m);
 }
 
-static void
-load_decrypt(struct request *r)
+void
+session_load_decrypt(struct request *r, const void *asked)
 {
-	const Keyd__Decrypt *q = (const Keyd__Decrypt *)r->pb;
-	size_t i;
+	const Keyd__Decrypt *q = asked;
 
-	for (i = 0; i < q->n_items; i++) {
-		need_device(r, q->items[i]->address);
+	for (size_t i = 0; i < q->n_items; i++)
 		if (q->items[i]->kind == KEYD__DECRYPT_ITEM__KIND__PKMSG)
 			need_prekeys(r, &q->items[i]->ciphertext);
-	}
 }
 
 typedef Keyd__DecryptResult__Outcome DecryptOutcome;
@@ -485,12 +330,6 @@ decrypt_with(session_cipher *cipher, const Keyd__DecryptItem *item, signal_buffe
 	return o;
 }
 
-struct decrypted {
-	Keyd__DecryptResult result;
-	struct told_change change;
-	signal_buffer *plain;
-};
-
 static DecryptOutcome
 decrypt_item(struct request *r, const Keyd__DecryptItem *item, signal_buffer **plain)
 {
@@ -519,22 +358,22 @@ decrypt_item(struct request *r, const Keyd__DecryptItem *item, signal_buffer **p
 	return o;
 }
 
-/* trap 4: the library saves a prekey message's identity before it has checked the message */
+/* trap 4: the library saves a prekey message's identity before it has checked the message.
+ * decrypted: it is refused for its identity alone. */
 static void
-forget_item(struct request *r, const Keyd__DecryptItem *item, struct decrypted *d)
+forget_item(struct request *r, const Keyd__DecryptItem *item, Keyd__DecryptResult *d, int decrypted)
 {
 	work_discard(&r->work);
-	switch (d->result.outcome) {
+	switch (d->outcome) {
 	case KEYD__DECRYPT_RESULT__OUTCOME__DUPLICATE:
 		/* "you have it" must not outlive a unit that fails: the message would be lost */
-		work_rest_on(&r->work, STORED__DOMAIN__SESSION,
-		    work_address(&r->work, item->address->name, (int32_t)item->address->device));
+		work_rest_on(&r->work, STORED__DOMAIN__SESSION, work_at(&r->work, item->address));
 		counters[COUNT_DECRYPT_DUPLICATE]++;
 		break;
 	case KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED:
-		if (d->plain != NULL) { /* now it is held */
+		if (decrypted) { /* now it is held */
 			trust_hold(&r->work, item->address, &signal_now.change);
-			d->result.change = tell_change(&d->change);
+			d->change = tell_change(r);
 		}
 		counters[COUNT_IDENTITY_HELD]++;
 		break;
@@ -545,49 +384,37 @@ forget_item(struct request *r, const Keyd__DecryptItem *item, struct decrypted *
 }
 
 static void
-decrypt_one(struct request *r, const Keyd__DecryptItem *item, struct decrypted *d)
+decrypt_one(struct request *r, const Keyd__DecryptItem *item, Keyd__DecryptResult *d)
 {
+	signal_buffer *plain = NULL;
+
 	signal_store_item();
-	keyd__decrypt_result__init(&d->result);
-	d->result.outcome = decrypt_item(r, item, &d->plain);
-	if (d->result.outcome != KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
-		forget_item(r, item, d);
-		return;
+	d->outcome = decrypt_item(r, item, &plain);
+	if (d->outcome != KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
+		forget_item(r, item, d, plain != NULL);
+	} else {
+		work_keep(&r->work);
+		counters[COUNT_DECRYPTED]++;
+		d->has_plaintext = d->has_identity_changed = 1;
+		d->plaintext =
+		    request_bytes(r, signal_buffer_data(plain), signal_buffer_len(plain));
+		d->identity_changed = signal_now.change.had_old;
+		if (signal_now.change.had_old)
+			d->change = tell_change(r);
 	}
-	work_keep(&r->work);
-	counters[COUNT_DECRYPTED]++;
-	d->result.has_plaintext = 1;
-	d->result.plaintext = pb_bytes(signal_buffer_data(d->plain), signal_buffer_len(d->plain));
-	d->result.has_identity_changed = 1;
-	d->result.identity_changed = signal_now.change.had_old;
-	if (signal_now.change.had_old)
-		d->result.change = tell_change(&d->change);
+	signal_buffer_bzero_free(plain);
 }
 
-static void
-run_decrypt(struct request *r)
+int
+session_decrypt(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__Decrypt *q = (const Keyd__Decrypt *)r->pb;
-	Keyd__DecryptReply a = KEYD__DECRYPT_REPLY__INIT;
-	Keyd__DecryptResult *list[DECRYPT_MAX];
-	struct decrypted done[DECRYPT_MAX];
-	size_t i;
+	const Keyd__Decrypt *q = asked;
+	Keyd__DecryptReply *a = answer;
 
-	memset(done, 0, sizeof(done));
 	signal_store_begin(&r->work, r->device);
-	for (i = 0; i < q->n_items; i++) {
-		decrypt_one(r, q->items[i], &done[i]);
-		list[i] = &done[i].result;
-	}
-	a.results = list;
-	a.n_results = q->n_items;
-	if (signal_now.broken)
-		request_error(r, "store", "a record could not be read");
-	else if (request_stage(r, q->unit, &a.stages) == 0)
-		request_reply(r, KEYD__TYPE__DECRYPT_REPLY, &a.base);
-	for (i = 0; i < q->n_items; i++)
-		signal_buffer_bzero_free(done[i].plain);
+	a->n_results = q->n_items;
+	a->results = request_list(r, &keyd__decrypt_result__descriptor, q->n_items);
+	for (size_t i = 0; i < q->n_items; i++)
+		decrypt_one(r, q->items[i], a->results[i]);
+	return unbroken(r);
 }
-
-const struct verb verb_decrypt = {
-    KEYD__TYPE__DECRYPT, VERB_DEVICE, check_decrypt, load_decrypt, run_decrypt};

@@ -4,6 +4,7 @@
 #include <sodium.h>
 
 #include "common/log.h"
+#include "common/pb.h"
 #include "keyd/counter.h"
 #include "keyd/provider.h"
 #include "keyd/session_trim.h"
@@ -17,10 +18,22 @@ signal_protocol_store_context *signal_store;
 struct signal_now signal_now;
 
 /* The text of an address ends with NUL: it is that of a request. */
+static Keyd__Address
+address_of(const signal_protocol_address *a)
+{
+	Keyd__Address out = KEYD__ADDRESS__INIT;
+
+	out.name = pb_str(a->name);
+	out.device = (uint32_t)a->device_id;
+	return out;
+}
+
 static const char *
 address_name(const signal_protocol_address *a)
 {
-	return work_address(signal_now.work, a->name, a->device_id);
+	const Keyd__Address at = address_of(a);
+
+	return work_at(signal_now.work, &at);
 }
 
 /* A copy of a record for the library, which frees it: 1 there, 0 absent, -1 unreadable. */
@@ -135,10 +148,11 @@ own_registration_id(void *user, uint32_t *id)
 static int
 save_identity(const signal_protocol_address *address, uint8_t *key, size_t len, void *user)
 {
+	const Keyd__Address at = address_of(address);
+
 	if (key == NULL || len != 33)
 		return SG_ERR_INVAL;
-	if (trust_seen(signal_now.work, address->name, (uint32_t)address->device_id, key + 1,
-		&signal_now.change) == 0)
+	if (trust_seen(signal_now.work, &at, key + 1, &signal_now.change) == 0)
 		return 0;
 	signal_now.broken = 1;
 	return BROKEN;

@@ -22,23 +22,27 @@ step(uint32_t id, uint32_t n)
 	return (id - 1 + n) % PREKEY_ID_MAX + 1;
 }
 
+uint32_t
+skey_next_id(const struct device *d)
+{
+	return step(d->skey_id, 1);
+}
+
 /* The private half goes into a record of its own, in libsignal's form. */
 void
 skey_make(struct work *w, const struct device *d, uint32_t id, uint8_t pub[32], uint8_t sig[64])
 {
-	signal_context *ctx = provider_context;
 	ec_key_pair *pair = NULL;
 	session_signed_pre_key *key = NULL;
-	signal_buffer *typed = NULL, *record = NULL;
-	uint8_t *bytes;
+	signal_buffer *record = NULL;
+	uint8_t typed[33] = {5}; /* 05 and the key: what is signed (page 04, 1) */
 
-	if (curve_generate_key_pair(ctx, &pair) != 0 ||
-	    ec_public_key_serialize(&typed, ec_key_pair_get_public(pair)) != 0)
+	if (curve_generate_key_pair(provider_context, &pair) != 0 ||
+	    provider_raw_key(ec_key_pair_get_public(pair), pub) == -1)
 		fatalx("libsignal makes no key");
-	bytes = signal_buffer_data(typed); /* 05 and the key: what is signed (page 04, 1) */
-	memcpy(pub, bytes + 1, 32);
-	if (curve_sign(d->identity_priv, bytes, 33, sig) == -1 ||
-	    !curve_check(d->identity_pub, bytes, 33, sig))
+	memcpy(typed + 1, pub, 32);
+	if (curve_sign(d->identity_priv, typed, sizeof(typed), sig) == -1 ||
+	    !curve_check(d->identity_pub, typed, sizeof(typed), sig))
 		fatalx("an identity key does not sign");
 	if (session_signed_pre_key_create(&key, id, (uint64_t)clock_wall_ms(), pair, sig, 64) !=
 		0 ||
@@ -46,7 +50,6 @@ skey_make(struct work *w, const struct device *d, uint32_t id, uint8_t pub[32], 
 		fatalx("libsignal makes no signed prekey");
 	work_put(w, STORED__DOMAIN__SIGNED_PREKEY, work_name(w, "%u", id),
 	    signal_buffer_data(record), signal_buffer_len(record));
-	signal_buffer_free(typed);
 	signal_buffer_bzero_free(record);
 	SIGNAL_UNREF(key);
 	SIGNAL_UNREF(pair);
@@ -55,64 +58,31 @@ skey_make(struct work *w, const struct device *d, uint32_t id, uint8_t pub[32], 
 int
 skey_need_next(struct work *w, const struct device *d)
 {
-	return work_need(w, STORED__DOMAIN__SIGNED_PREKEY, work_name(w, "%u", step(d->skey_id, 1)));
+	return work_need(w, STORED__DOMAIN__SIGNED_PREKEY, work_name(w, "%u", skey_next_id(d)));
 }
 
 int
 skey_next(struct work *w, const struct device *d, uint8_t pub[32], uint8_t sig[64])
 {
 	session_signed_pre_key *key = NULL;
-	signal_buffer *typed = NULL;
 	struct buf b = BUF_INIT;
 	int there =
-	    work_get(w, STORED__DOMAIN__SIGNED_PREKEY, work_name(w, "%u", step(d->skey_id, 1)), &b);
+	    work_get(w, STORED__DOMAIN__SIGNED_PREKEY, work_name(w, "%u", skey_next_id(d)), &b);
 
 	if (there == 1 &&
 	    session_signed_pre_key_deserialize(&key, b.data, b.len, provider_context) == 0 &&
 	    session_signed_pre_key_get_signature_len(key) == 64 &&
-	    ec_public_key_serialize(
-		&typed, ec_key_pair_get_public(session_signed_pre_key_get_key_pair(key))) == 0) {
-		memcpy(pub, signal_buffer_data(typed) + 1, 32);
+	    provider_raw_key(
+		ec_key_pair_get_public(session_signed_pre_key_get_key_pair(key)), pub) == 0)
 		memcpy(sig, session_signed_pre_key_get_signature(key), 64);
-	} else if (there == 1) {
+	else if (there == 1)
 		there = -1;
-	}
-	signal_buffer_free(typed);
 	SIGNAL_UNREF(key);
 	buf_clear(&b);
 	return there;
 }
 
-/* ---------------------------------------------------------------- SKEY_NEXT */
-
-static void
-load_next(struct request *r)
-{
-	(void)skey_need_next(&r->work, r->device);
-}
-
-static void
-run_next(struct request *r)
-{
-	const Keyd__SkeyNext *q = (const Keyd__SkeyNext *)r->pb;
-	Keyd__SkeyReply a = KEYD__SKEY_REPLY__INIT;
-	Keyd__SignedPrekey s = KEYD__SIGNED_PREKEY__INIT;
-	uint8_t pub[32], sig[64];
-
-	s.id = step(r->device->skey_id, 1);
-	if (skey_next(&r->work, r->device, pub, sig) != 1) /* one that cannot be read is lost */
-		skey_make(&r->work, r->device, s.id, pub, sig);
-	if (request_stage(r, q->unit, &a.stages) == -1)
-		return;
-	s.pub = pb_bytes(pub, sizeof(pub));
-	s.signature = pb_bytes(sig, sizeof(sig));
-	a.signed_prekey = &s;
-	request_reply(r, KEYD__TYPE__SKEY_REPLY, &a.base);
-}
-
-const struct verb verb_skey_next = {KEYD__TYPE__SKEY_NEXT, VERB_DEVICE, NULL, load_next, run_next};
-
-/* ---------------------------------------------------------------- SKEY_END */
+/* ---------------------------------------------------------------- rotation */
 
 static uint32_t
 too_old(const struct device *d)
@@ -120,27 +90,36 @@ too_old(const struct device *d)
 	return step(d->skey_id, PREKEY_ID_MAX - OLDER_KEPT); /* once the next one is in use */
 }
 
-static void
-load_end(struct request *r)
+void
+skey_load_rotate(struct request *r, const void *asked)
 {
 	(void)skey_need_next(&r->work, r->device);
 	(void)work_need(
 	    &r->work, STORED__DOMAIN__SIGNED_PREKEY, work_name(&r->work, "%u", too_old(r->device)));
 }
 
-static void
-run_end(struct request *r)
+int
+skey_begin(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__SkeyEnd *q = (const Keyd__SkeyEnd *)r->pb;
-	Keyd__Staged a = KEYD__STAGED__INIT;
+	uint32_t id = skey_next_id(r->device);
+	uint8_t pub[32], sig[64];
+
+	if (skey_next(&r->work, r->device, pub, sig) != 1) /* one that cannot be read is lost */
+		skey_make(&r->work, r->device, id, pub, sig);
+	((Keyd__SkeyReply *)answer)->signed_prekey = identity_signed_prekey(r, id, pub, sig);
+	return 0;
+}
+
+int
+skey_end(struct request *r, const void *asked, void *answer)
+{
+	const Keyd__SkeyEnd *q = asked;
 	struct device *d = r->device;
 	uint8_t pub[32], sig[64];
 	uint32_t gone = q->taken ? too_old(d) : q->id;
 
-	if (q->id != step(d->skey_id, 1) || skey_next(&r->work, d, pub, sig) != 1) {
-		request_error(r, "state", "no such signed prekey waits for its end");
-		return;
-	}
+	if (q->id != skey_next_id(d) || skey_next(&r->work, d, pub, sig) != 1)
+		return request_fail(r, "state", "no such signed prekey waits for its end");
 	work_delete(&r->work, STORED__DOMAIN__SIGNED_PREKEY, work_name(&r->work, "%u", gone));
 	if (q->taken) {
 		d->skey_id = q->id;
@@ -149,8 +128,5 @@ run_end(struct request *r)
 		identity_put(r, d);
 		counters[COUNT_SKEY_ROTATED]++;
 	}
-	if (request_stage(r, q->unit, &a.stages) == 0)
-		request_reply(r, KEYD__TYPE__STAGED, &a.base);
+	return 0;
 }
-
-const struct verb verb_skey_end = {KEYD__TYPE__SKEY_END, VERB_DEVICE, NULL, load_end, run_end};

@@ -15,17 +15,15 @@
 #include "keyd/trust.h"
 #include "keyd/verbs.h"
 
-#define RECORD_LEN    (32 + 1 + 8)
-#define ADDRESSES_MAX 1024
+#define RECORD_LEN (32 + 1 + 8)
 
 /* ---------------------------------------------------------------- the record */
 
 int
-trust_get(struct work *w, const char *name, uint32_t device, struct trust *t)
+trust_get(struct work *w, const Keyd__Address *a, struct trust *t)
 {
 	struct buf b = BUF_INIT;
-	int there =
-	    work_get(w, STORED__DOMAIN__IDENTITY, work_address(w, name, (int32_t)device), &b);
+	int there = work_get(w, STORED__DOMAIN__IDENTITY, work_at(w, a), &b);
 
 	memset(t, 0, sizeof(*t));
 	if (there == 1 && b.len != 32 &&
@@ -38,32 +36,38 @@ trust_get(struct work *w, const char *name, uint32_t device, struct trust *t)
 	}
 	if (there == 1 && b.len == RECORD_LEN) {
 		t->state = (Keyd__IdentityState)b.data[32];
-		for (size_t i = 33; i < RECORD_LEN; i++)
-			t->first_seen_ms = t->first_seen_ms << 8 | b.data[i];
+		t->first_seen_ms = (int64_t)buf_be64(b.data + 33);
 	}
 	buf_clear(&b);
 	return there;
 }
 
 void
-trust_put(struct work *w, const char *name, uint32_t device, const struct trust *t)
+trust_put(struct work *w, const Keyd__Address *a, const struct trust *t)
 {
-	uint8_t record[RECORD_LEN];
+	struct buf b = BUF_INIT;
 
-	memcpy(record, t->key, 32);
-	record[32] = (uint8_t)t->state;
-	for (int i = 0; i < 8; i++)
-		record[33 + i] = (uint8_t)((uint64_t)t->first_seen_ms >> (56 - 8 * i));
-	work_put(w, STORED__DOMAIN__IDENTITY, work_address(w, name, (int32_t)device), record,
-	    sizeof(record));
+	buf_put(&b, t->key, 32);
+	buf_put_u8(&b, (uint8_t)t->state);
+	buf_put_be64(&b, (uint64_t)t->first_seen_ms);
+	work_put_buf(w, STORED__DOMAIN__IDENTITY, work_at(w, a), &b);
+}
+
+/* Of the primary of that device. */
+static int
+primary_get(struct work *w, const Keyd__Address *a, struct trust *t)
+{
+	Keyd__Address primary = *a;
+
+	primary.device = 0;
+	return trust_get(w, &primary, t);
 }
 
 int
-trust_seen(struct work *w, const char *name, uint32_t device, const uint8_t key[32],
-    struct trust_change *c)
+trust_seen(struct work *w, const Keyd__Address *a, const uint8_t key[32], struct trust_change *c)
 {
 	struct trust t;
-	int there = trust_get(w, name, device, &t);
+	int there = trust_get(w, a, &t);
 
 	if (there == -1)
 		return -1;
@@ -77,8 +81,20 @@ trust_seen(struct work *w, const char *name, uint32_t device, const uint8_t key[
 	memcpy(t.key, key, 32);
 	t.state = KEYD__IDENTITY_STATE__TRUSTED;
 	t.first_seen_ms = clock_wall_ms();
-	trust_put(w, name, device, &t);
+	trust_put(w, a, &t);
 	return 0;
+}
+
+int
+trust_session_with(session_record *record, const uint8_t key[32])
+{
+	uint8_t remote[32];
+
+	return record != NULL &&
+	       provider_raw_key(
+		   session_state_get_remote_identity_key(session_record_get_state(record)),
+		   remote) == 0 &&
+	       memcmp(remote, key, 32) == 0;
 }
 
 /* ---------------------------------------------------------------- judging */
@@ -88,8 +104,7 @@ trust_held(struct work *w, const Keyd__Address *a)
 {
 	struct trust own, primary;
 
-	if (trust_get(w, a->name, a->device, &own) == -1 ||
-	    trust_get(w, a->name, 0, &primary) == -1)
+	if (trust_get(w, a, &own) == -1 || primary_get(w, a, &primary) == -1)
 		return -1;
 	return own.state == KEYD__IDENTITY_STATE__HELD ||
 	       primary.state == KEYD__IDENTITY_STATE__HELD;
@@ -103,9 +118,8 @@ trust_enough(const struct request *r, struct work *w, const Keyd__Address *a)
 	if (r->account->policy != TRUST_VERIFIED_ONLY)
 		return 1;
 	/* our own phone has signed us, which is as good as comparing numbers */
-	return trust_get(w, a->name, 0, &t) == 1 &&
-	       (t.state == KEYD__IDENTITY_STATE__VERIFIED ||
-		   memcmp(t.key, r->device->account_key, 32) == 0);
+	return primary_get(w, a, &t) == 1 && (t.state == KEYD__IDENTITY_STATE__VERIFIED ||
+						 memcmp(t.key, r->device->account_key, 32) == 0);
 }
 
 enum trust_verdict
@@ -118,7 +132,7 @@ trust_judge(struct request *r, const Keyd__Address *a, const struct trust_change
 
 	if (!c->fresh)
 		return TRUST_TAKEN;
-	known = a->device != 0 && trust_get(&r->work, a->name, 0, &primary) == 1;
+	known = a->device != 0 && primary_get(&r->work, a, &primary) == 1;
 	if (a->device != 0 && adv != NULL)
 		check =
 		    adv_check_device(adv->data, adv->len, c->new_key, known ? primary.key : NULL);
@@ -139,112 +153,42 @@ trust_hold(struct work *w, const Keyd__Address *a, const struct trust_change *c)
 	struct trust t = {.state = KEYD__IDENTITY_STATE__HELD, .first_seen_ms = clock_wall_ms()};
 
 	memcpy(t.key, c->new_key, 32);
-	trust_put(w, a->name, a->device, &t);
+	trust_put(w, a, &t);
 }
 
-/* ---------------------------------------------------------------- IDENTITIES */
+/* ---------------------------------------------------------------- the verbs */
 
-static const char *
-check_addresses(Keyd__Address *const *list, size_t n)
-{
-	if (n > ADDRESSES_MAX)
-		return "more than 1024 addresses";
-	for (size_t i = 0; i < n; i++)
-		if (!session_address_ok(list[i]))
-			return "an address is malformed";
-	return NULL;
-}
-
-static const char *
-check_identities(const ProtobufCMessage *pb)
-{
-	const Keyd__Identities *q = (const Keyd__Identities *)pb;
-
-	return check_addresses(q->addresses, q->n_addresses);
-}
-
-static void
-load_identities(struct request *r)
-{
-	const Keyd__Identities *q = (const Keyd__Identities *)r->pb;
-
-	for (size_t i = 0; i < q->n_addresses; i++)
-		session_need(r, STORED__DOMAIN__IDENTITY, q->addresses[i]);
-}
-
-static struct told {
-	Keyd__Identity pb[ADDRESSES_MAX], *list[ADDRESSES_MAX];
-	struct trust trust[ADDRESSES_MAX];
-} told; /* of the answer that is being made: 150 KiB are much for the stack */
-
-static void
+/* What is known of each. */
+static Keyd__Identity **
 tell(struct request *r, Keyd__Address *const *addresses, size_t n)
 {
-	struct told *out = &told;
+	Keyd__Identity **list = request_list(r, &keyd__identity__descriptor, n);
+	struct trust t;
 
 	for (size_t i = 0; i < n; i++) {
-		struct trust *t = &out->trust[i];
-		int there = trust_get(&r->work, addresses[i]->name, addresses[i]->device, t);
+		int there = trust_get(&r->work, addresses[i], &t);
 
-		keyd__identity__init(&out->pb[i]);
-		out->list[i] = &out->pb[i];
-		out->pb[i].has_damaged = out->pb[i].damaged = there == -1;
+		list[i]->has_damaged = list[i]->damaged = there == -1;
 		if (there != 1)
 			continue;
-		out->pb[i].has_key = out->pb[i].has_state = 1;
-		out->pb[i].key = pb_bytes(t->key, 32);
-		out->pb[i].state = t->state;
-		out->pb[i].has_first_seen_ms = t->first_seen_ms > 0;
-		out->pb[i].first_seen_ms = t->first_seen_ms;
+		list[i]->has_key = list[i]->has_state = 1;
+		list[i]->key = request_bytes(r, t.key, 32);
+		list[i]->state = t.state;
+		list[i]->has_first_seen_ms = t.first_seen_ms > 0;
+		list[i]->first_seen_ms = t.first_seen_ms;
 	}
+	return list;
 }
 
-static void
-run_identities(struct request *r)
+int
+trust_identities(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__Identities *q = (const Keyd__Identities *)r->pb;
-	Keyd__IdentitiesReply a = KEYD__IDENTITIES_REPLY__INIT;
+	const Keyd__Identities *q = asked;
+	Keyd__IdentitiesReply *a = answer;
 
-	tell(r, q->addresses, q->n_addresses);
-	a.identities = told.list;
-	a.n_identities = q->n_addresses;
-	request_reply(r, KEYD__TYPE__IDENTITIES_REPLY, &a.base);
-}
-
-const struct verb verb_identities = {
-    KEYD__TYPE__IDENTITIES, VERB_DEVICE, check_identities, load_identities, run_identities};
-
-/* ---------------------------------------------------------------- IDENTITY_DECIDE */
-
-static const char *
-check_decide(const ProtobufCMessage *pb)
-{
-	const Keyd__IdentityDecide *q = (const Keyd__IdentityDecide *)pb;
-
-	if (q->n_decisions < 1 || q->n_decisions > ADDRESSES_MAX)
-		return "not 1 to 1024 decisions";
-	for (size_t i = 0; i < q->n_decisions; i++)
-		if (!session_address_ok(q->decisions[i]->address) ||
-		    (q->decisions[i]->key.len != 32 && q->decisions[i]->key.len != 0))
-			return "an address is malformed, or a key has neither 32 bytes nor none";
-	return NULL;
-}
-
-static void
-load_decide(struct request *r)
-{
-	const Keyd__IdentityDecide *q = (const Keyd__IdentityDecide *)r->pb;
-
-	for (size_t i = 0; i < q->n_decisions; i++) {
-		session_need(r, STORED__DOMAIN__IDENTITY, q->decisions[i]->address);
-		session_need(r, STORED__DOMAIN__SESSION, q->decisions[i]->address);
-	}
-}
-
-static void
-forget(struct work *w, int domain, const Keyd__Address *a)
-{
-	work_delete(w, domain, work_address(w, a->name, (int32_t)a->device));
+	a->n_identities = q->n_addresses;
+	a->identities = tell(r, q->addresses, q->n_addresses);
+	return 0;
 }
 
 /* A session with the identity that was known before must not be encrypted with any more. */
@@ -252,100 +196,69 @@ static void
 drop_foreign_session(struct work *w, const Keyd__Address *a, const uint8_t key[32])
 {
 	session_record *record = NULL;
-	ec_public_key *remote = NULL;
-	signal_buffer *typed = NULL;
 	struct buf b = BUF_INIT;
-	int same = 0;
 
-	if (work_get(w, STORED__DOMAIN__SESSION, work_address(w, a->name, (int32_t)a->device),
-		&b) == 1 &&
-	    session_record_deserialize(&record, b.data, b.len, provider_context) == 0)
-		remote = session_state_get_remote_identity_key(session_record_get_state(record));
-	if (remote != NULL && ec_public_key_serialize(&typed, remote) == 0)
-		same = memcmp(signal_buffer_data(typed) + 1, key, 32) == 0;
-	if (!same)
-		forget(w, STORED__DOMAIN__SESSION, a);
-	signal_buffer_free(typed);
+	if (work_get(w, STORED__DOMAIN__SESSION, work_at(w, a), &b) == 1)
+		(void)session_record_deserialize(&record, b.data, b.len, provider_context);
+	if (!trust_session_with(record, key))
+		work_delete(w, STORED__DOMAIN__SESSION, work_at(w, a));
 	SIGNAL_UNREF(record);
 	buf_clear(&b);
 }
 
-static void
-run_decide(struct request *r)
+const char *
+trust_check_decide(const void *asked)
 {
-	const Keyd__IdentityDecide *q = (const Keyd__IdentityDecide *)r->pb;
-	Keyd__Staged a = KEYD__STAGED__INIT;
+	const Keyd__IdentityDecide *q = asked;
+
+	for (size_t i = 0; i < q->n_decisions; i++)
+		if (q->decisions[i]->key.len != 32 && q->decisions[i]->key.len != 0)
+			return "a key has neither 32 bytes nor none";
+	return NULL;
+}
+
+int
+trust_decide(struct request *r, const void *asked, void *answer)
+{
+	const Keyd__IdentityDecide *q = asked;
 	struct trust t;
 
 	for (size_t i = 0; i < q->n_decisions; i++) {
 		const Keyd__IdentityDecision *d = q->decisions[i];
-		int there = trust_get(&r->work, d->address->name, d->address->device, &t);
+		int there = trust_get(&r->work, d->address, &t);
 
 		if (there == -1 && d->key.len == 0) {
-			forget(&r->work, STORED__DOMAIN__SESSION, d->address);
-			forget(&r->work, STORED__DOMAIN__IDENTITY, d->address);
+			work_delete(
+			    &r->work, STORED__DOMAIN__SESSION, work_at(&r->work, d->address));
+			work_delete(
+			    &r->work, STORED__DOMAIN__IDENTITY, work_at(&r->work, d->address));
 			continue;
 		}
-		if (there != 1 || d->key.len == 0 || memcmp(t.key, d->key.data, 32) != 0) {
-			request_error(r, "identity", "this is not the identity that is stored");
-			return;
-		}
+		if (there != 1 || d->key.len == 0 || memcmp(t.key, d->key.data, 32) != 0)
+			return request_fail(
+			    r, "identity", "this is not the identity that is stored");
 		t.state = d->state;
-		trust_put(&r->work, d->address->name, d->address->device, &t);
+		trust_put(&r->work, d->address, &t);
 		if (d->state != KEYD__IDENTITY_STATE__HELD)
 			drop_foreign_session(&r->work, d->address, t.key);
 	}
-	if (request_stage(r, q->unit, &a.stages) == -1)
-		return;
 	counters[COUNT_IDENTITY_DECIDED] += q->n_decisions;
-	request_reply(r, KEYD__TYPE__STAGED, &a.base);
+	return 0;
 }
 
-const struct verb verb_identity_decide = {
-    KEYD__TYPE__IDENTITY_DECIDE, VERB_DEVICE, check_decide, load_decide, run_decide};
-
-/* ---------------------------------------------------------------- IDENTITY_FORGET */
-
-static const char *
-check_forget(const ProtobufCMessage *pb)
+int
+trust_forget(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__IdentityForget *q = (const Keyd__IdentityForget *)pb;
-
-	return check_addresses(q->addresses, q->n_addresses);
-}
-
-static void
-load_forget(struct request *r)
-{
-	const Keyd__IdentityForget *q = (const Keyd__IdentityForget *)r->pb;
-
-	for (size_t i = 0; i < q->n_addresses; i++) {
-		session_need(r, STORED__DOMAIN__IDENTITY, q->addresses[i]);
-		session_need(r, STORED__DOMAIN__SESSION, q->addresses[i]);
-	}
-}
-
-static void
-run_forget(struct request *r)
-{
-	const Keyd__IdentityForget *q = (const Keyd__IdentityForget *)r->pb;
-	Keyd__IdentityForgetReply a = KEYD__IDENTITY_FORGET_REPLY__INIT;
+	const Keyd__IdentityForget *q = asked;
+	Keyd__IdentityForgetReply *a = answer;
 	struct work *w = &r->work;
 
-	tell(r, q->addresses, q->n_addresses);
+	a->n_identities = q->n_addresses;
+	a->identities = tell(r, q->addresses, q->n_addresses);
 	for (size_t i = 0; i < q->n_addresses; i++) {
-		const Keyd__Address *at = q->addresses[i];
-
-		forget(w, STORED__DOMAIN__SESSION, at);
+		work_delete(w, STORED__DOMAIN__SESSION, work_at(w, q->addresses[i]));
 		if (r->account->policy == TRUST_ACCEPT && !q->only_sessions)
-			forget(w, STORED__DOMAIN__IDENTITY, at);
+			work_delete(w, STORED__DOMAIN__IDENTITY, work_at(w, q->addresses[i]));
 	}
-	if (request_stage(r, q->unit, &a.stages) == -1)
-		return;
-	a.identities = told.list;
-	a.n_identities = q->n_addresses;
-	request_reply(r, KEYD__TYPE__IDENTITY_FORGET_REPLY, &a.base);
+	return 0;
 }
-
-const struct verb verb_identity_forget = {
-    KEYD__TYPE__IDENTITY_FORGET, VERB_DEVICE, check_forget, load_forget, run_forget};

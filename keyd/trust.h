@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include <signal/session_record.h>
+
 #include "ipc/keyd.pb-c.h"
 #include "keyd/queue.h"
 
@@ -25,14 +27,17 @@ struct trust_change {
 };
 
 /* 1, 0 absent, -1 unreadable. */
-int trust_get(struct work *w, const char *name, uint32_t device, struct trust *out);
-void trust_put(struct work *w, const char *name, uint32_t device, const struct trust *t);
+int trust_get(struct work *w, const Keyd__Address *a, struct trust *out);
+void trust_put(struct work *w, const Keyd__Address *a, const struct trust *t);
 /* libsignal saw this identity: recorded as trusted if it is not the stored one, and then told in c.
  * 0, or -1: the record is unreadable. */
-int trust_seen(struct work *w, const char *name, uint32_t device, const uint8_t key[32],
-    struct trust_change *c);
+int trust_seen(
+    struct work *w, const Keyd__Address *a, const uint8_t key[32], struct trust_change *c);
+/* Is this session (NULL: none) with that identity? */
+int trust_session_with(session_record *record, const uint8_t key[32]);
 
-/* Is the device, or its primary, one that a person must decide about? -1: a record is unreadable. */
+/* Is the device, or its primary, one that a person must decide about? -1: a record is unreadable.
+ */
 int trust_held(struct work *w, const Keyd__Address *a);
 /* Does the policy let us encrypt to it, if it is not held? */
 int trust_enough(const struct request *r, struct work *w, const Keyd__Address *a);

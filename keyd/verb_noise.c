@@ -55,8 +55,8 @@ chain_get(struct work *w, struct noise_chain *c)
 	return ok;
 }
 
-static void
-load_chain(struct request *r)
+void
+noise_load_chain(struct request *r, const void *asked)
 {
 	if (r->device != NULL && r->device->linked)
 		(void)work_need(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "noise"));
@@ -91,61 +91,42 @@ ik_failed(struct account *a)
 	a->ik_off = 1;
 }
 
-static void
-run_keep(struct request *r)
+int
+noise_keep(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__NoiseKeep *q = (const Keyd__NoiseKeep *)r->pb;
+	const Keyd__NoiseKeep *q = asked;
 	struct account *a = r->account;
-	Keyd__Staged reply = KEYD__STAGED__INIT;
-	uint8_t record[NOISE_CHAIN_LEN], had[NOISE_CHAIN_LEN];
+	uint8_t record[NOISE_CHAIN_LEN], had[NOISE_CHAIN_LEN] = {0};
 	struct noise_chain old;
 
-	if (a->chain.to != 0 && a->chain_conn == q->conn && r->device->linked) {
-		noise_chain_encode(&a->chain, record);
-		if (chain_get(&r->work, &old) == 0)
-			noise_chain_encode(&old, had);
-		else
-			had[0] = 0;
-		if (memcmp(record, had, sizeof(record)) != 0)
-			work_put(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "noise"),
-			    record, sizeof(record));
-		a->chain.to = 0;
-		a->ik_off = 0;
-	}
-	if (request_stage(r, q->unit, &reply.stages) == 0)
-		request_reply(r, KEYD__TYPE__STAGED, &reply.base);
+	if (a->chain.to == 0 || a->chain_conn != q->conn || !r->device->linked)
+		return 0;
+	noise_chain_encode(&a->chain, record);
+	if (chain_get(&r->work, &old) == 0)
+		noise_chain_encode(&old, had);
+	if (memcmp(record, had, sizeof(record)) != 0)
+		work_put(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "noise"), record,
+		    sizeof(record));
+	a->chain.to = 0;
+	a->ik_off = 0;
+	return 0;
 }
-
-const struct verb verb_noise_keep = {
-    KEYD__TYPE__NOISE_KEEP, VERB_DEVICE, NULL, load_chain, run_keep};
 
 /* ---------------------------------------------------------------- the handshake */
 
-static const char *
-check_hello(const ProtobufCMessage *pb)
+int
+noise_hello(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__NoiseHello *q = (const Keyd__NoiseHello *)pb;
-
-	if (q->has_payload && (q->payload.len == 0 || q->payload.len > NOISE_PAYLOAD_MAX))
-		return "payload has not 1 to 16 KiB";
-	return NULL;
-}
-
-static void
-run_hello(struct request *r)
-{
-	const Keyd__NoiseHello *q = (const Keyd__NoiseHello *)r->pb;
-	Keyd__NoiseHelloReply a = KEYD__NOISE_HELLO_REPLY__INIT;
+	const Keyd__NoiseHello *q = asked;
+	Keyd__NoiseHelloReply *a = answer;
 	struct buf hello = BUF_INIT;
 	struct noise_slot *s;
 	struct noise_chain chain;
 	struct noise_ik ik;
 	int resume = may_resume(r, &chain, &ik);
 
-	if (find_slot(r->keyd, r->account->number, q->conn) != NULL) {
-		request_error(r, "state", "this connection has begun a handshake already");
-		return;
-	}
+	if (find_slot(r->keyd, r->account->number, q->conn) != NULL)
+		return request_fail(r, "state", "this connection has begun a handshake already");
 	s = free_slot(r->keyd);
 	if (noise_begin(&s->hello, NULL, resume ? &ik : NULL, &hello) == -1)
 		fatalx("out of memory");
@@ -153,26 +134,10 @@ run_hello(struct request *r)
 	s->account = r->account->number;
 	s->conn = q->conn;
 	s->order = ++r->keyd->secrets->noise_order;
-	counters[COUNT_NOISE_HELLO]++;
 	counters[COUNT_NOISE_IK] += (uint64_t)resume;
-	a.client_hello = pb_bytes(hello.data, hello.len);
-	request_reply(r, KEYD__TYPE__NOISE_HELLO_REPLY, &a.base);
+	a->client_hello = request_bytes(r, hello.data, hello.len);
 	buf_clear(&hello);
-}
-
-const struct verb verb_noise_hello = {
-    KEYD__TYPE__NOISE_HELLO, VERB_ANY, check_hello, load_chain, run_hello};
-
-static const char *
-check_finish(const ProtobufCMessage *pb)
-{
-	const Keyd__NoiseFinish *q = (const Keyd__NoiseFinish *)pb;
-
-	if (q->server_hello.len > NOISE_HELLO_MAX)
-		return "server_hello is longer than 64 KiB";
-	if (q->payload.len == 0 || q->payload.len > NOISE_PAYLOAD_MAX)
-		return "payload has not 1 to 16 KiB";
-	return NULL;
+	return 0;
 }
 
 static const char *
@@ -205,13 +170,15 @@ note_outcome(struct request *r, const struct noise_chain *chain, int began, int 
 	}
 }
 
-static void
-run_finish(struct request *r)
+int
+noise_finish_verb(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__NoiseFinish *q = (const Keyd__NoiseFinish *)r->pb;
+	const Keyd__NoiseFinish *q = asked;
+	Keyd__NoiseFinishReply *a = answer;
 	struct noise_slot *s = find_slot(r->keyd, r->account->number, q->conn);
-	Keyd__NoiseFinishReply a = KEYD__NOISE_FINISH_REPLY__INIT;
-	struct noise_finish_in in = {.root = r->keyd->noise_root,
+	struct noise_finish_in in = {.s_priv = r->device->noise_priv,
+	    .s_pub = r->device->noise_pub,
+	    .root = r->keyd->noise_root,
 	    .now = clock_wall_ms() / 1000,
 	    .server_hello = q->server_hello.data,
 	    .server_hello_len = q->server_hello.len,
@@ -219,50 +186,35 @@ run_finish(struct request *r)
 	    .payload_len = q->payload.len};
 	struct buf finish = BUF_INIT;
 	struct noise_chain chain;
-	uint8_t tx[32], rx[32];
 	const char *code;
 	int ik;
 
-	if (s == NULL) {
-		request_error(r, "state", "this connection has begun no handshake");
-		return;
-	}
-	in.s_priv = r->device->noise_priv;
-	in.s_pub = r->device->noise_pub;
+	if (s == NULL)
+		return request_fail(r, "state", "this connection has begun no handshake");
+	a->tx_key = request_room(r, 32);
+	a->rx_key = request_room(r, 32);
 	ik = s->hello.ik;
-	code = noise_finish(&s->hello, &in, &finish, tx, rx, &chain);
+	code = noise_finish(&s->hello, &in, &finish, a->tx_key.data, a->rx_key.data, &chain);
 	note_outcome(r, &chain, ik, s->hello.ik, code == NULL);
 	sodium_memzero(s, sizeof(*s)); /* one try, whatever came of it */
-	if (code != NULL) {
-		counters[COUNT_NOISE_REFUSED]++;
-		request_error(r, code, "%s", error_text(code));
-	} else {
-		counters[COUNT_NOISE_FINISH]++;
-		a.client_finish = pb_bytes(finish.data, finish.len);
-		a.tx_key.data = tx;
-		a.rx_key.data = rx;
-		a.tx_key.len = a.rx_key.len = 32;
-		request_reply(r, KEYD__TYPE__NOISE_FINISH_REPLY, &a.base);
-	}
-	sodium_memzero(tx, sizeof(tx));
-	sodium_memzero(rx, sizeof(rx));
+	a->client_finish = request_bytes(r, finish.data, finish.len);
 	buf_clear(&finish);
+	if (code == NULL)
+		return 0;
+	counters[COUNT_NOISE_REFUSED]++;
+	return request_fail(r, code, "%s", error_text(code));
 }
 
-const struct verb verb_noise_finish = {
-    KEYD__TYPE__NOISE_FINISH, VERB_DEVICE, check_finish, NULL, run_finish};
-
-static void
-run_drop(struct request *r)
+int
+noise_drop(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__NoiseDrop *q = (const Keyd__NoiseDrop *)r->pb;
+	const Keyd__NoiseDrop *q = asked;
 	struct noise_slot *s = find_slot(r->keyd, r->account->number, q->conn);
 
 	if (s == NULL)
-		return;
+		return 0;
 	if (s->hello.ik) /* a server that dislikes it says nothing (page 01, 4.2) */
 		ik_failed(r->account);
 	sodium_memzero(s, sizeof(*s));
+	return 0;
 }
-
-const struct verb verb_noise_drop = {KEYD__TYPE__NOISE_DROP, VERB_NO_RECORD, NULL, NULL, run_drop};

@@ -45,32 +45,14 @@ go_on(struct account *a)
 	evtimer_add(a->passkey_end, &tv);
 }
 
-/* ---------------------------------------------------------------- prologue */
-
-static const char *
-check_begin(const ProtobufCMessage *pb)
+int
+passkey_begin(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PasskeyBegin *q = (const Keyd__PasskeyBegin *)pb;
-	size_t i, len = strlen(q->ref);
-
-	if (len == 0 || len > PASSKEY_REF_MAX)
-		return "ref has not 1 to 512 bytes";
-	for (i = 0; i < len; i++)
-		if (q->ref[i] <= ' ' || q->ref[i] >= 0x7f)
-			return "ref holds a byte that is not printable";
-	if (q->device_type == 0 || q->device_type > 255)
-		return "device_type is not 1 to 255";
-	return NULL;
-}
-
-static void
-run_begin(struct request *r)
-{
-	const Keyd__PasskeyBegin *q = (const Keyd__PasskeyBegin *)r->pb;
+	const Keyd__PasskeyBegin *q = asked;
+	Keyd__PasskeyBeginReply *a = answer;
 	struct passkey *p = exchange_of(r->account);
-	Keyd__PasskeyBeginReply a = KEYD__PASSKEY_BEGIN_REPLY__INIT;
 	struct buf prologue = BUF_INIT;
-	uint8_t e_pub[32], proof[32];
+	uint8_t e_pub[32];
 
 	passkey_forget(r->account);
 	curve_pair(p->e_priv, e_pub);
@@ -80,19 +62,16 @@ run_begin(struct request *r)
 		fatalx("out of memory");
 	p->step = PASSKEY_BEGUN;
 	go_on(r->account);
-	a.prologue = pb_bytes(prologue.data, prologue.len);
-	if (q->proof) {
-		passkey_proof(r->device->adv_secret, prologue.data, prologue.len, proof);
-		a.has_proof = 1;
-		a.proof = pb_bytes(proof, sizeof(proof));
-	}
-	counters[COUNT_PASSKEY_BEGUN]++;
-	request_reply(r, KEYD__TYPE__PASSKEY_BEGIN_REPLY, &a.base);
+	a->prologue = request_bytes(r, prologue.data, prologue.len);
 	buf_clear(&prologue);
+	if (q->proof) {
+		a->has_proof = 1;
+		a->proof = request_room(r, 32);
+		passkey_proof(
+		    r->device->adv_secret, a->prologue.data, a->prologue.len, a->proof.data);
+	}
+	return 0;
 }
-
-const struct verb verb_passkey_begin = {
-    KEYD__TYPE__PASSKEY_BEGIN, VERB_UNLINKED, check_begin, NULL, run_begin};
 
 /* The exchange, if that step is next; else answers. */
 static struct passkey *
@@ -101,81 +80,55 @@ under_way(struct request *r, int step)
 	struct passkey *p = exchange_of(r->account);
 
 	if ((int)p->step != step) {
-		request_error(r, "state", "no passkey exchange waits for this step");
+		(void)request_fail(r, "state", "no passkey exchange waits for this step");
 	} else if (clock_mono_ms() - p->since_ms > PASSKEY_MS) {
 		passkey_forget(r->account);
-		request_error(r, "expired", "the last step is more than 300 seconds ago");
+		(void)request_fail(r, "expired", "the last step is more than 300 seconds ago");
 	} else {
 		return p;
 	}
 	return NULL;
 }
 
-/* ---------------------------------------------------------------- continuation */
-
-static const char *
-check_continue(const ProtobufCMessage *pb)
+int
+passkey_continue(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PasskeyContinue *q = (const Keyd__PasskeyContinue *)pb;
-
-	if (q->primary_pub.len != 32 || q->primary_nonce.len != 32)
-		return "primary_pub or primary_nonce has not 32 bytes";
-	return NULL;
-}
-
-static void
-run_continue(struct request *r)
-{
-	const Keyd__PasskeyContinue *q = (const Keyd__PasskeyContinue *)r->pb;
-	Keyd__PasskeyContinueReply a = KEYD__PASSKEY_CONTINUE_REPLY__INIT;
-	char code[PAIRCODE_LEN + 1];
+	const Keyd__PasskeyContinue *q = asked;
+	Keyd__PasskeyContinueReply *a = answer;
 	struct passkey *p;
 
 	if ((p = under_way(r, PASSKEY_BEGUN)) == NULL)
-		return;
+		return -1;
 	if (passkey_key(p->e_priv, q->primary_pub.data, p->salt, p->key) == -1) {
 		passkey_forget(r->account);
-		request_error(r, "bad_key", "the shared secret is zero");
-		return;
+		return request_fail(r, "bad_key", "the shared secret is zero");
 	}
 	sodium_memzero(p->e_priv, sizeof(p->e_priv));
-	passkey_code(p->nonce, q->primary_pub.data, q->primary_nonce.data, code);
+	a->code = (char *)request_room(r, PAIRCODE_LEN + 1).data;
+	passkey_code(p->nonce, q->primary_pub.data, q->primary_nonce.data, a->code);
+	a->nonce = pb_bytes(p->nonce, sizeof(p->nonce));
 	p->step = PASSKEY_CONTINUED;
 	go_on(r->account);
-	a.nonce = pb_bytes(p->nonce, sizeof(p->nonce));
-	a.code = code;
-	request_reply(r, KEYD__TYPE__PASSKEY_CONTINUE_REPLY, &a.base);
+	return 0;
 }
 
-const struct verb verb_passkey_continue = {
-    KEYD__TYPE__PASSKEY_CONTINUE, VERB_UNLINKED, check_continue, NULL, run_continue};
-
-/* ---------------------------------------------------------------- pairing request */
-
-static void
-run_seal(struct request *r)
+int
+passkey_seal(struct request *r, const void *asked, void *answer)
 {
-	const Keyd__PasskeySeal *q = (const Keyd__PasskeySeal *)r->pb;
-	Keyd__PasskeySealReply a = KEYD__PASSKEY_SEAL_REPLY__INIT;
+	Keyd__PasskeySealReply *a = answer;
 	struct device *d = r->device;
-	uint8_t iv[12], payload[PASSKEY_PAYLOAD];
 	struct passkey *p;
 
 	if ((p = under_way(r, PASSKEY_CONTINUED)) == NULL)
-		return;
+		return -1;
 	randombytes_buf(d->adv_pending, sizeof(d->adv_pending));
 	d->has_pending = 1;
-	randombytes_buf(iv, sizeof(iv));
-	passkey_payload(p->key, iv, d->noise_pub, d->identity_pub, d->adv_pending, payload);
+	a->iv = request_room(r, 12);
+	a->payload = request_room(r, PASSKEY_PAYLOAD);
+	randombytes_buf(a->iv.data, a->iv.len);
+	passkey_payload(
+	    p->key, a->iv.data, d->noise_pub, d->identity_pub, d->adv_pending, a->payload.data);
 	passkey_forget(r->account);
 	identity_put(r, d);
-	if (request_stage(r, q->unit, &a.stages) == -1)
-		return;
-	a.payload = pb_bytes(payload, sizeof(payload));
-	a.iv = pb_bytes(iv, sizeof(iv));
-	counters[COUNT_PASSKEY_SEALED]++;
-	request_reply(r, KEYD__TYPE__PASSKEY_SEAL_REPLY, &a.base);
+	return 0;
 }
-
-const struct verb verb_passkey_seal = {
-    KEYD__TYPE__PASSKEY_SEAL, VERB_UNLINKED, NULL, NULL, run_seal};

@@ -1,32 +1,42 @@
-/* The verbs, by the file that carries them out; dispatch.c says who may ask which. */
+/* What carries out the verbs, by file; dispatch.c says who may ask which. */
 #ifndef WARD_VERBS_H
 #define WARD_VERBS_H
 
 #include "ipc/keyd.pb-c.h"
 #include "keyd/queue.h"
 
-/* verb_noise.c: netd, and apid for the last one */
-extern const struct verb verb_noise_hello, verb_noise_finish, verb_noise_drop, verb_noise_keep;
+/* verb_noise.c */
+verb_load noise_load_chain;
+verb_run noise_hello, noise_finish_verb, noise_drop, noise_keep;
 /* identity.c: the device and its pairing */
-extern const struct verb verb_account_open, verb_device_create, verb_pair_qr, verb_pair_refresh,
-    verb_pair_code, verb_pair_code_finish, verb_pair_success;
-void identity_put(struct request *r, struct device *d);                     /* write the record */
-void identity_signed_prekey(Keyd__SignedPrekey *s, const struct device *d); /* points into d */
+verb_check identity_check_pair_success;
+verb_load identity_load_device_create, identity_load_pair_success;
+verb_run identity_account_open, identity_device_create, identity_pair_qr, identity_pair_refresh,
+    identity_pair_code, identity_pair_code_finish, identity_pair_success;
+void identity_put(struct request *r, struct device *d); /* write the record */
+Keyd__SignedPrekey *identity_signed_prekey(
+    struct request *r, uint32_t id, const uint8_t pub[32], const uint8_t sig[64]);
 /* verb_passkey.c */
-extern const struct verb verb_passkey_begin, verb_passkey_continue, verb_passkey_seal;
+verb_run passkey_begin, passkey_continue, passkey_seal;
 void passkey_forget(struct account *a); /* wipe the exchange that is under way */
 /* msg_secret.c */
-extern const struct verb verb_secrets_keep, verb_addon_open;
-/* The three parts of a verb that keeps secrets; check and load as in struct verb. */
-const char *msg_secret_check(Keyd__Secret *const *list, size_t n);
+#define MSG_SECRET_NAME_MAX 512
+#define MSG_SECRET_ID_MAX   128
+#define MSG_SECRET_JID_MAX  112
+verb_load msg_secret_load_keep, msg_secret_load_open;
+verb_run msg_secret_keep, msg_secret_open;
+/* The two parts of a verb that keeps secrets. */
 void msg_secret_load(struct request *r, Keyd__Secret *const *list, size_t n);
 void msg_secret_put(struct request *r, Keyd__Secret *const *list, size_t n);
 /* prekeys.c */
 #define PREKEY_ID_MAX 0xfffffeu /* libsignal never removes 0xffffff after use (page 04, 2.2) */
-extern const struct verb verb_prekeys_make, verb_prekeys_uploaded, verb_prekeys_public,
-    verb_restored;
+#define PREKEYS_MAX   1000      /* of one request */
+verb_check prekeys_check_make;
+verb_load prekeys_load_make, prekeys_load_uploaded, prekeys_load_public, prekeys_load_restored;
+verb_run prekeys_make, prekeys_uploaded, prekeys_public, prekeys_restored;
 /* skey.c: the signed prekey */
-extern const struct verb verb_skey_next, verb_skey_end;
+verb_load skey_load_rotate;
+verb_run skey_begin, skey_end;
 /* Make one with that id, signed by the device's identity, and put its record. */
 void skey_make(
     struct work *w, const struct device *d, uint32_t id, uint8_t pub[32], uint8_t sig[64]);
@@ -34,15 +44,19 @@ void skey_make(
  * its record cannot be read. */
 int skey_next(struct work *w, const struct device *d, uint8_t pub[32], uint8_t sig[64]);
 int skey_need_next(struct work *w, const struct device *d);
+uint32_t skey_next_id(const struct device *d);
 /* rekey.c */
-extern const struct verb verb_reseal;
+verb_load rekey_load_reseal;
+verb_run rekey_run_reseal;
 /* lid_move.c */
-extern const struct verb verb_lid_move;
+verb_check lid_move_check;
+verb_run lid_move;
 /* session.c */
-extern const struct verb verb_sessions, verb_encrypt, verb_decrypt;
-int session_address_ok(const Keyd__Address *a);
-void session_need(struct request *r, int domain, const Keyd__Address *a);
+verb_check session_check_encrypt;
+verb_load session_load_encrypt, session_load_decrypt;
+verb_run session_sessions, session_encrypt, session_decrypt;
 /* trust.c */
-extern const struct verb verb_identities, verb_identity_decide, verb_identity_forget;
+verb_check trust_check_decide;
+verb_run trust_identities, trust_decide, trust_forget;
 
 #endif

@@ -143,6 +143,15 @@ work_put(struct work *w, int domain, const char *name, const void *data, size_t 
 }
 
 void
+work_put_buf(struct work *w, int domain, const char *name, struct buf *data)
+{
+	if (data->failed)
+		fatalx("out of memory");
+	work_put(w, domain, name, data->data, data->len);
+	buf_clear(data);
+}
+
+void
 work_put_prekey(struct work *w, uint32_t id, const void *data, size_t len, int uploaded)
 {
 	change(w, STORED__DOMAIN__PREKEY, work_name(w, "%u", id), data, len)->uploaded = uploaded;
@@ -251,7 +260,7 @@ work_name(struct work *w, const char *fmt, ...)
 }
 
 const char *
-work_address(struct work *w, const char *name, int32_t device)
+work_at(struct work *w, const Keyd__Address *a)
 {
-	return work_name(w, "%s:%d", name, device);
+	return work_name(w, "%s:%u", a->name, a->device);
 }

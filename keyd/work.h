@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "ipc/keyd.pb-c.h"
 #include "ipc/stored.pb-c.h"
 #include "keyd/core.h"
 
@@ -37,6 +38,8 @@ int work_fetch(struct work *w);
 int work_get(
     struct work *w, int domain, const char *name, struct buf *out); /* 1, 0 absent, -1 unreadable */
 void work_put(struct work *w, int domain, const char *name, const void *data, size_t len);
+/* The same of a buffer, which is wiped. */
+void work_put_buf(struct work *w, int domain, const char *name, struct buf *data);
 void work_put_prekey(struct work *w, uint32_t id, const void *data, size_t len, int uploaded);
 /* expires_s: when stored forgets it, 0 = never. */
 void work_put_secret(
@@ -59,7 +62,7 @@ int work_stage(struct work *w, uint64_t unit, uint32_t *stages);
 
 /* --- names of records: "generation/rest", in w->name until the next one. --- */
 const char *work_name(struct work *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* … of the session or identity of a Signal address; name: at most 80 bytes */
-const char *work_address(struct work *w, const char *name, int32_t device);
+/* … of the session or identity of a Signal address */
+const char *work_at(struct work *w, const Keyd__Address *a);
 
 #endif

@@ -460,11 +460,23 @@ bench_pair(int sv[2])
 		abort();
 }
 
+/* What a peer may ask keyd. */
+static inline const struct channel_row *
+bench_rows_of(enum verb_peer who, size_t *n)
+{
+	static struct channel_row rows[2][DISPATCH_MAX];
+
+	*n = dispatch_rows(who, rows[who]);
+	return rows[who];
+}
+
 /* next: the next master key, or NULL. */
 static inline void
 bench_boot(struct bench *b, const char *key, const char *next, int peers)
 {
 	int sv[2], raw_apid = -1, raw_netd = -1;
+	const struct channel_row *rows;
+	size_t n;
 
 	b->writes_end = &b->writes;
 	b->base = event_base_new();
@@ -485,13 +497,15 @@ bench_boot(struct bench *b, const char *key, const char *next, int peers)
 	b->stored =
 	    bench_channel(b, sv[1], bench_rows, sizeof(bench_rows) / sizeof(bench_rows[0]), 0);
 	bench_pair(sv);
-	b->k->apid = bench_channel(b, sv[0], dispatch_apid, dispatch_napid, 1);
+	rows = bench_rows_of(PEER_APID, &n);
+	b->k->apid = bench_channel(b, sv[0], rows, n, 1);
 	if (peers)
 		b->apid = bench_channel(b, sv[1], NULL, 0, 0);
 	else
 		raw_apid = sv[1];
 	bench_pair(sv);
-	b->k->netd = bench_channel(b, sv[0], dispatch_netd, dispatch_nnetd, 1);
+	rows = bench_rows_of(PEER_NETD, &n);
+	b->k->netd = bench_channel(b, sv[0], rows, n, 1);
 	if (peers)
 		b->netd = bench_channel(b, sv[1], NULL, 0, 0);
 	else

@@ -211,15 +211,10 @@ try_row(int fd, const struct channel_row *row, enum attack how)
 static void
 test_every_row(void **state)
 {
-	size_t i;
-	int how;
-
-	for (how = 0; how < ATTACKS; how++) {
-		for (i = 0; i < dispatch_napid; i++)
-			try_row(FD_APID, &dispatch_apid[i], (enum attack)how);
-		for (i = 0; i < dispatch_nnetd; i++)
-			try_row(FD_NETD, &dispatch_netd[i], (enum attack)how);
-	}
+	for (int how = 0; how < ATTACKS; how++)
+		for (size_t i = 0; i < dispatch_nverbs; i++)
+			try_row(dispatch_verbs[i].who == PEER_APID ? FD_APID : FD_NETD,
+			    &dispatch_verbs[i].row, (enum attack)how);
 }
 
 /* What one peer may ask is not in the other's table; answers are in nobody's. */
@@ -232,12 +227,9 @@ test_wrong_peer(void **state)
 
 	for (fd = FD_APID; fd <= FD_NETD; fd++) {
 		for (type = 0; type < 64; type++) {
-			const struct channel_row *rows =
-			    fd == FD_APID ? dispatch_apid : dispatch_netd;
-			size_t n = fd == FD_APID ? dispatch_napid : dispatch_nnetd;
-
-			for (i = allowed = 0; i < n; i++)
-				allowed |= rows[i].type == type;
+			for (i = allowed = 0; i < dispatch_nverbs; i++)
+				allowed |= dispatch_verbs[i].row.type == type &&
+					   (dispatch_verbs[i].who == PEER_APID) == (fd == FD_APID);
 			if (allowed)
 				continue;
 			bench_start(&b, KEY, 0);
