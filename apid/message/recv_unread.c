@@ -6,6 +6,7 @@
 #include "apid/message/recv_event.h"
 #include "apid/message/recv_impl.h"
 #include "apid/message/retry.h"
+#include "apid/message/retry_rate.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -35,13 +36,25 @@ is_hosted(const struct jid *j)
 	return jid_on(j, JID_HOSTED) || jid_on(j, JID_HOSTED_LID);
 }
 
-/* Keys go with it from the second time on, and where a session must be made (12.1; page 12, 10). */
+/* Keys go with it from the second time on, and where a session must be made (12.1; page 12, 10);
+ * but not to one who makes us ask without end. */
+static int
+wants_keys(const struct recv *r)
+{
+	if (r->attempt < 2 && r->retry_code != CODE_NO_SESSION && !is_hosted(&r->e.from))
+		return 0;
+	if (retry_keys_take(r->a, r->name.sender, clock_mono_ms()))
+		return 1;
+	r->a->n.retries_bare++;
+	return 0;
+}
+
 static void
 make_receipt(struct recv *r)
 {
 	Keyd__PrekeysMake m = KEYD__PREKEYS_MAKE__INIT;
 
-	if (r->attempt < 2 && r->retry_code != CODE_NO_SESSION && !is_hosted(&r->e.from)) {
+	if (!wants_keys(r)) {
 		r->retry = retry_receipt(r->a, &r->e, r->attempt, r->retry_code, NULL);
 		recv_commit(r);
 		return;

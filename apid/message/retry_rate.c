@@ -1,4 +1,5 @@
-/* How often a person is answered who asks for messages again, and when sessions were made anew. */
+/* How often a person is answered who asks for messages again, how often he gets keys, and when
+ * sessions were made anew. */
 #include "apid/message/retry_rate.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@ struct slot { /* of all accounts; the one that was not used for longest gives wa
 	int64_t at_ms;   /* of the last use */
 	int64_t next_ms; /* when the bucket is full again; of a session: when it was made */
 };
-static struct slot people[KEPT], sessions[KEPT];
+static struct slot people[KEPT], keys[KEPT], sessions[KEPT];
 
 static void
 make_key(const struct account *a, const char *what, unsigned number, uint8_t key[16])
@@ -49,24 +50,41 @@ find(struct slot *table, const uint8_t key[16], int make, int64_t now_ms)
 	return oldest;
 }
 
-int64_t
-retry_rate_take(const struct account *a, const char *person_id, int64_t now_ms)
+/* A bucket of `burst`, one more every `each_ms`: when the next may be had, in ms from now, and it
+ * is taken then; -1 if that is later than `most_ms`. */
+static int64_t
+take(struct slot *table, const struct account *a, const char *who, int burst, int64_t each_ms,
+    int64_t most_ms, int64_t now_ms)
 {
 	uint8_t key[16];
 	struct slot *s;
 	int64_t wait;
 
-	make_key(a, person_id, 0, key);
-	s = find(people, key, 1, now_ms);
+	make_key(a, who, 0, key);
+	s = find(table, key, 1, now_ms);
 	if (s->next_ms < now_ms)
 		s->next_ms = now_ms;
 	/* next_ms is now + what was taken: a full burst of it may be used at once */
-	wait = s->next_ms + RETRY_RATE_MS - (int64_t)RETRY_RATE_BURST * RETRY_RATE_MS - now_ms;
-	if (wait > (int64_t)RETRY_RATE_WAITING * RETRY_RATE_MS)
+	wait = s->next_ms + each_ms - burst * each_ms - now_ms;
+	s->at_ms =
+	    now_ms; /* one who goes on asking does not lose his place, and with it his debt */
+	if (wait > most_ms)
 		return -1;
-	s->next_ms += RETRY_RATE_MS;
-	s->at_ms = now_ms;
+	s->next_ms += each_ms;
 	return wait > 0 ? wait : 0;
+}
+
+int64_t
+retry_rate_take(const struct account *a, const char *person_id, int64_t now_ms)
+{
+	return take(people, a, person_id, RETRY_RATE_BURST, RETRY_RATE_MS,
+	    (int64_t)RETRY_RATE_WAITING * RETRY_RATE_MS, now_ms);
+}
+
+int
+retry_keys_take(const struct account *a, const char *who, int64_t now_ms)
+{
+	return take(keys, a, who, RETRY_KEYS_BURST, RETRY_KEYS_MS, 0, now_ms) == 0;
 }
 
 void

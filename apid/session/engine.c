@@ -463,6 +463,7 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("receipts_out", t.receipts_out);
 	COUNT("retries_in", t.retries_in);
 	COUNT("retries_out", t.retries_out);
+	COUNT("retries_bare", t.retries_bare);
 	COUNT("phone_asks", t.phone_asks);
 	COUNT("stanzas_poison", t.poison);
 	COUNT("iq_answers_late", t.late_iqs);

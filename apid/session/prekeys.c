@@ -1,13 +1,17 @@
 /* One-time prekeys at the service: count, upload, and the low mark.
  *
- *	prekeys_check -> counted -> prekeys_make -> made -> stored_made -> uploaded -> prekeys_mark
- *	-> stored_mark -> prekeys_end
+ *	prekeys_check -> counted -> prekeys_gather -> kept [-> public_came] [-> prekeys_make -> made
+ *-> stored_made] -> prekeys_offer -> uploaded -> prekeys_mark -> stored_mark -> prekeys_end
  *
- * Both watermarks of protocol page 12, 7 are one here: keys are made for one upload, and the mark
- *moves with them in the unit that comes before it. So what was not answered, or answered with an
- *error, is never offered again, and stays to be used if the service has it nevertheless. */
+ * One batch at most is here that the service has not said to have: what was made and not taken
+ * (refused, or not answered) is offered again, and only what is missing to a batch is made. That
+ * is the first watermark of protocol page 12, 7, kept as the flag of each record; the other, the id
+ * that is made next, moves in the unit that comes before the offer, so that no id ever stands for
+ * two keys. If the service has them already, it gets the same ones again; should it have given one
+ * away meanwhile, and then twice, the second message made with it is asked for again. */
 #include "apid/session/prekeys.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +27,8 @@
 #define MAKE_DEADLINE_MS 60000u /* 812 key pairs are made in one go */
 #define RETRY_MAX_S      610
 #define REPLY_MAX        (256u * 1024)
+#define LIST_REPLY_MAX   (64u * 1024)
+#define PREKEY_ID_MAX    16777214u
 
 struct prekeys {
 	struct account *a;
@@ -39,11 +45,12 @@ struct prekeys {
 	struct ask *ask; /* of keyd; the unit is not committed while there is one */
 	uint32_t *ids;
 	size_t nids;
+	struct node *list;   /* <list> of what was made earlier and is offered again */
 	struct node *upload; /* durable, on its way */
 	struct event *retry;
 };
 
-static void prekeys_make(struct prekeys *p);
+static void prekeys_gather(struct prekeys *p);
 
 static void
 retry_now(evutil_socket_t fd, short what, void *arg)
@@ -85,6 +92,8 @@ drop(struct prekeys *p)
 	free(p->ids);
 	p->ids = NULL;
 	p->nids = 0;
+	node_free(p->list);
+	p->list = NULL;
 	node_free(p->upload);
 	p->upload = NULL;
 	p->running = 0;
@@ -164,10 +173,20 @@ prekeys_skey_node(const Keyd__SignedPrekey *k)
 	return n;
 }
 
-struct node *
-prekeys_upload_node(const Keyd__PrekeysReply *r)
+static struct node *
+list_node(struct node *list, const Keyd__PrekeysReply *r)
 {
-	struct node *iq = iq_new("set", "encrypt"), *list;
+	if (list == NULL)
+		list = node_new("list");
+	for (size_t i = 0; i < r->n_keys; i++)
+		node_add(list, prekeys_key_node("key", r->keys[i]));
+	return list;
+}
+
+struct node *
+prekeys_upload_node(const Keyd__PrekeysReply *r, struct node *list)
+{
+	struct node *iq = iq_new("set", "encrypt");
 	uint8_t reg[4], type = 5;
 
 	for (int i = 0; i < 4; i++)
@@ -175,10 +194,7 @@ prekeys_upload_node(const Keyd__PrekeysReply *r)
 	node_add_bytes(iq, "registration", reg, sizeof(reg));
 	node_add_bytes(iq, "type", &type, 1);
 	node_add_bytes(iq, "identity", r->identity_pub.data, r->identity_pub.len);
-	list = node_new("list");
-	for (size_t i = 0; i < r->n_keys; i++)
-		node_add(list, prekeys_key_node("key", r->keys[i]));
-	node_add(iq, list);
+	node_add(iq, list_node(list, r));
 	node_add(iq, prekeys_skey_node(r->signed_prekey));
 	return iq;
 }
@@ -251,18 +267,32 @@ uploaded(const struct iq_answer *r, void *arg)
 }
 
 static void
+prekeys_offer(struct prekeys *p)
+{
+	struct node *n = p->upload;
+
+	p->upload = NULL;
+	p->iq = iq_request(p->a, n, IQ_TIMEOUT_MS, uploaded, p);
+}
+
+static void
 stored_made(const struct unit_result *r, void *arg)
 {
 	struct prekeys *p = arg;
-	struct node *n = p->upload;
 
 	p->unit = NULL;
-	if (!r->ok) {
+	if (r->ok)
+		prekeys_offer(p);
+	else
 		prekeys_end(p, r->reason);
-		return;
-	}
-	p->upload = NULL;
-	p->iq = iq_request(p->a, n, IQ_TIMEOUT_MS, uploaded, p);
+}
+
+/* Those of an answer of keyd are in the upload. */
+static void
+take_ids(struct prekeys *p, const Keyd__PrekeysReply *m)
+{
+	for (size_t i = 0; i < m->n_keys && p->nids < PREKEYS_UPLOAD; i++)
+		p->ids[p->nids++] = m->keys[i]->id;
 }
 
 static void
@@ -276,19 +306,15 @@ made(const struct reply *rp, void *arg)
 		prekeys_end(p, rp->code);
 		return;
 	}
-	if (m->n_keys == 0 || (p->ids = calloc(m->n_keys, sizeof(*p->ids))) == NULL) {
-		prekeys_end(p, "memory");
-		return;
-	}
-	for (size_t i = 0; i < m->n_keys; i++)
-		p->ids[i] = m->keys[i]->id;
-	p->nids = m->n_keys;
-	p->upload = prekeys_upload_node(m);
+	take_ids(p, m);
+	p->upload = prekeys_upload_node(m, p->list);
+	p->list = NULL;
 	unit_staged(p->unit, m->stages);
 	p->open = 0;
 	unit_commit(p->unit, stored_made, p); /* private keys and watermark before the offer */
 }
 
+/* What is missing to a batch. */
 static void
 prekeys_make(struct prekeys *p)
 {
@@ -301,9 +327,89 @@ prekeys_make(struct prekeys *p)
 	p->open = 1;
 	m.account = p->a->name;
 	m.unit = unit_id(p->unit);
-	m.count = PREKEYS_UPLOAD;
+	m.count = (uint32_t)(PREKEYS_UPLOAD - p->nids);
 	p->ask = ask_keyd(p->a, KEYD__TYPE__PREKEYS_MAKE, &m.base, KEYD__TYPE__PREKEYS_REPLY,
 	    &keyd__prekeys_reply__descriptor, REPLY_MAX, MAKE_DEADLINE_MS, made, p);
+}
+
+static void
+public_came(const struct reply *rp, void *arg)
+{
+	struct prekeys *p = arg;
+	const Keyd__PrekeysReply *m = (const Keyd__PrekeysReply *)rp->pb;
+
+	p->ask = NULL;
+	if (!rp->ok) {
+		prekeys_end(p, rp->code);
+		return;
+	}
+	take_ids(p, m);
+	if (p->nids == PREKEYS_UPLOAD) {
+		p->upload = prekeys_upload_node(m, NULL);
+		prekeys_offer(p);
+	} else {
+		p->list = list_node(NULL, m);
+		prekeys_make(p);
+	}
+}
+
+/* "generation/id" */
+static uint32_t
+id_of(const char *record)
+{
+	const char *slash = strchr(record, '/');
+	char *end;
+	unsigned long id = slash == NULL ? 0 : strtoul(slash + 1, &end, 10);
+
+	return id >= 1 && id <= PREKEY_ID_MAX && *end == '\0' ? (uint32_t)id : 0;
+}
+
+static void
+kept(const struct reply *rp, void *arg)
+{
+	struct prekeys *p = arg;
+	const Stored__RecordNames *names = (const Stored__RecordNames *)rp->pb;
+	Keyd__PrekeysPublic m = KEYD__PREKEYS_PUBLIC__INIT;
+
+	p->ask = NULL;
+	if (!rp->ok) {
+		prekeys_end(p, rp->code);
+		return;
+	}
+	if ((p->ids = calloc(PREKEYS_UPLOAD, sizeof(*p->ids))) == NULL) {
+		prekeys_end(p, "memory");
+		return;
+	}
+	m.ids = p->ids;
+	for (size_t i = 0; i < names->n_records && m.n_ids < PREKEYS_UPLOAD; i++)
+		if ((p->ids[m.n_ids] = id_of(names->records[i]->name)) != 0)
+			m.n_ids++;
+	if (m.n_ids == 0) {
+		prekeys_make(p);
+		return;
+	}
+	m.account = p->a->name;
+	p->ask = ask_keyd(p->a, KEYD__TYPE__PREKEYS_PUBLIC, &m.base, KEYD__TYPE__PREKEYS_REPLY,
+	    &keyd__prekeys_reply__descriptor, REPLY_MAX, MAKE_DEADLINE_MS, public_came, p);
+}
+
+/* Which are here that the service is not known to have? */
+static void
+prekeys_gather(struct prekeys *p)
+{
+	Stored__RecordsList m = STORED__RECORDS_LIST__INIT;
+	char from[16], below[16];
+
+	(void)snprintf(from, sizeof(from), "%u/", p->a->dev.generation);
+	(void)snprintf(below, sizeof(below), "%u0", p->a->dev.generation); /* '0' follows '/' */
+	m.account = p->a->name;
+	m.domain = STORED__DOMAIN__PREKEY;
+	m.from = from;
+	m.below = below;
+	m.has_uploaded = 1;
+	m.limit = PREKEYS_UPLOAD;
+	p->ask = ask_stored(p->a, STORED__TYPE__RECORDS_LIST, &m.base, STORED__TYPE__RECORD_NAMES,
+	    &stored__record_names__descriptor, LIST_REPLY_MAX, ASK_DEADLINE_MS, kept, p);
 }
 
 int64_t
@@ -339,7 +445,7 @@ counted(const struct iq_answer *r, void *arg)
 	if (!r->ok)
 		prekeys_end(p, r->why);
 	else if (prekeys_count_came(p->a, r->node) < PREKEYS_LOW)
-		prekeys_make(p);
+		prekeys_gather(p);
 	else
 		prekeys_end(p, NULL);
 }
@@ -357,7 +463,7 @@ prekeys_check(struct account *a, void (*fn)(struct account *))
 	evtimer_del(p->retry);
 	if (!a->rec.server_has_prekeys || p->call != NULL) {
 		p->wanted = 0;
-		prekeys_make(p);
+		prekeys_gather(p);
 	} else {
 		struct node *n = iq_new("get", "encrypt");
 

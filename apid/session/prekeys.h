@@ -33,8 +33,9 @@ void prekeys_counted(struct account *a, int64_t n);
 /* … from the answer to a count; a missing value counts as none. */
 int64_t prekeys_count_came(struct account *a, const struct node *iq);
 
-/* <iq xmlns=encrypt> with an upload of these keys, without id; NULL when memory is out. */
-struct node *prekeys_upload_node(const Keyd__PrekeysReply *r);
+/* <iq xmlns=encrypt> with an upload of these keys, without id. list: a <list> with others that go
+ * before them, which is taken, or NULL. */
+struct node *prekeys_upload_node(const Keyd__PrekeysReply *r, struct node *list);
 /* Appends <type>, <identity>, … as in an upload: used for retry receipts too. */
 struct node *prekeys_key_node(const char *tag, const Keyd__Prekey *k);
 struct node *prekeys_skey_node(const Keyd__SignedPrekey *k);

@@ -172,7 +172,7 @@ def refill_by_notification():
 
 @test
 def upload_lost():
-    """an upload that was stored and answered with an error, or not at all, is repeated with other ids; all keys work"""
+    """an upload that was stored and answered with an error, or not at all, is repeated with the same keys; all work"""
     with World() as w:
         ward, c = settled(w)
         w.sim.cmd("prekeys.drain", **SELF, keep=0, quiet=True)
@@ -181,7 +181,7 @@ def upload_lost():
         w.sim.cmd("prekeys.drain", **SELF, keep=0)
         told(c, mark, "uploaded")
         d = device(w)
-        equal((d["uploads"], d["reused_prekeys"], d["prekeys"]), (4, 0, 3 * 812), "tries of 1 and 2 s later")
+        equal((d["uploads"], d["reused_prekeys"], d["prekeys"]), (4, 0, 812), "tries of 1 and 2 s later")
         writers(w, 4, "first")  # with keys of the upload that failed
         wait_texts(c, 4)
         forge(w, "upload", count=1, value=0)
@@ -202,6 +202,47 @@ def upload_lost():
         wait_until(lambda: device(w)["uploads"] == 8 and status(c)["digest"] == "ok", 30, "after a crash")
         equal(device(w)["reused_prekeys"], 0, "ids with another key")
         equal(c.call("server.metrics")["counters"]["prekey_upload_failures"], 0, "failures of this run")
+        writers(w, 4, "second", 4)
+        wait_texts(c, 4)
+
+
+@test
+def upload_refused_ten_times():
+    """however often the service refuses an upload, also over a restart, one batch of keys waits for it, which it then
+    gets; keys that were used meanwhile are made up for"""
+    with World() as w:
+        ward, c = settled(w)
+        waiting = lambda: (lambda s: s["stored"] - s["uploaded"])(status(c))  # noqa: E731
+        equal(waiting(), 0, "after linking")
+        fault = w.sim.cmd("fault.arm", match={"account": "alice", "direction": "in", "tag": "iq", "child": "list"},
+                          action="error", code=503, count=0)["fault"]
+        for i in range(10):
+            if i == 5:
+                ward.stop()
+                ward.start()
+                c = follow(ward, "alice", "again", "latest")
+                w.sim.cmd("wait", what="device", account="alice", device=1, phase="live", deadline_ms=20000)
+                wait_until(lambda: status(c)["digest"] != "unknown", 30, "the digest was checked")
+            wait_until(lambda: c.error("keys.upload", account="alice")["data"]["reason"] == "server_error", 30, "a refusal")
+            equal(waiting(), 812, "after refusal %d" % (i + 1))
+        equal(device(w)["uploads"], 1, "none was taken")
+        before = device(w)["prekeys"]
+        w.sim.cmd("fault.clear", fault=fault)
+        equal(c.call("keys.upload", account="alice"), {"count": 812}, "taken")
+        equal((device(w)["prekeys"], device(w)["reused_prekeys"], waiting()), (before + 812, 0, 0), "the pool")
+        # one that was stored, and told otherwise: what was used of it meanwhile is not offered again
+        w.sim.cmd("prekeys.drain", **SELF, keep=0, quiet=True)
+        forge(w, "upload", count=1, value=500)
+        equal(c.error("keys.upload", account="alice")["data"]["reason"], "server_error", "stored nevertheless")
+        writers(w, 3, "by one of these")
+        wait_texts(c, 3)
+        equal(c.call("keys.upload", account="alice"), {"count": 812}, "again")
+        equal(waiting(), 0, "all are marked")
+        d = device(w)
+        equal((d["prekeys"], d["reused_prekeys"], d["uploads"]), (812, 0, 4), "three were made, the others came again")
+        writers(w, 6, "and by others", 3)
+        wait_texts(c, 9)
+        equal(w.sim.cmd("stats")["phones"]["retries_asked"], 0, "each key once")
 
 
 @test

@@ -124,6 +124,36 @@ def counted_over_a_restart():
 
 
 @test
+def junk_costs_few_keys():
+    """whoever sends what nobody can read gets retry receipts for all of it, but keys with some of them only; others get
+    theirs as ever, and a real message of his is read in the end"""
+    with World() as w:
+        ward, c = world(w)
+        send_in(w, "one")
+        wait_texts(c, 1)
+        mallory = w.sim.account("mallory")["lid"]
+        stored = lambda: c.call("keys.status", account="alice")["stored"]  # noqa: E731
+        before, n = stored(), 60
+        msg = "3\n!\x05" + "k" * 32 + "\x10\x01\x18\x01\"\x10" + "c" * 16 + "m" * 8  # well formed, of no session
+        asked = w.sim.cmd("watch", match={"account": "alice", "device": 1, "direction": "in", "tag": "receipt", "type": "retry"})["watch"]
+        for i in range(n):
+            w.sim.cmd("device.deliver", account="alice", device=1, node={"tag": "message", "attrs": {
+                "id": "JUNK%d" % i, "from": mallory, "t": "%d" % time.time(), "type": "text"},
+                "content": [{"tag": "enc", "attrs": {"v": "2", "type": "msg"}, "content": msg}]})
+        equal(w.sim.cmd("expect", watch=asked, count=n, deadline_ms=30000)["count"], n, "each is asked for")
+        made = stored() - before
+        check(1 <= made <= 22, "prekeys made for it", made)
+        counters = c.call("server.metrics")["counters"]
+        equal((counters["retries_out"], counters["retries_bare"]), (n, n - made), "without keys")
+        w.sim.cmd("phone.send", account="mallory", to="alice", text="in earnest")
+        wait_until(lambda: "in earnest" in texts(c), 30, "a real one")
+        c.call("session.repair", account="alice", party="+" + c.bob)  # so that bob's next is unreadable
+        mid = send_in(w, "two")[0]
+        wait_until(lambda: "two" in texts(c), 30, "bob's")
+        check(True in [keys for _, keys in retries(w, of=mid)], "bob has his keys", retries(w, of=mid))
+
+
+@test
 def phone_recovers():
     """what no resend cures the own phone gives, in one request; each is told once, as recovered; the phone is not asked
     for what it would not give"""

@@ -182,7 +182,7 @@ upload_frame(void **state)
 	k.pub.len = 32;
 	r.keys = keys;
 	r.n_keys = 1;
-	is_frame(node_set(prekeys_upload_node(&r), "id", "1"),
+	is_frame(node_set(prekeys_upload_node(&r, NULL), "id", "1"),
 	    "00f80a19085511fa0003045a16cbf805f802adfc0400003039f80204fc0105f8029cfc204d27bcee3135c4"
 	    "94"
 	    "4b28d27dd809b07be10c35160d20131caa7e85575498d07cf80271f801f8029ef802f80208fc03000001"

@@ -247,6 +247,24 @@ bucket(void **state)
 	for (i = 0; i < RETRY_RATE_BURST; i++)
 		assert_int_equal(retry_rate_take(&a, "u_x", now), 0);
 	assert_int_equal(retry_rate_take(&a, "u_x", now), RETRY_RATE_MS);
+	for (i = 0; i < RETRY_KEYS_BURST; i++)
+		assert_int_equal(retry_keys_take(&a, "u_x", now), 1);
+	for (i = 0; i < 5; i++) /* what is refused costs nothing */
+		assert_int_equal(retry_keys_take(&a, "u_x", now), 0);
+	assert_int_equal(retry_keys_take(&a, "u_y", now), 1);
+	assert_int_equal(retry_keys_take(&b, "u_x", now), 1);
+	assert_int_equal(retry_keys_take(&a, "u_x", now + RETRY_KEYS_MS - 1), 0);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(retry_keys_take(&a, "u_x", now + 2 * RETRY_KEYS_MS), 1);
+	assert_int_equal(retry_keys_take(&a, "u_x", now + 2 * RETRY_KEYS_MS), 0);
+	for (i = 0; i < 1000; i++) { /* one who goes on asking stays known, whoever else does */
+		char who[16];
+
+		snprintf(who, sizeof(who), "u_%d", i);
+		assert_int_equal(retry_keys_take(&a, who, now + 2 * RETRY_KEYS_MS + i / 10), 1);
+		assert_int_equal(
+		    retry_keys_take(&a, "u_x", now + 2 * RETRY_KEYS_MS + i / 10 + 1), 0);
+	}
 	assert_false(retry_recreated_lately(&a, "1_1", 2, now));
 	retry_recreated(&a, "1_1", 2, now);
 	assert_true(retry_recreated_lately(&a, "1_1", 2, now + RETRY_RECREATE_MS - 1));
