@@ -12,6 +12,7 @@
 #include "stored/sqlcipher/vfs.h"
 
 #define NAME_MAX_LEN 80
+#define GATHER_MAX   ((size_t)64 * 1024)
 
 struct vfs_file {
 	sqlite3_file base;
@@ -19,7 +20,12 @@ struct vfs_file {
 	int new_name; /* perhaps: the folder is to be synced with the file */
 	int is_log;
 	struct portion_log portion; /* of a log */
-	sqlite3_file real[];        /* szOsFile bytes of the system's layer */
+	struct { /* what was written to a log last, and goes to the system in one */
+		uint8_t *data;
+		size_t len;
+		int64_t at;
+	} gathered;
+	sqlite3_file real[]; /* szOsFile bytes of the system's layer */
 };
 
 static int system_move(const char *from, const char *to);
@@ -43,20 +49,66 @@ hooked(enum vfs_op op, const char *name, int64_t offset, const void *data, int l
 	return hook == NULL ? SQLITE_OK : hook->before(hook->arg, op, name, offset, data, len);
 }
 
+/* SQLite writes each page of a log in two pieces, a commit in dozens, and nothing of it counts
+ * before the sync: they are written together, in their order, before anything else is done with
+ * the file. If that fails they are gone, as the pieces behind one that failed would be. */
+static int
+write_out(struct vfs_file *m)
+{
+	int rc, len = (int)m->gathered.len;
+
+	if (len == 0)
+		return SQLITE_OK;
+	m->gathered.len = 0;
+	rc = hooked(VFS_WRITE, m->name, m->gathered.at, m->gathered.data, len);
+	if (rc != SQLITE_OK)
+		return rc;
+	return m->real->pMethods->xWrite(m->real, m->gathered.data, len, m->gathered.at);
+}
+
+static int
+gather(struct vfs_file *m, const void *p, int n, int64_t off)
+{
+	int rc;
+
+	if (off != m->gathered.at + (int64_t)m->gathered.len ||
+	    m->gathered.len + (size_t)n > GATHER_MAX)
+		if ((rc = write_out(m)) != SQLITE_OK)
+			return rc;
+	if (m->gathered.data == NULL && (m->gathered.data = malloc(GATHER_MAX)) == NULL)
+		return SQLITE_IOERR_NOMEM;
+	if ((size_t)n > GATHER_MAX)
+		return SQLITE_IOERR_WRITE; /* no page is */
+	if (m->gathered.len == 0)
+		m->gathered.at = off;
+	memcpy(m->gathered.data + m->gathered.len, p, (size_t)n);
+	m->gathered.len += (size_t)n;
+	return SQLITE_OK;
+}
+
 static int
 file_close(sqlite3_file *f)
 {
-	sqlite3_file *real = mine(f)->real;
+	struct vfs_file *m = mine(f);
+	int rc = write_out(m), closed = SQLITE_OK;
 
-	portion_forget(&mine(f)->portion);
-	return real->pMethods != NULL ? real->pMethods->xClose(real) : SQLITE_OK;
+	portion_forget(&m->portion);
+	free(m->gathered.data);
+	m->gathered.data = NULL;
+	if (m->real->pMethods != NULL)
+		closed = m->real->pMethods->xClose(m->real);
+	return rc != SQLITE_OK ? rc : closed;
 }
 
 static int
 file_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off)
 {
+	int rc = write_out(mine(f));
+
 	memcpy(read_name, mine(f)->name, sizeof(read_name));
 	read_at = off;
+	if (rc != SQLITE_OK)
+		return rc;
 	if (mine(f)->is_log && portion_read(&mine(f)->portion, off, n))
 		return SQLITE_OK; /* nor will it be written */
 	return mine(f)->real->pMethods->xRead(mine(f)->real, p, n, off);
@@ -68,14 +120,16 @@ file_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
 	struct vfs_file *m = mine(f);
 	int rc, leave_out = 0;
 
-	if (m->is_log)
+	if (m->is_log) {
 		portion_log_changed(&m->portion, off, n);
-	else if ((rc = portion_write(&leave_out)) != SQLITE_OK || leave_out)
+		return gather(m, p, n, off);
+	}
+	if ((rc = portion_write(&leave_out)) != SQLITE_OK || leave_out)
 		return rc;
 	if ((rc = hooked(VFS_WRITE, m->name, off, p, n)) != SQLITE_OK)
 		return rc;
 	rc = m->real->pMethods->xWrite(m->real, p, n, off);
-	if (rc == SQLITE_OK && !m->is_log)
+	if (rc == SQLITE_OK)
 		portion_wrote();
 	return rc;
 }
@@ -83,8 +137,10 @@ file_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
 static int
 file_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
-	int rc = hooked(VFS_TRUNCATE, mine(f)->name, size, NULL, 0);
+	int rc = write_out(mine(f));
 
+	if (rc == SQLITE_OK)
+		rc = hooked(VFS_TRUNCATE, mine(f)->name, size, NULL, 0);
 	if (mine(f)->is_log)
 		portion_forget(&mine(f)->portion);
 	return rc != SQLITE_OK ? rc : mine(f)->real->pMethods->xTruncate(mine(f)->real, size);
@@ -93,8 +149,10 @@ file_truncate(sqlite3_file *f, sqlite3_int64 size)
 static int
 file_sync(sqlite3_file *f, int flags)
 {
-	int rc = hooked(VFS_SYNC, mine(f)->name, 0, NULL, 0);
+	int rc = write_out(mine(f));
 
+	if (rc == SQLITE_OK)
+		rc = hooked(VFS_SYNC, mine(f)->name, 0, NULL, 0);
 	syncs++;
 	if (rc == SQLITE_OK)
 		rc = mine(f)->real->pMethods->xSync(mine(f)->real, flags);
@@ -111,7 +169,9 @@ file_sync(sqlite3_file *f, int flags)
 static int
 file_size(sqlite3_file *f, sqlite3_int64 *size)
 {
-	return mine(f)->real->pMethods->xFileSize(mine(f)->real, size);
+	int rc = write_out(mine(f));
+
+	return rc != SQLITE_OK ? rc : mine(f)->real->pMethods->xFileSize(mine(f)->real, size);
 }
 
 static int

@@ -583,7 +583,7 @@ interrupt(int version, int crash, int stays, const char *what)
 	print_message("%s of %d: %d points, the old version at %d of them, the new one at %d\n",
 	    what, version, at - 1, old, new);
 	assert_true(old > 3);
-	assert_true(at - 1 > 10);
+	assert_true(at - 1 > 6); /* what is written to the log between two syncs is one */
 }
 
 static void
