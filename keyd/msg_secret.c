@@ -30,8 +30,8 @@ void
 msg_secret_load(struct request *r, Keyd__Secret *const *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		(void)work_need(
-		    &r->work, STORED__DOMAIN__MSG_SECRET, record_name(&r->work, list[i]->name));
+		work_need_or_new(&r->work, STORED__DOMAIN__MSG_SECRET,
+		    record_name(&r->work, list[i]->name), list[i]->fresh);
 }
 
 void

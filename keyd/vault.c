@@ -296,6 +296,13 @@ vault_retry(struct entry *e)
 }
 
 void
+vault_assume_absent(struct entry *e)
+{
+	if (e->state == VAULT_UNKNOWN && e->floor == 0)
+		e->state = VAULT_ABSENT;
+}
+
+void
 vault_fill(struct vault *v, struct entry *e, uint64_t version, const void *sealed, size_t len)
 {
 	static struct log_limit limit = LOG_LIMIT_INIT;

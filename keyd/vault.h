@@ -98,6 +98,8 @@ void vault_asked(struct entry *e);
 void vault_fill(struct vault *v, struct entry *e, uint64_t version, const void *sealed, size_t len);
 void vault_fail(struct entry *e);
 void vault_retry(struct entry *e); /* FAILED -> UNKNOWN: a request was answered with it */
+/* UNKNOWN -> ABSENT, of one that was not seen yet. If that is wrong, stored refuses what is put. */
+void vault_assume_absent(struct entry *e);
 
 /* Open what is HERE, appended to out: 1. 0: ABSENT. -1: damaged (counted, logged), or not loaded.
  */

@@ -48,6 +48,14 @@ work_need(struct work *w, int domain, const char *name)
 	return e->state == VAULT_HERE || e->state == VAULT_ABSENT;
 }
 
+void
+work_need_or_new(struct work *w, int domain, const char *name, int is_new)
+{
+	(void)work_need(w, domain, name);
+	if (is_new)
+		vault_assume_absent(w->pinned[w->npinned - 1]);
+}
+
 int
 work_need_device(struct work *w, struct device **out)
 {

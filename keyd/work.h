@@ -26,6 +26,8 @@ void work_clear(struct work *w); /* drops what was not staged, unpins, wipes */
 /* --- load: may be run many times; nothing is read or changed but through these. --- */
 /* 1: it is there (also when it is known to be absent). 0: not yet. */
 int work_need(struct work *w, int domain, const char *name);
+/* is_new: it is about to be made, so stored is not asked, unless something is known of it. */
+void work_need_or_new(struct work *w, int domain, const char *name, int is_new);
 /* The device record into secrets->device, and `generation`: 1 there, 0 not yet, -1 there is none; d
  * = NULL but for 1.
  */

@@ -585,6 +585,8 @@ encrypt(struct send *s)
 		m.n_secrets = secrets_sent(
 		    s->content, s->content_len, &s->peer, s->id, s->created_ms / 1000, &secret);
 		m.secrets = secret.list;
+		secret.secret.has_fresh = 1;
+		secret.secret.fresh = s->repeats == 0 && !s->tried_again;
 		s->ask = ask_keyd(s->a, KEYD__TYPE__ENCRYPT, &m.base, KEYD__TYPE__ENCRYPT_REPLY,
 		    &keyd__encrypt_reply__descriptor, FRAME_PAYLOAD_MAX, KEYD_DEADLINE, encrypted,
 		    s);

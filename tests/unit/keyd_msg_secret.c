@@ -269,6 +269,45 @@ test_encrypt(void **state)
 	opens(&k, "plaintext");
 }
 
+/* The secret of a new message costs no question; if there is one of that name after all, the unit
+ * fails, and then it is asked for. */
+static void
+test_fresh(void **state)
+{
+	Keyd__SecretsKeep q = KEYD__SECRETS_KEEP__INIT;
+	Keyd__Secret one = KEYD__SECRET__INIT, *list[1] = {&one};
+	const struct bench_record *r = NULL;
+	unsigned asked;
+
+	one.name = TEXT("m1");
+	one.secret = pb_bytes(secret, 32);
+	one.message_s = 1000;
+	one.has_fresh = one.fresh = 1;
+	q.account = TEXT("alice");
+	q.secrets = list;
+	q.n_secrets = 1;
+	q.unit = ++b.unit;
+	asked = b.fetched;
+	assert_non_null(BENCH_ASK(&b, b.apid, SECRETS_KEEP, &q, STAGED, staged));
+	assert_int_equal(b.fetched, asked);
+	assert_int_equal(bench_commit(&b, "alice", b.unit, 1), 1);
+	bench_settle(&b);
+	for (int again = 0; again < 2; again++) {
+		bench_restart(&b, KEY, NULL);
+		one.fresh = !again;
+		q.unit = ++b.unit;
+		asked = b.fetched;
+		assert_non_null(BENCH_ASK(&b, b.apid, SECRETS_KEEP, &q, STAGED, staged));
+		assert_int_equal(b.fetched - asked, 1 + again); /* the device; the secret */
+		assert_int_equal(bench_commit(&b, "alice", b.unit, 1), again);
+		bench_settle(&b);
+	}
+	for (r = b.records; r != NULL && r->domain != STORED__DOMAIN__MSG_SECRET;)
+		r = r->next;
+	assert_non_null(r);
+	assert_int_equal(r->version, 2);
+}
+
 static void
 refused(struct ask *k)
 {
@@ -321,6 +360,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_units, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_encrypt, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
 	};
 
