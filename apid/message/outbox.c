@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "apid/message/outbox_impl.h"
+#include "apid/message/refusal.h"
 #include "apid/message/send.h"
 #include "apid/message/typing.h"
 #include "apid/session/connect.h"
@@ -271,18 +272,29 @@ outbox_ready(struct account *a, const char *message_id, const char *chat, const 
 
 /* ------------------------------------------------------------------ the pass */
 
-int
-outbox_row_is_old(const struct outbox *o, const Stored__OutboxRow *row)
-{
-	return row->put->created_ms < o->a->rec.linked_ms;
-}
-
 static void
 row_failed(struct outbox *o, const Stored__OutboxPut *p, const char *reason)
 {
 	struct settle_how how = {.reason = reason, .time_ms = clock_wall_ms()};
 
 	outbox_settle(o->a, p->message_id, p->chat, &how);
+}
+
+/* A row of an account that was linked anew since is not sent: 1, it is ended. Without a stanza it
+ * cannot have left; with one it may have, and its device hears no ack any more. */
+static int
+row_is_old(struct outbox *o, const Stored__OutboxPut *p)
+{
+	struct settle_how how = {
+	    .unknown = 1, .reason = REFUSAL_UNKNOWN, .time_ms = clock_wall_ms()};
+
+	if (p->created_ms >= o->a->rec.linked_ms)
+		return 0;
+	if (p->state == STORED__OUTBOX_STATE__READY)
+		outbox_settle(o->a, p->message_id, p->chat, &how);
+	else
+		row_failed(o, p, "unlinked");
+	return 1;
 }
 
 void
@@ -292,9 +304,9 @@ outbox_row_start(struct outbox *o, const Stored__OutboxRow *row)
 
 	if (send_has(o->a, p->message_id) || outbox_is_cancelled(o, p->message_id))
 		return;
-	if (outbox_row_is_old(o, row))
-		row_failed(o, p, "unlinked");
-	else if (p->has_not_after_ms && p->not_after_ms > 0 && p->not_after_ms < clock_wall_ms())
+	if (row_is_old(o, p))
+		return;
+	if (p->has_not_after_ms && p->not_after_ms > 0 && p->not_after_ms < clock_wall_ms())
 		row_failed(o, p, "expired");
 	else if (send_row(o->a, row) == 0)
 		o->rows++;
@@ -312,10 +324,10 @@ pass_row(struct outbox *o, const Stored__OutboxRow *row)
 	if (outbox_sent_find(o, p->message_id) != NULL || send_has(a, p->message_id) ||
 	    outbox_is_cancelled(o, p->message_id))
 		return;
-	if (outbox_row_is_old(o, row))
-		row_failed(o, p, "unlinked");
-	else if (p->state == STORED__OUTBOX_STATE__READY &&
-		 (wait = doubt_wait_ms(o->doubts, p->message_id)) > 0)
+	if (row_is_old(o, p))
+		return;
+	if (p->state == STORED__OUTBOX_STATE__READY &&
+	    (wait = doubt_wait_ms(o->doubts, p->message_id)) > 0)
 		outbox_pass_later(o, wait); /* the others come first */
 	else if (p->state == STORED__OUTBOX_STATE__READY && p->has_stanza)
 		outbox_ready(a, p->message_id, p->chat, p->stanza.data, p->stanza.len, "");

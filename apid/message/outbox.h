@@ -88,9 +88,18 @@ void waits_free(struct waits *w);
 /* The call waits for a status of a message that is in the outbox; it is ended here. */
 void outbox_wait(struct account *a, struct call *c, const char *message_id, const char *to,
     enum send_wait want, const char *have, int64_t time_ms, int duplicate, unsigned timeout_ms);
-/* A status became durable: "server", "delivered", "read", "played", "failed". */
-void outbox_status(struct account *a, const char *message_id, const char *status, int64_t time_ms,
-    unsigned code, const char *reason, int64_t until_ms);
+/* A status that became durable: "server", "delivered", "read", "played", "failed",
+ * "outcome_unknown". */
+struct outbox_news {
+	const char *id, *party; /* party: JID of the chat, or of who says so */
+	const char *status;
+	int64_t time_ms;
+	unsigned code; /* of a failure, with until_ms and reason (NULL: of the code) */
+	int64_t until_ms;
+	const char *reason;
+};
+/* Those who wait for that message to that party are told. */
+void outbox_status(struct account *a, const struct outbox_news *news);
 
 /* A sticky state: those who wait for an answer are told what there is to tell. */
 void outbox_state_changed(struct account *a);
@@ -99,4 +108,6 @@ json_t *outbox_result(
     const char *message_id, const char *status, int64_t time_ms, const char *to, int duplicate);
 /* What a row says of itself: "queued", "server" … */
 const char *outbox_row_status(const Stored__OutboxRow *row);
+/* It has that error for an end: 1, else 0. */
+int outbox_row_error(const Stored__OutboxRow *row, struct api_error *e);
 #endif

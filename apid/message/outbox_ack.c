@@ -145,13 +145,23 @@ status_body(struct account *a, const struct settle *t)
 	return o;
 }
 
+static void
+tell(const struct settle *t)
+{
+	struct outbox_news news = {t->id, t->chat, t->status, t->time_ms, t->code, t->until_ms,
+	    t->reason[0] != '\0' ? t->reason : NULL};
+
+	outbox_status(t->a, &news);
+}
+
 /* Until when it holds is known now, or will not be. */
 static void
 until_known(struct account *a, const char *id, int64_t until_ms, void *arg)
 {
 	struct settle *t = arg;
 
-	outbox_status(a, id, t->status, t->time_ms, t->code, t->reason, until_ms);
+	t->until_ms = until_ms;
+	tell(t);
 	free(t);
 }
 
@@ -176,8 +186,10 @@ settled(const struct unit_result *r, void *arg)
 	} else {
 		if (failed)
 			a->n.failed_sends++;
-		else
+		else if (strcmp(t->status, "server") == 0)
 			a->n.sent++;
+		else
+			a->n.unknown_sends++;
 		outbox_row_gone(a);
 		if (t->refresh)
 			refresh(o, t->chat, 1);
@@ -185,8 +197,7 @@ settled(const struct unit_result *r, void *arg)
 		    !a->svc->stopping) {
 			restrict_ask(a, t->code, t->id, until_known, t);
 		} else {
-			outbox_status(
-			    a, t->id, t->status, t->time_ms, t->code, t->reason, t->until_ms);
+			tell(t);
 			free(t);
 		}
 	}
@@ -236,7 +247,10 @@ outbox_settle(struct account *a, const char *id, const char *chat, const struct 
 	t->refresh = how->drop_lists == 2;
 	(void)snprintf(t->id, sizeof(t->id), "%s", id);
 	(void)snprintf(t->chat, sizeof(t->chat), "%s", chat);
-	(void)snprintf(t->status, sizeof(t->status), "%s", how->ok ? "server" : "failed");
+	(void)snprintf(t->status, sizeof(t->status), "%s",
+	    how->ok        ? "server"
+	    : how->unknown ? "outcome_unknown"
+			   : "failed");
 	(void)snprintf(t->reason, sizeof(t->reason), "%s", how->reason != NULL ? how->reason : "");
 	up.message_id = t->id;
 	up.has_state = 1;
@@ -351,7 +365,9 @@ rearmed(const struct unit_result *r, void *arg)
 		outbox_row_came(a, m->created_ms);
 		outbox_ready(a, m->id, m->chat, m->stanza, m->len, "");
 	} else { /* it has failed as before */
-		outbox_status(a, m->id, "failed", clock_wall_ms(), 429, refusal_word(429), 0);
+		struct outbox_news news = {m->id, m->chat, "failed", clock_wall_ms(), 429, 0, NULL};
+
+		outbox_status(a, &news);
 	}
 	free(m->stanza);
 	free(m);

@@ -174,25 +174,23 @@ outbox_fail_when_known(struct account *a, struct call *c, const Stored__OutboxRo
 
 /* {code, reason, message, retryable, …}: what a message.send with the same key is told. */
 static json_t *
-error_body(const Stored__OutboxRow *row)
+error_body(const struct api_error *e)
 {
-	struct api_error e = refusal_error(
-	    row->has_code ? row->code : 0, row->reason, row->has_until_ms ? row->until_ms : 0);
-	json_t *o = json_pack("{s:i, s:s, s:s, s:b}", "code", e.code, "reason", e.reason, "message",
-	    e.message, "retryable", e.retryable);
+	json_t *o = json_pack("{s:i, s:s, s:s, s:b}", "code", e->code, "reason", e->reason,
+	    "message", e->message, "retryable", e->retryable);
 
-	if (e.retry_after_ms >= 0)
-		json_object_set_new(o, "retry_after_ms", json_integer(e.retry_after_ms));
-	if (e.until_ms >= 0)
-		json_object_set_new(o, "until_ms", json_integer(e.until_ms));
+	if (e->retry_after_ms >= 0)
+		json_object_set_new(o, "retry_after_ms", json_integer(e->retry_after_ms));
+	if (e->until_ms >= 0)
+		json_object_set_new(o, "until_ms", json_integer(e->until_ms));
 	return o;
 }
 
 static json_t *
 row_body(struct account *a, const Stored__OutboxRow *row)
 {
-	const char *status = outbox_row_status(row);
-	json_t *o = outbox_result(row->put->message_id, status,
+	struct api_error e;
+	json_t *o = outbox_result(row->put->message_id, outbox_row_status(row),
 	    row->has_server_ms ? row->server_ms : row->put->created_ms, row->put->chat, 0);
 
 	if (row->reason != NULL && row->reason[0] != '\0')
@@ -201,8 +199,8 @@ row_body(struct account *a, const Stored__OutboxRow *row)
 		json_object_set_new(o, "code", json_integer(row->code));
 	if (row->has_until_ms && row->until_ms > 0)
 		json_object_set_new(o, "until_ms", json_integer(row->until_ms));
-	if (strcmp(status, "failed") == 0)
-		json_object_set_new(o, "error", error_body(row));
+	if (outbox_row_error(row, &e))
+		json_object_set_new(o, "error", error_body(&e));
 	if (row->has_ahead)
 		outbox_tell_place(a, row->put->message_id, row->put->chat, row->ahead, o);
 	return o;

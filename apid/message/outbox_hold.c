@@ -101,8 +101,8 @@ outbox_hold_free(struct outbox *o)
 /* ------------------------------------------------------------------ whose chat */
 
 /* Two names of one person are one chat, as far as it is known. */
-static int
-same_chat(struct account *a, const char *one, const char *other)
+int
+outbox_same_chat(struct account *a, const char *one, const char *other)
 {
 	char text[JID_TEXT_MAX];
 	struct person p;
@@ -125,7 +125,7 @@ chat_find(struct outbox *o, const char *chat)
 	struct held_chat *c;
 
 	TAILQ_FOREACH(c, &o->chats, link)
-	if (same_chat(o->a, chat, c->chat))
+	if (outbox_same_chat(o->a, chat, c->chat))
 		return c;
 	return NULL;
 }
@@ -193,7 +193,7 @@ depth_of(const struct outbox *o, enum hold_why why, const char *chat)
 	size_t n = 0;
 
 	TAILQ_FOREACH(c, &o->chats, link)
-	if (c->why == why && (why != HOLD_CHAT || same_chat(o->a, chat, c->chat)))
+	if (c->why == why && (why != HOLD_CHAT || outbox_same_chat(o->a, chat, c->chat)))
 		n += c->n;
 	return n;
 }
@@ -233,7 +233,7 @@ paused_find(struct outbox *o, enum hold_why why, const char *chat)
 	struct paused *p;
 
 	TAILQ_FOREACH(p, &o->paused, link)
-	if (p->why == why && (why != HOLD_CHAT || same_chat(o->a, chat, p->chat)))
+	if (p->why == why && (why != HOLD_CHAT || outbox_same_chat(o->a, chat, p->chat)))
 		return p;
 	return NULL;
 }
@@ -462,7 +462,7 @@ outbox_may_go(struct account *a, const struct jid *chat, const struct person *p)
 		return 0;
 	(void)jid_format(chat, text);
 	TAILQ_FOREACH(c, &o->chats, link)
-	if (c->why == HOLD_ACCOUNT || same_chat(a, text, c->chat))
+	if (c->why == HOLD_ACCOUNT || outbox_same_chat(a, text, c->chat))
 		return 0;
 	if (chat_waits(o, text, &why, &reason) != -2)
 		return 0;

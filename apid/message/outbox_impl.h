@@ -112,13 +112,12 @@ void outbox_pass_later(struct outbox *o, int64_t ms);
 void outbox_count_later(struct outbox *o);
 /* A QUEUED row whose turn it is: it expires, is cancelled, or is given to send.c. */
 void outbox_row_start(struct outbox *o, const Stored__OutboxRow *row);
-/* Rows of an account that was linked anew since are not sent. */
-int outbox_row_is_old(const struct outbox *o, const Stored__OutboxRow *row);
 
 /* ---- outbox_ack.c */
 /* The fate of a row: written down with its event, then told. */
 struct settle_how {
 	int ok;
+	int unknown; /* it may have arrived, and nobody will say */
 	unsigned code;
 	const char *reason; /* of a failure */
 	int64_t time_ms, until_ms;
@@ -130,6 +129,8 @@ void outbox_acks_init(struct outbox *o);
 void outbox_acks_offline(struct outbox *o);
 
 /* ---- outbox_hold.c */
+/* Two JIDs of one person are one chat, as far as it is known. */
+int outbox_same_chat(struct account *a, const char *one, const char *other);
 void outbox_hold_init(struct outbox *o);
 void outbox_hold_free(struct outbox *o);
 /* Forget the held rows: a pass from the start finds them again. */

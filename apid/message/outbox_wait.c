@@ -5,7 +5,7 @@
 #include <sys/queue.h>
 
 #include "apid/message/ids.h"
-#include "apid/message/outbox.h"
+#include "apid/message/outbox_impl.h"
 #include "apid/message/refusal.h"
 #include "common/log.h"
 
@@ -64,19 +64,45 @@ outbox_result(
 	    "time_ms", (json_int_t)time_ms, "to", to, "duplicate", duplicate);
 }
 
+static int
+is_unknown(const Stored__OutboxRow *row)
+{
+	return row->reason != NULL && strcmp(row->reason, REFUSAL_UNKNOWN) == 0;
+}
+
 const char *
 outbox_row_status(const Stored__OutboxRow *row)
 {
+	const char *seen = row->has_read && row->read > 0             ? "read"
+			   : row->has_delivered && row->delivered > 0 ? "delivered"
+								      : NULL;
+
 	switch (row->put->state) {
 	case STORED__OUTBOX_STATE__ACKED:
-		return row->has_read && row->read > 0             ? "read"
-		       : row->has_delivered && row->delivered > 0 ? "delivered"
-								  : "server";
+		return seen != NULL ? seen : "server";
 	case STORED__OUTBOX_STATE__FAILED:
-		return "failed";
+		if (!is_unknown(row))
+			return "failed";
+		return seen != NULL ? seen : "outcome_unknown"; /* it had arrived, after all */
 	default:
 		return "queued";
 	}
+}
+
+static int
+is_end(const char *status)
+{
+	return strcmp(status, "failed") == 0 || strcmp(status, "outcome_unknown") == 0;
+}
+
+int
+outbox_row_error(const Stored__OutboxRow *row, struct api_error *e)
+{
+	if (!is_end(outbox_row_status(row)))
+		return 0;
+	*e = refusal_error(
+	    row->has_code ? row->code : 0, row->reason, row->has_until_ms ? row->until_ms : 0);
+	return 1;
 }
 
 static int
@@ -133,22 +159,22 @@ outbox_wait(struct account *a, struct call *c, const char *message_id, const cha
 }
 
 void
-outbox_status(struct account *a, const char *message_id, const char *status, int64_t time_ms,
-    unsigned code, const char *reason, int64_t until_ms)
+outbox_status(struct account *a, const struct outbox_news *news)
 {
 	struct waiter *w, *next;
 
 	for (w = TAILQ_FIRST(&a->waits->list); w != NULL; w = next) {
 		next = TAILQ_NEXT(w, link);
-		if (strcmp(w->id, message_id) != 0)
+		if (strcmp(w->id, news->id) != 0 || !outbox_same_chat(a, w->to, news->party))
 			continue;
-		if (strcmp(status, "failed") == 0) {
-			struct api_error e = refusal_error(code, reason, until_ms);
+		if (is_end(news->status)) {
+			struct api_error e =
+			    refusal_error(news->code, news->reason, news->until_ms);
 
 			call_fail(w->call, &e);
-		} else if (reached(status, w->want)) {
-			call_ok(w->call,
-			    outbox_result(message_id, status, time_ms, w->to, w->duplicate));
+		} else if (reached(news->status, w->want)) {
+			call_ok(w->call, outbox_result(news->id, news->status, news->time_ms, w->to,
+					     w->duplicate));
 		} else {
 			continue;
 		}

@@ -99,8 +99,13 @@ receipt_committed(const struct unit_result *u, void *arg)
 	}
 	for (size_t i = r->at; i < r->at + r->batch && r->facts.kind == RECEIPT_STATUS; i++) {
 		const struct receipt_update *p = &r->facts.updates[i];
+		char party[JID_TEXT_MAX];
+		struct outbox_news news = {.id = p->id,
+		    .party = jid_format(&r->facts.parties[p->party].jid, party),
+		    .status = p->status,
+		    .time_ms = p->time_ms};
 
-		outbox_status(r->a, p->id, p->status, p->time_ms, 0, NULL, 0);
+		outbox_status(r->a, &news);
 	}
 	r->at += r->batch;
 	receipt_next(r);

@@ -42,7 +42,9 @@ static const struct {
 	int error;
 	const char *reason, *message;
 } own[] = {
-    {"unlinked", -7, "unlinked", "the device was unlinked meanwhile"},
+    {"unlinked", -7, "unlinked", "the device was unlinked before it was sent"},
+    {REFUSAL_UNKNOWN, -11, "outcome_unknown",
+	"it was sent, and the device was unlinked before the service answered"},
     {"not_on_whatsapp", -1, "not_on_whatsapp", "the recipient is not known"},
     {"not_found", -1, "not_found", "no such person"},
     {"expired", -1, "window_closed", "it was not sent in time"},

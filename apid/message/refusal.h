@@ -19,6 +19,9 @@ enum refusal_act refusal_act(unsigned code);
 /* Why, as message.status and the row say it: a stable word. */
 const char *refusal_word(unsigned code);
 
+/* The word of a row that may have reached the service, and of which nobody will say more. */
+#define REFUSAL_UNKNOWN "sent_before_unlink"
+
 /* What a client is told of a row that failed: code of the service (0 = none), reason of the row,
  * until_ms (0 = not known). */
 struct api_error refusal_error(unsigned code, const char *reason, int64_t until_ms);

@@ -418,9 +418,7 @@ send_known(struct send *s, const Stored__OutboxRow *row)
 	} else if (row->put->state == STORED__OUTBOX_STATE__FAILED && row->has_code &&
 		   row->until_ms == 0 && restrict_unanswered(s->a, row->code)) {
 		outbox_fail_when_known(s->a, s->call, row);
-	} else if (row->put->state == STORED__OUTBOX_STATE__FAILED) {
-		e = refusal_error(row->has_code ? row->code : 0, row->reason,
-		    row->has_until_ms ? row->until_ms : 0);
+	} else if (outbox_row_error(row, &e)) {
 		call_fail(s->call, &e);
 	} else {
 		send_hand_over(s, row->put->message_id, row->put->chat, outbox_row_status(row),

@@ -267,7 +267,7 @@ static const struct api_field react_params[] = {ACCOUNT, ABOUT, KEY(KEY_DOC),
 		"while it waits: for what"),                                                       \
 	    INT("retry_after_ms", 0, 0, BIG, "if pacing holds it: when it goes, about")
 static const struct api_field result_send[] = {STR("message_id", 0, 0, 0, "id at the service"),
-    WORD("status", 0, "queued|server|delivered|read|played|failed|retrying", "how far it is"),
+    WORD("status", 0, MESSAGE_STATUSES, "how far it is"),
     INT("time_ms", 0, 0, BIG, "time of the service, or of queueing"),
     STR("to", 0, 0, 0, "the JID that was addressed"),
     FLAG("duplicate", "an earlier request with this key made it"), PLACE, END};
@@ -279,7 +279,7 @@ static const struct api_field failure_fields[] = {INT("code", 0, -32768, 0, "cla
     FLAG("retryable", "the same key may send it again"), INT("retry_after_ms", 0, 0, BIG, "when"),
     INT("until_ms", 0, 0, BIG, "until when it holds"), END};
 static const struct api_field result_msg_state[] = {STR("message_id", 0, 0, 0, "id at the service"),
-    WORD("status", 0, "queued|server|delivered|read|played|failed|retrying", "how far it is"),
+    WORD("status", 0, MESSAGE_STATUSES, "how far it is"),
     INT("time_ms", 0, 0, BIG, "time of the service, or of queueing"),
     STR("to", 0, 0, 0, "the JID that was addressed"), FLAG("duplicate", "false"),
     STR("reason", 0, 0, 0, "why it failed, as message.status said"),
@@ -333,7 +333,7 @@ static const struct api_field receipt_fields[] = {OBJ("party", receipt_party, "w
     WORD("status", 0, "delivered|read|played", "the most that was told"),
     INT("time_ms", 0, 0, BIG, "when that was"), END};
 static const struct api_field result_receipts[] = {STR("message_id", 0, 0, 0, "the message"),
-    WORD("status", 0, "queued|server|delivered|read|played|failed|retrying", "how far it is"),
+    WORD("status", 0, MESSAGE_STATUSES, "how far it is"),
     LIST("receipts", receipt_fields, "what each party told, the latest first; at most 1024"), END};
 static const struct api_field outbox_list_params[] = {ACCOUNT,
     STR("chat", API_ARG, 1, 128, "only of this chat, as the rows name it"),

@@ -63,9 +63,11 @@ struct api_method {
 	const struct api_field *result;
 	unsigned flags;
 };
-#define API_FDS_MAX      8  /* descriptors with one request */
-#define API_MENTIONS_MAX 6  /* people mentioned in one message */
-#define API_PARTIES_MAX  8  /* people of one privacy.tokens_issue */
+#define API_FDS_MAX      8 /* descriptors with one request */
+#define API_MENTIONS_MAX 6 /* people mentioned in one message */
+#define API_PARTIES_MAX  8 /* people of one privacy.tokens_issue */
+/* How far a message is; outcome_unknown: it was sent, and nobody will say whether it arrived. */
+#define MESSAGE_STATUSES "queued|server|delivered|read|played|failed|outcome_unknown|retrying"
 #define API_NOTIFY       1u /* may be called without an id */
 #define API_ACTS         2u /* changes something: not offered by `wardctl` without being asked */
 

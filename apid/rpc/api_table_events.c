@@ -158,8 +158,8 @@ static const struct api_field message_event[] = {OBJ("message", message, "the me
     STR("recovers", "id of the placeholder that it stands for, with origin recovered"), END};
 static const struct api_field message_status[] = {STR("message_id", "which message"),
     STR("chat", "where"), OBJ("party", party, "whose device, if one is meant"),
-    WORD("status", "queued|server|delivered|read|played|failed|retrying", "how far it is"),
-    STR("reason", "if it failed"), INT("code", "code of the service"),
+    WORD("status", MESSAGE_STATUSES, "how far it is"), STR("reason", "if it failed"),
+    INT("code", "code of the service"),
     INT("until_ms", "until when the refusal holds, where it is known"), INT("time_ms", "when"),
     END};
 static const struct api_field account_restricted[] = {

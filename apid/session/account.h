@@ -171,8 +171,8 @@ struct account {
 		uint64_t stanzas_in, stanzas_out, undecodable, unknown;
 		uint64_t received, sent, undecryptable, duplicates, receipts_in, receipts_out;
 		uint64_t held, released, identity_changes;
-		uint64_t retries_in, retries_out, retries_bare, failed_sends, store_failures;
-		uint64_t late_iqs, connects;
+		uint64_t retries_in, retries_out, retries_bare, failed_sends, unknown_sends;
+		uint64_t store_failures, late_iqs, connects;
 		uint64_t prekeys_uploaded, prekey_upload_failures, digest_checks, digest_mismatches;
 		uint64_t skey_rotations, skey_refused, lid_moves, device_refreshes;
 		uint64_t transients_lost;

@@ -453,6 +453,7 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("messages_received", t.received);
 	COUNT("messages_sent", t.sent);
 	COUNT("messages_failed", t.failed_sends);
+	COUNT("messages_unknown", t.unknown_sends);
 	COUNT("messages_duplicate", t.duplicates);
 	COUNT("messages_undecryptable", t.undecryptable);
 	COUNT("messages_held", t.held);

@@ -50,6 +50,7 @@ struct rig_row { /* of the outbox */
 	uint32_t code;
 	char reason[64];
 	int64_t until_ms, not_after_ms;
+	uint32_t delivered; /* as a test wants it */
 };
 
 struct rig_token {

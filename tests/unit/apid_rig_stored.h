@@ -427,6 +427,8 @@ rig_fill_row(const struct rig_row *from, size_t i, Stored__OutboxRow *row, Store
 		devices[i % 64][k] = (char *)(uintptr_t)from->devices[k];
 	put->has_not_after_ms = from->not_after_ms > 0;
 	put->not_after_ms = from->not_after_ms;
+	row->has_delivered = 1;
+	row->delivered = from->delivered;
 	row->has_until_ms = from->until_ms != 0;
 	row->until_ms = from->until_ms;
 	row->has_ahead = from->state <= STORED__OUTBOX_STATE__READY;

@@ -1,0 +1,161 @@
+/* What becomes of rows of the outbox, and what clients are told of it: never more than is known. */
+#include "tests/unit/apid_engine_rig.h"
+
+static const char *
+status(void)
+{
+	return json_string_value(json_object_get(rig.result, "status"));
+}
+
+static size_t
+messages(void)
+{
+	return rig_sent("message", NULL, NULL);
+}
+
+static const char *
+event_text(const char *type, const char *field)
+{
+	const struct rig_event *e = rig_event(type);
+
+	return e == NULL ? NULL : json_string_value(json_object_get(e->body, field));
+}
+
+/* ------------------------------------------------------------------ of a former device */
+
+/* The service restarts as another device than the rows are of. */
+static void
+as_another_device(void)
+{
+	for (size_t i = 0; i < rig.nrows; i++)
+		rig.rows[i].created_ms = 1;
+	rig.linked_ms = 2;
+	rig_crash();
+	rig_online();
+}
+
+/* It had its stanza: it may have reached the service, and nobody will say any more. */
+static void
+ready_of_a_former_device(void **state)
+{
+	rig_online();
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_QUEUED, 9000);
+	rig_until(messages() == 1 && rig.answers == 1);
+	assert_int_equal(rig.rows[0].state, STORED__OUTBOX_STATE__READY);
+	as_another_device();
+	rig_until(rig.rows[0].state != STORED__OUTBOX_STATE__READY);
+	assert_int_equal(rig.rows[0].state, STORED__OUTBOX_STATE__FAILED);
+	assert_string_equal(rig.rows[0].reason, "sent_before_unlink");
+	assert_string_equal(event_text("message.status", "status"), "outcome_unknown");
+	assert_string_equal(event_text("message.status", "reason"), "sent_before_unlink");
+	assert_int_equal(messages(), 1);
+	message_state(rig.a, &rig, 1000, "k1", NULL, rig_done, NULL);
+	rig_until(rig.answers == 2);
+	assert_string_equal(status(), "outcome_unknown");
+	assert_int_equal(
+	    json_integer_value(json_object_get(json_object_get(rig.result, "error"), "code")), -11);
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_SERVER, 9000); /* the same key */
+	rig_until(rig.answers == 3);
+	assert_int_equal(rig.err.code, -11);
+	assert_string_equal(rig.err_reason, "outcome_unknown");
+	assert_false(rig.err.retryable);
+	rig_settle();
+	assert_int_equal(messages(), 1);
+}
+
+/* A receipt shows that it had arrived. */
+static void
+unknown_until_a_receipt(void **state)
+{
+	rig_online();
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_QUEUED, 9000);
+	rig_until(messages() == 1 && rig.answers == 1);
+	as_another_device();
+	rig_until(rig.rows[0].state == STORED__OUTBOX_STATE__FAILED);
+	rig.rows[0].delivered = 1;
+	message_state(rig.a, &rig, 1000, "k1", NULL, rig_done, NULL);
+	rig_until(rig.answers == 2);
+	assert_string_equal(status(), "delivered");
+	assert_null(json_object_get(rig.result, "error"));
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_SERVER, 9000);
+	rig_until(rig.answers == 3);
+	assert_string_equal(status(), "delivered");
+}
+
+/* Nothing of it was encrypted: it cannot have left. */
+static void
+queued_of_a_former_device(void **state)
+{
+	rig_online();
+	rig_lose();
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_QUEUED, 9000);
+	rig_until(rig.answers == 1);
+	as_another_device();
+	rig_until(rig.rows[0].state == STORED__OUTBOX_STATE__FAILED);
+	assert_string_equal(rig.rows[0].reason, "unlinked");
+	assert_string_equal(event_text("message.status", "status"), "failed");
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_SERVER, 9000);
+	rig_until(rig.answers == 2);
+	assert_int_equal(rig.err.code, -7);
+	assert_int_equal(messages(), 0);
+}
+
+/* ------------------------------------------------------------------ who has it */
+
+static void
+receipt_from(const char *id, const char *from, const char *type)
+{
+	struct node *n = node_new("receipt");
+
+	node_set(n, "id", id);
+	node_set(n, "from", from);
+	node_set(n, "t", "1700000002");
+	node_set(n, "type", type);
+	rig_in(n);
+}
+
+/* A client waits until its recipient has the message; nobody else's receipt ends that. */
+static void
+only_the_recipient_ends_a_wait(void **state)
+{
+	static const struct {
+		const char *from, *type;
+		int answers;
+	} rows[] = {
+	    {"100000000000003@lid", NULL, 0},        /* another person, the same id */
+	    {"15550009999@s.whatsapp.net", NULL, 0}, /* and one by number */
+	    {"100000000000003@lid", "read", 0},
+	    {"100000000000009@lid", NULL, 0},                    /* the own phone */
+	    {RIG_OWN_PN, "read-self", 0}, {RIG_BOB_PN, NULL, 1}, /* he, by his number */
+	};
+	char id[32];
+	size_t acks = 0;
+
+	rig_online();
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_DELIVERED, 9000);
+	rig_until(messages() == 1);
+	snprintf(id, sizeof(id), "%s", node_get(rig_last("message"), "id"));
+	rig_ack(id, NULL);
+	rig_until(rig_events("message.status") == 1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		receipt_from(id, rows[i].from, rows[i].type);
+		acks++;
+		rig_until(rig_sent("ack", id, NULL) == acks);
+		assert_int_equal(rig.answers, rows[i].answers);
+	}
+	assert_string_equal(status(), "delivered");
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+	    T(ready_of_a_former_device),
+	    T(unknown_until_a_receipt),
+	    T(queued_of_a_former_device),
+	    T(only_the_recipient_ends_a_wait),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
