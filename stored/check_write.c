@@ -123,7 +123,7 @@ check_device(const Stored__DeviceRecord *d)
 	if (!shape_optional(d->props_hash, 128) || !shape_optional(d->props, 2 * KIB) ||
 	    (d->has_nct_salt && d->nct_salt.len > 256))
 		return "device: props, their hash, or salt";
-	if (!shape_optional(d->restrictions, 4 * KIB))
+	if (!shape_optional(d->restrictions, 32 * KIB))
 		return "device: restrictions";
 	return d->has_routing_info && d->routing_info.len > 4 * KIB ? "device: routing info" : NULL;
 }

@@ -47,6 +47,10 @@ void outbox_row_came(struct account *a, int64_t created_ms);
 void outbox_row_gone(struct account *a);
 /* The row of a message that the service found too much is sent again, with the same id. */
 void outbox_rearm(struct account *a, const Stored__OutboxRow *row);
+/* Of a row that has failed is known until when, after all: into the unit, with its event. time_ms:
+ * of the refusal. */
+void outbox_until_known(struct account *a, struct unit *u, const char *message_id, const char *chat,
+    unsigned code, int64_t time_ms, int64_t until_ms);
 /* The row has failed, but until when is being asked: the call is ended when that is known. */
 void outbox_fail_when_known(struct account *a, struct call *c, const Stored__OutboxRow *row);
 /* Why a new message finds no room, and when it may: error -5. */

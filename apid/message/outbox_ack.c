@@ -180,6 +180,8 @@ settled(const struct unit_result *r, void *arg)
 	outbox_cancel_ends(a, t->id, r->ok ? NULL : r->reason);
 	if (s != NULL)
 		outbox_sent_drop(o, s);
+	if (!r->ok)
+		restrict_not_noted(a, t->id);
 	if (!r->ok) { /* the row stays as it was: the next pass sends it again, with the same id */
 		outbox_pass_later(o, OUTBOX_LATER_MS);
 		free(t);
@@ -193,9 +195,8 @@ settled(const struct unit_result *r, void *arg)
 		outbox_row_gone(a);
 		if (t->refresh)
 			refresh(o, t->chat, 1);
-		if (failed && t->until_ms == 0 && refusal_act(t->code) == REFUSAL_ASK &&
-		    !a->svc->stopping) {
-			restrict_ask(a, t->code, t->id, until_known, t);
+		if (failed && restrict_owes(a, t->id) && !a->svc->stopping) {
+			restrict_ask(a, t->id, until_known, t);
 		} else {
 			tell(t);
 			free(t);
@@ -271,10 +272,30 @@ outbox_settle(struct account *a, const char *id, const char *chat, const struct 
 	if (how->ok)
 		t->wrote_met = met(a, chat, how->time_ms, u);
 	if (!how->ok && t->until_ms == 0)
-		restrict_note(a, u, t->code);
+		restrict_note(a, u, t->code, t->id, t->chat, t->time_ms);
 	if (how->drop_lists > 0)
 		drop_lists(a, chat, how->drop_lists == 2, u);
 	unit_commit(u, settled, t);
+}
+
+void
+outbox_until_known(struct account *a, struct unit *u, const char *id, const char *chat,
+    unsigned code, int64_t time_ms, int64_t until_ms)
+{
+	struct settle t = {.a = a, .code = code, .time_ms = time_ms, .until_ms = until_ms};
+	Stored__OutboxUpdate up = STORED__OUTBOX_UPDATE__INIT;
+	char key[220];
+
+	(void)snprintf(t.id, sizeof(t.id), "%s", id);
+	(void)snprintf(t.chat, sizeof(t.chat), "%s", chat);
+	(void)snprintf(t.status, sizeof(t.status), "failed");
+	(void)snprintf(t.reason, sizeof(t.reason), "%s", refusal_word(code));
+	up.message_id = t.id;
+	up.has_until_ms = 1;
+	up.until_ms = until_ms;
+	unit_outbox_update(u, &up);
+	(void)snprintf(key, sizeof(key), "s:%s:failed:until", id);
+	unit_event(u, "message.status", "live", time_ms, status_body(a, &t), key);
 }
 
 /* ------------------------------------------------------------------ acks */

@@ -169,7 +169,7 @@ outbox_fail_when_known(struct account *a, struct call *c, const Stored__OutboxRo
 	f->call = c;
 	f->code = row->code;
 	(void)snprintf(f->reason, sizeof(f->reason), "%s", row->reason != NULL ? row->reason : "");
-	restrict_ask(a, f->code, row->put->message_id, fail_now, f);
+	restrict_ask(a, row->put->message_id, fail_now, f);
 }
 
 /* {code, reason, message, retryable, …}: what a message.send with the same key is told. */

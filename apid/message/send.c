@@ -415,8 +415,7 @@ send_known(struct send *s, const Stored__OutboxRow *row)
 		send_hand_over(
 		    s, row->put->message_id, row->put->chat, "queued", row->put->created_ms, 1);
 		outbox_rearm(s->a, row);
-	} else if (row->put->state == STORED__OUTBOX_STATE__FAILED && row->has_code &&
-		   row->until_ms == 0 && restrict_unanswered(s->a, row->code)) {
+	} else if (restrict_owes(s->a, row->put->message_id)) {
 		outbox_fail_when_known(s->a, s->call, row);
 	} else if (outbox_row_error(row, &e)) {
 		call_fail(s->call, &e);

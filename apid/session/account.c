@@ -388,7 +388,7 @@ open_device_record(struct account *a, const char *why)
 	}
 	m.account = a->name;
 	(void)channel_request(a->svc->stored, STORED__TYPE__DEVICE_LOAD, &m.base,
-	    STORED__TYPE__DEVICE_RECORD, &stored__device_record__descriptor, 64 * 1024,
+	    STORED__TYPE__DEVICE_RECORD, &stored__device_record__descriptor, 128 * 1024,
 	    ASK_DEADLINE_MS, open_record, a);
 }
 

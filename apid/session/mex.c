@@ -263,4 +263,5 @@ mex_notification(struct account *a, const struct node *n)
 	if (u != NULL && (updates == 0 || updates > UPDATES_MAX)) /* the older form, or another */
 		stanza_keep(u, n, "mex");
 	stanza_ack_after(a, u, n, 0);
+	restrict_told(a);
 }

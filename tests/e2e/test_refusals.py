@@ -285,7 +285,12 @@ def killed_in_a_refusal():
             os.kill(x.ward.pids()[role], signal.SIGKILL)
             x.again()
             m = x.to(pn, "text", "k%d" % i, timeout_ms=20000)
-            check("error" in m and m["error"]["data"]["reason"] in ("reachout_timelock", "new_chats_capped", "refused"), "its end", m)
+            want = {463: "reachout_timelock", 475: "new_chats_capped", 479: "refused"}[code]
+            check("error" in m and m["error"]["data"]["reason"] == want, "its end", m)
+            if code != 479:  # whenever it was killed, the row and an event say until when
+                told = lambda: x.c.call("message.state", account="alice", idempotency_key="k%d" % i).get("until_ms")
+                wait_until(lambda: told() == end * 1000 or "code" not in m["error"]["data"], 20, "until when")
+                equal(m["error"]["data"]["until_ms"], end * 1000, "the client's error")
             ids = {l.split('id="')[1].split('"')[0] for l in sent_to(w, "new%d" % i)} or {None}
             equal(len(ids), 1, "ids of message %d" % i)
             w.sim.cmd("account.restrict", account="alice", timelock={"active": False, "ends": 0},

@@ -96,7 +96,7 @@ struct rig {
 	char app_version[24];
 	unsigned state_code, state_subcode;
 	int64_t state_until_ms;
-	char state[32], state_reason[32], list_dropped[112], restrictions[4096];
+	char state[32], state_reason[32], list_dropped[112], restrictions[32769];
 	int64_t firsts[64]; /* first contacts that stored knows of */
 	size_t nfirsts;
 	int bob_is_new;          /* nothing has passed between him and us */
@@ -158,6 +158,8 @@ struct rig {
 	unsigned cleans;                 /* dirty bits that were cleaned; the last one */
 	char clean_type[32], clean_t[24];
 	const char *refuse_xmlns; /* such an iq is answered with an error */
+	const char *mex;          /* what a GraphQL question is answered with; "" = not at all */
+	size_t mex_asked;
 	size_t ups, restarts, downs;
 	uint32_t delay_ms;
 	uint64_t conn;

@@ -179,6 +179,20 @@ rig_on_clean(const struct node *iq)
 	rig_in(rig_answer(iq));
 }
 
+static void
+rig_on_mex(const struct node *iq)
+{
+	struct node *a;
+
+	rig.mex_asked++;
+	if (rig.mex != NULL && rig.mex[0] == '\0')
+		return;
+	a = rig_answer(iq);
+	if (rig.mex != NULL)
+		node_set_bytes(node_child_new(a, "result"), rig.mex, strlen(rig.mex));
+	rig_in(a);
+}
+
 /* The service answers what every login asks. */
 static void
 rig_service(const struct node *n)
@@ -198,6 +212,8 @@ rig_service(const struct node *n)
 		node_set(a, "type", "error");
 		node_set(node_child_new(a, "error"), "code", "500");
 		rig_in(a);
+	} else if (strcmp(xmlns, "w:mex") == 0) {
+		rig_on_mex(n);
 	} else if (strcmp(xmlns, "abt") == 0) {
 		rig_on_abt(n);
 	} else if (strcmp(xmlns, "urn:xmpp:whatsapp:dirty") == 0) {

@@ -193,7 +193,7 @@ test_texts(void **state)
 	    {WRITE_DEVICE, &u.device.props_hash, 0, 128},
 	    {WRITE_DEVICE, &u.device.props, 0, 2048},
 	    {WRITE_DEVICE, &u.device.client_expires_version, 0, 64},
-	    {WRITE_DEVICE, &u.device.restrictions, 0, 4096},
+	    {WRITE_DEVICE, &u.device.restrictions, 0, 32768},
 	    {WRITE_COLLECTION_PUT, &u.collection.name, 1, 64},
 	    {WRITE_MACS_PUT, &u.macs_put.collection, 1, 64},
 	    {WRITE_MACS_DELETE, &u.macs_delete.collection, 1, 64},
@@ -210,7 +210,7 @@ test_texts(void **state)
 	    {WRITE_PENDING_DELETE, &message.id, 1, ID_MAX},
 	    {WRITE_GROUP_PUT, &u.group.group, 1, JID_MAX},
 	};
-	char text[8192];
+	char text[40960];
 	Stored__Write w;
 	size_t i;
 
