@@ -126,20 +126,33 @@ crypto_pbkdf2(
 	must(PKCS5_PBKDF2_HMAC(text, (int)len, salt, 32, (int)rounds, sha256, 32, out), "PBKDF2");
 }
 
+/* One run of a cipher over `in`, with data that is authenticated beside it. Returns the length
+ * written, -1: OpenSSL refuses it. The caller resets cipher_ctx, which wipes the key. */
+static int64_t
+run(const EVP_CIPHER *cipher, int encrypt, const uint8_t *key, const uint8_t *iv, const void *aad,
+    size_t aadlen, const void *in, size_t len, uint8_t *out, uint8_t *tag)
+{
+	int n = 0, last = 0;
+
+	if (len >= INT_MAX - 32 || aadlen >= INT_MAX ||
+	    !EVP_CipherInit_ex2(cipher_ctx, cipher, key, iv, encrypt, NULL) ||
+	    (tag != NULL && !EVP_CipherUpdate(cipher_ctx, NULL, &n, aad, (int)aadlen)) ||
+	    !EVP_CipherUpdate(cipher_ctx, out, &n, in, (int)len) ||
+	    (tag != NULL && !encrypt &&
+		!EVP_CIPHER_CTX_ctrl(cipher_ctx, EVP_CTRL_AEAD_SET_TAG, CRYPTO_TAG, tag)) ||
+	    !EVP_CipherFinal_ex(cipher_ctx, out + n, &last) ||
+	    (tag != NULL && encrypt &&
+		!EVP_CIPHER_CTX_ctrl(cipher_ctx, EVP_CTRL_AEAD_GET_TAG, CRYPTO_TAG, tag)))
+		return -1;
+	return (int64_t)n + last;
+}
+
 void
 crypto_gcm_seal(const uint8_t key[32], const uint8_t iv[12], const void *aad, size_t aadlen,
     const void *in, size_t len, uint8_t *out)
 {
-	int n = 0;
-
-	must(len < INT_MAX && aadlen < INT_MAX, "AES-GCM: length");
-	must(EVP_EncryptInit_ex2(cipher_ctx, gcm, key, iv, NULL), "AES-GCM");
-	must(EVP_EncryptUpdate(cipher_ctx, NULL, &n, aad, (int)aadlen), "AES-GCM");
-	must(EVP_EncryptUpdate(cipher_ctx, out, &n, in, (int)len), "AES-GCM");
-	must(EVP_EncryptFinal_ex(cipher_ctx, out + n, &n), "AES-GCM");
-	must(EVP_CIPHER_CTX_ctrl(cipher_ctx, EVP_CTRL_AEAD_GET_TAG, CRYPTO_TAG, out + len),
-	    "AES-GCM");
-	EVP_CIPHER_CTX_reset(cipher_ctx); /* wipes the key */
+	must(run(gcm, 1, key, iv, aad, aadlen, in, len, out, out + len) == (int64_t)len, "AES-GCM");
+	EVP_CIPHER_CTX_reset(cipher_ctx);
 }
 
 int
@@ -147,18 +160,13 @@ crypto_gcm_open(const uint8_t key[32], const uint8_t iv[12], const void *aad, si
     const void *in, size_t len, uint8_t *out)
 {
 	uint8_t tag[CRYPTO_TAG];
-	const uint8_t *bytes = in;
-	int n = 0, ok;
+	int ok;
 
-	if (len < CRYPTO_TAG || len >= INT_MAX || aadlen >= INT_MAX)
+	if (len < CRYPTO_TAG)
 		return -1;
 	len -= CRYPTO_TAG;
-	memcpy(tag, bytes + len, sizeof(tag));
-	ok = EVP_DecryptInit_ex2(cipher_ctx, gcm, key, iv, NULL) &&
-	     EVP_DecryptUpdate(cipher_ctx, NULL, &n, aad, (int)aadlen) &&
-	     EVP_DecryptUpdate(cipher_ctx, out, &n, bytes, (int)len) &&
-	     EVP_CIPHER_CTX_ctrl(cipher_ctx, EVP_CTRL_AEAD_SET_TAG, CRYPTO_TAG, tag) &&
-	     EVP_DecryptFinal_ex(cipher_ctx, out + n, &n) == 1;
+	memcpy(tag, (const uint8_t *)in + len, sizeof(tag));
+	ok = run(gcm, 0, key, iv, aad, aadlen, in, len, out, tag) == (int64_t)len;
 	EVP_CIPHER_CTX_reset(cipher_ctx);
 	if (!ok)
 		sodium_memzero(out, len);
@@ -168,11 +176,7 @@ crypto_gcm_open(const uint8_t key[32], const uint8_t iv[12], const void *aad, si
 void
 crypto_ctr(const uint8_t key[32], const uint8_t iv[16], const void *in, size_t len, uint8_t *out)
 {
-	int n = 0;
-
-	must(len < INT_MAX, "AES-CTR: length");
-	must(EVP_EncryptInit_ex2(cipher_ctx, ctr, key, iv, NULL), "AES-CTR");
-	must(EVP_EncryptUpdate(cipher_ctx, out, &n, in, (int)len), "AES-CTR");
+	must(run(ctr, 1, key, iv, NULL, 0, in, len, out, NULL) == (int64_t)len, "AES-CTR");
 	EVP_CIPHER_CTX_reset(cipher_ctx);
 }
 
@@ -180,13 +184,8 @@ int64_t
 crypto_cbc(int encrypt, const uint8_t key[32], const uint8_t iv[16], const void *in, size_t len,
     uint8_t *out)
 {
-	int n = 0, last = 0, ok;
+	int64_t n = run(cbc, encrypt, key, iv, NULL, 0, in, len, out, NULL);
 
-	if (len >= INT_MAX - 32)
-		return -1;
-	ok = EVP_CipherInit_ex2(cipher_ctx, cbc, key, iv, encrypt, NULL) &&
-	     EVP_CipherUpdate(cipher_ctx, out, &n, in, (int)len) &&
-	     EVP_CipherFinal_ex(cipher_ctx, out + n, &last);
 	EVP_CIPHER_CTX_reset(cipher_ctx);
-	return ok ? (int64_t)n + last : -1;
+	return n;
 }

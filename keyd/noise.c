@@ -237,27 +237,14 @@ noise_check_chain(const uint8_t *chain, size_t len, const uint8_t rs[32], const 
 	return why;
 }
 
-static void
-put_be64(uint8_t *out, int64_t v)
+int
+noise_chain_encode(const struct noise_chain *c, struct buf *out)
 {
-	for (int i = 0; i < 8; i++)
-		out[i] = (uint8_t)((uint64_t)v >> (56 - 8 * i));
-}
-
-static int64_t
-get_be64(const uint8_t *in)
-{
-	return (int64_t)((uint64_t)buf_be32(in) << 32 | buf_be32(in + 4));
-}
-
-void
-noise_chain_encode(const struct noise_chain *c, uint8_t out[NOISE_CHAIN_LEN])
-{
-	out[0] = 1;
-	memcpy(out + 1, c->root, 32);
-	memcpy(out + 33, c->rs, 32);
-	put_be64(out + 65, c->from);
-	put_be64(out + 73, c->to);
+	buf_put_u8(out, 1);
+	buf_put(out, c->root, 32);
+	buf_put(out, c->rs, 32);
+	buf_put_be64(out, (uint64_t)c->from);
+	return buf_put_be64(out, (uint64_t)c->to);
 }
 
 int
@@ -267,8 +254,8 @@ noise_chain_decode(struct noise_chain *c, const uint8_t *in, size_t len)
 		return -1;
 	memcpy(c->root, in + 1, 32);
 	memcpy(c->rs, in + 33, 32);
-	c->from = get_be64(in + 65);
-	c->to = get_be64(in + 73);
+	c->from = (int64_t)buf_be64(in + 65);
+	c->to = (int64_t)buf_be64(in + 73);
 	return 0;
 }
 

@@ -32,7 +32,7 @@ struct noise_chain {
 };
 /* u8 1 | root | static key | u64 from | u64 to, big-endian */
 #define NOISE_CHAIN_LEN 81
-void noise_chain_encode(const struct noise_chain *c, uint8_t out[NOISE_CHAIN_LEN]);
+int noise_chain_encode(const struct noise_chain *c, struct buf *out);         /* 0 or -1 */
 int noise_chain_decode(struct noise_chain *c, const uint8_t *in, size_t len); /* 0 or -1 */
 
 /* What IK sends in its first message. */

@@ -139,24 +139,34 @@ tell_change(struct request *r)
 
 typedef Keyd__EncryptResult__Outcome EncryptOutcome;
 
+static const EncryptOutcome encrypt_verdicts[] = {
+    [TRUST_TAKEN] = KEYD__ENCRYPT_RESULT__OUTCOME__DONE,
+    [TRUST_REFUSED] = KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED,
+    [TRUST_ADV_INVALID] = KEYD__ENCRYPT_RESULT__OUTCOME__ADV_INVALID,
+    [TRUST_DAMAGED] = KEYD__ENCRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED};
+
+/* There is a session that may be encrypted with, or why not. */
 static EncryptOutcome
-build_item(struct request *r, const Keyd__EncryptItem *item, const signal_protocol_address *address)
+prepare_item(
+    struct request *r, const Keyd__EncryptItem *item, const signal_protocol_address *address)
 {
 	const Keyd__Bundle *b = item->bundle;
+	enum trust_verdict v = trust_held(&r->work, item->address);
 
-	if (build_session(address, b) != 0)
-		return KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE;
-	switch (trust_judge(r, item->address, &signal_now.change,
-	    b->has_device_identity ? &b->device_identity : NULL)) {
-	case TRUST_REFUSED:
-		return KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED;
-	case TRUST_ADV_INVALID:
-		return KEYD__ENCRYPT_RESULT__OUTCOME__ADV_INVALID;
-	case TRUST_TAKEN:
-		break;
+	if (v == TRUST_TAKEN && b != NULL) {
+		if (build_session(address, b) != 0)
+			return KEYD__ENCRYPT_RESULT__OUTCOME__BAD_BUNDLE;
+		v = trust_judge(r, item->address, &signal_now.change,
+		    b->has_device_identity ? &b->device_identity : NULL);
+		counters[COUNT_SESSIONS_BUILT] += v == TRUST_TAKEN;
+	} else if (v == TRUST_TAKEN &&
+		   signal_protocol_session_contains_session(signal_store, address) != 1) {
+		/* trap 1: the library would not say so */
+		return KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION;
 	}
-	counters[COUNT_SESSIONS_BUILT]++;
-	return KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+	if (v == TRUST_TAKEN && !trust_enough(r, &r->work, item->address))
+		return KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED;
+	return encrypt_verdicts[v];
 }
 
 static EncryptOutcome
@@ -164,27 +174,15 @@ encrypt_item(struct request *r, const Keyd__EncryptItem *item, const ProtobufCBi
     ciphertext_message **out)
 {
 	signal_protocol_address address = signal_address(item->address);
-	EncryptOutcome built = KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+	EncryptOutcome o = prepare_item(r, item, &address);
 	session_cipher *cipher = NULL;
-	int ok, held = trust_held(&r->work, item->address);
 
-	if (held != 0)
-		return held == 1 ? KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED
-				 : KEYD__ENCRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED;
-	if (item->bundle != NULL)
-		built = build_item(r, item, &address);
-	else if (signal_protocol_session_contains_session(signal_store, &address) != 1)
-		return KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION; /* trap 1: the library would not
-								     say so */
-	if (built != KEYD__ENCRYPT_RESULT__OUTCOME__DONE)
-		return built;
-	if (!trust_enough(r, &r->work, item->address))
-		return KEYD__ENCRYPT_RESULT__OUTCOME__UNVERIFIED;
-	if ((ok = session_cipher_create(&cipher, signal_store, &address, provider_context)) == 0)
-		ok = session_cipher_encrypt(cipher, plain->data, plain->len, out);
+	if (o == KEYD__ENCRYPT_RESULT__OUTCOME__DONE &&
+	    (session_cipher_create(&cipher, signal_store, &address, provider_context) != 0 ||
+		session_cipher_encrypt(cipher, plain->data, plain->len, out) != 0))
+		o = KEYD__ENCRYPT_RESULT__OUTCOME__FAILED;
 	session_cipher_free(cipher);
-	return ok == 0 ? KEYD__ENCRYPT_RESULT__OUTCOME__DONE
-		       : KEYD__ENCRYPT_RESULT__OUTCOME__FAILED;
+	return o;
 }
 
 /* What stays of an item that was not encrypted: that its identity is held, or one to be verified.
@@ -333,29 +331,25 @@ decrypt_with(session_cipher *cipher, const Keyd__DecryptItem *item, signal_buffe
 static DecryptOutcome
 decrypt_item(struct request *r, const Keyd__DecryptItem *item, signal_buffer **plain)
 {
+	static const DecryptOutcome verdicts[] = {
+	    [TRUST_TAKEN] = KEYD__DECRYPT_RESULT__OUTCOME__DONE,
+	    [TRUST_REFUSED] = KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED,
+	    [TRUST_ADV_INVALID] = KEYD__DECRYPT_RESULT__OUTCOME__ADV_INVALID,
+	    [TRUST_DAMAGED] = KEYD__DECRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED};
 	signal_protocol_address address = signal_address(item->address);
-	DecryptOutcome o = KEYD__DECRYPT_RESULT__OUTCOME__FAILED;
+	DecryptOutcome o = verdicts[trust_held(&r->work, item->address)];
 	session_cipher *cipher = NULL;
-	int held = trust_held(&r->work, item->address);
 
-	if (held != 0)
-		return held == 1 ? KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED
-				 : KEYD__DECRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED;
+	if (o != KEYD__DECRYPT_RESULT__OUTCOME__DONE)
+		return o;
+	o = KEYD__DECRYPT_RESULT__OUTCOME__FAILED;
 	if (session_cipher_create(&cipher, signal_store, &address, provider_context) == 0)
 		o = decrypt_with(cipher, item, plain);
 	session_cipher_free(cipher);
 	if (o != KEYD__DECRYPT_RESULT__OUTCOME__DONE)
 		return o;
-	switch (trust_judge(r, item->address, &signal_now.change,
-	    item->has_device_identity ? &item->device_identity : NULL)) {
-	case TRUST_REFUSED:
-		return KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
-	case TRUST_ADV_INVALID:
-		return KEYD__DECRYPT_RESULT__OUTCOME__ADV_INVALID;
-	case TRUST_TAKEN:
-		break;
-	}
-	return o;
+	return verdicts[trust_judge(r, item->address, &signal_now.change,
+	    item->has_device_identity ? &item->device_identity : NULL)];
 }
 
 /* trap 4: the library saves a prekey message's identity before it has checked the message.

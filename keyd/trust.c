@@ -99,15 +99,17 @@ trust_session_with(session_record *record, const uint8_t key[32])
 
 /* ---------------------------------------------------------------- judging */
 
-int
+enum trust_verdict
 trust_held(struct work *w, const Keyd__Address *a)
 {
 	struct trust own, primary;
 
 	if (trust_get(w, a, &own) == -1 || primary_get(w, a, &primary) == -1)
-		return -1;
+		return TRUST_DAMAGED;
 	return own.state == KEYD__IDENTITY_STATE__HELD ||
-	       primary.state == KEYD__IDENTITY_STATE__HELD;
+		       primary.state == KEYD__IDENTITY_STATE__HELD
+		   ? TRUST_REFUSED
+		   : TRUST_TAKEN;
 }
 
 int

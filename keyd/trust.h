@@ -36,17 +36,16 @@ int trust_seen(
 /* Is this session (NULL: none) with that identity? */
 int trust_session_with(session_record *record, const uint8_t key[32]);
 
-/* Is the device, or its primary, one that a person must decide about? -1: a record is unreadable.
- */
-int trust_held(struct work *w, const Keyd__Address *a);
-/* Does the policy let us encrypt to it, if it is not held? */
-int trust_enough(const struct request *r, struct work *w, const Keyd__Address *a);
-
 enum trust_verdict {
 	TRUST_TAKEN,
-	TRUST_REFUSED,    /* it must be held */
-	TRUST_ADV_INVALID /* its account does not vouch for it */
+	TRUST_REFUSED,     /* it is held, or must be */
+	TRUST_ADV_INVALID, /* its account does not vouch for it */
+	TRUST_DAMAGED      /* a record is unreadable: it may have been held */
 };
+/* Is the device, or its primary, one that a person must decide about? */
+enum trust_verdict trust_held(struct work *w, const Keyd__Address *a);
+/* Does the policy let us encrypt to it, if it is not held? */
+int trust_enough(const struct request *r, struct work *w, const Keyd__Address *a);
 /* What the policy makes of the change that was seen. adv: ADVSignedDeviceIdentity, or NULL. */
 enum trust_verdict trust_judge(struct request *r, const Keyd__Address *a,
     const struct trust_change *c, const ProtobufCBinaryData *adv);

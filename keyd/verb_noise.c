@@ -96,17 +96,17 @@ noise_keep(struct request *r, const void *asked, void *answer)
 {
 	const Keyd__NoiseKeep *q = asked;
 	struct account *a = r->account;
-	uint8_t record[NOISE_CHAIN_LEN], had[NOISE_CHAIN_LEN] = {0};
-	struct noise_chain old;
+	struct buf had = BUF_INIT, record = BUF_INIT;
+	const char *name = work_name(&r->work, "noise");
 
 	if (a->chain.to == 0 || a->chain_conn != q->conn || !r->device->linked)
 		return 0;
-	noise_chain_encode(&a->chain, record);
-	if (chain_get(&r->work, &old) == 0)
-		noise_chain_encode(&old, had);
-	if (memcmp(record, had, sizeof(record)) != 0)
-		work_put(&r->work, STORED__DOMAIN__KEYSTATE, work_name(&r->work, "noise"), record,
-		    sizeof(record));
+	noise_chain_encode(&a->chain, &record);
+	if (work_get(&r->work, STORED__DOMAIN__KEYSTATE, name, &had) != 1 ||
+	    had.len != record.len || memcmp(had.data, record.data, had.len) != 0)
+		work_put_buf(&r->work, STORED__DOMAIN__KEYSTATE, name, &record);
+	buf_clear(&record);
+	buf_clear(&had);
 	a->chain.to = 0;
 	a->ik_off = 0;
 	return 0;

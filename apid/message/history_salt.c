@@ -5,8 +5,8 @@
 
 #include <sodium.h>
 
-#include "apid/message/pbwalk.h"
 #include "common/log.h"
+#include "common/pbwalk.h"
 #include "common/wire/inflate.h"
 
 #define NCT_SALT 19 /* of HistorySync */

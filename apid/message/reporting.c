@@ -6,8 +6,8 @@
 #include <sodium.h>
 
 #include "apid/message/content.h"
-#include "apid/message/pbwalk.h"
 #include "common/pb.h"
+#include "common/pbwalk.h"
 
 #define DEPTH_MAX 16u
 

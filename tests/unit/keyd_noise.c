@@ -133,6 +133,7 @@ test_example(void **state)
 	    "12220a2007a37cbc142093c8b755dc1b10e86cb426374ad16aa853ed0bdfc0b2b86d1c7c";
 	uint8_t want[128];
 	struct noise_chain chain;
+	struct buf record = BUF_INIT;
 	struct try t;
 	size_t n;
 
@@ -153,12 +154,13 @@ test_example(void **state)
 	unhex(rs, want, 32);
 	assert_memory_equal(t.chain.rs, want, 32);
 	assert_true(t.chain.from == 1700000000 && t.chain.to == 2000000000);
-	noise_chain_encode(&t.chain, want);
-	assert_int_equal(noise_chain_decode(&chain, want, NOISE_CHAIN_LEN), 0);
+	assert_int_equal(noise_chain_encode(&t.chain, &record), 0);
+	assert_int_equal(noise_chain_decode(&chain, record.data, record.len), 0);
 	assert_memory_equal(&chain, &t.chain, sizeof(chain));
-	assert_int_equal(noise_chain_decode(&chain, want, NOISE_CHAIN_LEN - 1), -1);
-	want[0] = 2;
-	assert_int_equal(noise_chain_decode(&chain, want, NOISE_CHAIN_LEN), -1);
+	assert_int_equal(noise_chain_decode(&chain, record.data, NOISE_CHAIN_LEN - 1), -1);
+	record.data[0] = 2;
+	assert_int_equal(noise_chain_decode(&chain, record.data, NOISE_CHAIN_LEN), -1);
+	buf_clear(&record);
 	buf_clear(&t.out);
 }
 

@@ -1,5 +1,5 @@
 /* The fields of an encoded protobuf message one by one, without a schema. */
-#include "apid/message/pbwalk.h"
+#include "common/pbwalk.h"
 
 void
 pbwalk_begin(struct pbwalk *w, const uint8_t *bytes, size_t len)
