@@ -116,32 +116,21 @@ identity_device_create(struct request *r, const void *asked, void *answer)
 
 /* ---------------------------------------------------------------- QR */
 
-static void
-put_base64(struct buf *b, const uint8_t key[32])
-{
-	char text[sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)];
-
-	sodium_bin2base64(text, sizeof(text), key, 32, sodium_base64_VARIANT_ORIGINAL);
-	buf_put_str(b, text);
-	sodium_memzero(text, sizeof(text));
-}
-
 int
 identity_pair_qr(struct request *r, const void *asked, void *answer)
 {
 	const Keyd__PairQr *q = asked;
+	const uint8_t *const keys[3] = {
+	    r->device->noise_pub, r->device->identity_pub, r->device->adv_secret};
+	char b64[3][sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)];
 	struct buf text = BUF_INIT;
 
-	buf_put_str(&text, QR_PREFIX);
-	buf_put(&text, q->ref.data, q->ref.len);
-	buf_put_u8(&text, ',');
-	put_base64(&text, r->device->noise_pub);
-	buf_put_u8(&text, ',');
-	put_base64(&text, r->device->identity_pub);
-	buf_put_u8(&text, ',');
-	put_base64(&text, r->device->adv_secret);
-	buf_put_u8(&text, ',');
-	buf_put_str(&text, q->client_type);
+	for (int i = 0; i < 3; i++)
+		sodium_bin2base64(
+		    b64[i], sizeof(b64[i]), keys[i], 32, sodium_base64_VARIANT_ORIGINAL);
+	(void)buf_printf(&text, "%s%.*s,%s,%s,%s,%s", QR_PREFIX, (int)q->ref.len,
+	    (const char *)q->ref.data, b64[0], b64[1], b64[2], q->client_type);
+	sodium_memzero(b64, sizeof(b64));
 	((Keyd__PairQrReply *)answer)->text = request_text(r, &text);
 	return 0;
 }

@@ -27,11 +27,10 @@ record_name(struct work *w, const char *name)
 /* ---------------------------------------------------------------- SECRETS_KEEP */
 
 void
-msg_secret_load(struct request *r, Keyd__Secret *const *list, size_t n)
+msg_secret_need(struct request *r, const Keyd__Secret *s)
 {
-	for (size_t i = 0; i < n; i++)
-		work_need_or_new(&r->work, STORED__DOMAIN__MSG_SECRET,
-		    record_name(&r->work, list[i]->name), list[i]->fresh);
+	work_need_or_new(
+	    &r->work, STORED__DOMAIN__MSG_SECRET, record_name(&r->work, s->name), s->fresh);
 }
 
 void
@@ -47,14 +46,6 @@ msg_secret_put(struct request *r, Keyd__Secret *const *list, size_t n)
 		    list[i]->expires_s);
 	}
 	buf_clear(&b);
-}
-
-void
-msg_secret_load_keep(struct request *r, const void *asked)
-{
-	const Keyd__SecretsKeep *q = asked;
-
-	msg_secret_load(r, q->secrets, q->n_secrets);
 }
 
 int

@@ -11,9 +11,10 @@
 #include "keyd/counter.h"
 #include "keyd/queue.h"
 #include "keyd/store.h"
+#include "keyd/verbs.h"
 
-static void
-refuse(struct message *m, const char *code, const char *text)
+void
+queue_refuse(struct message *m, const char *code, const char *text)
 {
 	counters[strcmp(code, "bad_request") == 0 ? COUNT_BAD_REQUEST : COUNT_REFUSED]++;
 	if (m->id != 0)
@@ -29,7 +30,7 @@ request_fail(struct request *r, const char *code, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	refuse(r->message, code, text);
+	queue_refuse(r->message, code, text);
 	return -1;
 }
 
@@ -148,16 +149,10 @@ forget_device(struct request *r)
 	r->device = NULL;
 }
 
-/* What the verb loads of an address. */
-static const char *
-need_address(const ProtobufCMessage *m, void *arg)
+/* What is loaded of an address, as the verb says. */
+static void
+need_address(struct request *r, Keyd__Address a)
 {
-	struct request *r = arg;
-	Keyd__Address a;
-
-	if (m->descriptor != &keyd__address__descriptor)
-		return NULL;
-	a = *(const Keyd__Address *)m;
 	if (r->verb->addresses & VERB_SESSION)
 		(void)work_need(&r->work, STORED__DOMAIN__SESSION, work_at(&r->work, &a));
 	if (r->verb->addresses & VERB_IDENTITY)
@@ -165,6 +160,20 @@ need_address(const ProtobufCMessage *m, void *arg)
 	a.device = 0;
 	if (r->verb->addresses & VERB_PRIMARY)
 		(void)work_need(&r->work, STORED__DOMAIN__IDENTITY, work_at(&r->work, &a));
+}
+
+/* What each message in a request needs, wherever it is. */
+static const char *
+need(const ProtobufCMessage *m, void *arg)
+{
+	struct request *r = arg;
+
+	if (m->descriptor == &keyd__address__descriptor)
+		need_address(r, *(const Keyd__Address *)m);
+	else if (m->descriptor == &keyd__secret__descriptor)
+		msg_secret_need(r, (const Keyd__Secret *)m);
+	else if (m->descriptor == &keyd__decrypt_item__descriptor)
+		session_need_prekeys(r, (const Keyd__DecryptItem *)m);
 	return NULL;
 }
 
@@ -182,8 +191,7 @@ load(struct request *r)
 		return ready;
 	there = work_need_device(&r->work, &r->device);
 	if (there == 1 || (there == -1 && r->verb->needs == VERB_ANY)) {
-		if (r->verb->addresses != 0)
-			(void)bounds_walk(r->pb, need_address, r);
+		(void)bounds_walk(r->pb, need, r);
 		if (r->verb->load != NULL)
 			r->verb->load(r, r->pb);
 	}
@@ -289,7 +297,7 @@ queue_add(struct keyd *k, const struct verb *verb, struct message *m)
 	const char *code, *text;
 
 	if ((code = admit(k, a, verb, m->pb, &text)) != NULL) {
-		refuse(m, code, text);
+		queue_refuse(m, code, text);
 		return;
 	}
 	if ((r = calloc(1, sizeof(*r))) == NULL)
@@ -318,7 +326,7 @@ queue_drop(struct account *a, const char *code, const char *text)
 
 	while ((r = STAILQ_FIRST(&a->queue)) != NULL) {
 		if (code != NULL)
-			refuse(r->message, code, text);
+			queue_refuse(r->message, code, text);
 		head_free(a, r);
 	}
 }

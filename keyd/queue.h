@@ -67,6 +67,8 @@ struct request {
 
 /* A request or notice came: check it, queue it, run what can run. */
 void queue_add(struct keyd *k, const struct verb *verb, struct message *m);
+/* Answer with an error, and count it. */
+void queue_refuse(struct message *m, const char *code, const char *text);
 /* Records came, a unit ended, the store is unlocked: run what can run. */
 void queue_run(struct account *a);
 /* Answer everything that waits with an error (code NULL: with nothing) and forget it. */

@@ -12,7 +12,6 @@
 
 #include "common/log.h"
 #include "common/pb.h"
-#include "keyd/counter.h"
 #include "keyd/dispatch.h"
 #include "keyd/rekey.h"
 #include "keyd/store.h"
@@ -303,13 +302,9 @@ void
 rekey_begin(struct keyd *k, struct message *m)
 {
 	if (k->state != KEYD_UNLOCKED) {
-		counters[COUNT_REFUSED]++;
-		(void)channel_reply_error(m->channel, m->id, "locked", "%s",
-		    k->state == KEYD_LOCKED ? k->locked_reason : "starting");
+		queue_refuse(m, "locked", k->state == KEYD_LOCKED ? k->locked_reason : "starting");
 	} else if (k->rekey == REKEY_NONE) {
-		counters[COUNT_REFUSED]++;
-		(void)channel_reply_error(
-		    m->channel, m->id, "state", "service.next_master_key names no other key");
+		queue_refuse(m, "state", "service.next_master_key names no other key");
 	} else if (begun_by != NULL || (k->rekey != REKEY_READY && k->rekey != REKEY_RUNNING)) {
 		reply_state(k, m);
 	} else {
@@ -468,9 +463,8 @@ rekey_reseal(struct keyd *k, struct message *m)
 		       : waiting[a->number] != NULL                          ? "busy"
 									     : NULL;
 	if (code != NULL) {
-		counters[COUNT_REFUSED]++;
-		(void)channel_reply_error(m->channel, m->id, code, "%s",
-		    code[0] == 's' ? "keys are not being changed" : "it is at it already");
+		queue_refuse(
+		    m, code, code[0] == 's' ? "keys are not being changed" : "it is at it already");
 	} else if (a == NULL || k->state != KEYD_UNLOCKED) {
 		dispatch_add(k, m); /* which refuses it, or has it wait */
 	} else if (a->reseal.sealed) {

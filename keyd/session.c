@@ -89,14 +89,6 @@ session_check_encrypt(const void *asked)
 	return NULL;
 }
 
-void
-session_load_encrypt(struct request *r, const void *asked)
-{
-	const Keyd__Encrypt *q = asked;
-
-	msg_secret_load(r, q->secrets, q->n_secrets);
-}
-
 /* A new session from the bundle; the old state is archived. libsignal's code. */
 static int
 build_session(const signal_protocol_address *address, const Keyd__Bundle *b)
@@ -252,12 +244,14 @@ session_encrypt(struct request *r, const void *asked, void *answer)
 /* ---------------------------------------------------------------- DECRYPT */
 
 /* A prekey message names the keys that it was made for; one that does not parse needs none. */
-static void
-need_prekeys(struct request *r, const ProtobufCBinaryData *c)
+void
+session_need_prekeys(struct request *r, const Keyd__DecryptItem *item)
 {
+	const ProtobufCBinaryData *c = &item->ciphertext;
 	pre_key_signal_message *m = NULL;
 
-	if (pre_key_signal_message_deserialize(&m, c->data, c->len, provider_context) != 0)
+	if (item->kind != KEYD__DECRYPT_ITEM__KIND__PKMSG ||
+	    pre_key_signal_message_deserialize(&m, c->data, c->len, provider_context) != 0)
 		return;
 	(void)work_need(&r->work, STORED__DOMAIN__SIGNED_PREKEY,
 	    work_name(&r->work, "%u", pre_key_signal_message_get_signed_pre_key_id(m)));
@@ -265,16 +259,6 @@ need_prekeys(struct request *r, const ProtobufCBinaryData *c)
 		(void)work_need(&r->work, STORED__DOMAIN__PREKEY,
 		    work_name(&r->work, "%u", pre_key_signal_message_get_pre_key_id(m)));
 	SIGNAL_UNREF(m);
-}
-
-void
-session_load_decrypt(struct request *r, const void *asked)
-{
-	const Keyd__Decrypt *q = asked;
-
-	for (size_t i = 0; i < q->n_items; i++)
-		if (q->items[i]->kind == KEYD__DECRYPT_ITEM__KIND__PKMSG)
-			need_prekeys(r, &q->items[i]->ciphertext);
 }
 
 typedef Keyd__DecryptResult__Outcome DecryptOutcome;

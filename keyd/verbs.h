@@ -23,10 +23,9 @@ void passkey_forget(struct account *a); /* wipe the exchange that is under way *
 #define MSG_SECRET_NAME_MAX 512
 #define MSG_SECRET_ID_MAX   128
 #define MSG_SECRET_JID_MAX  112
-verb_load msg_secret_load_keep, msg_secret_load_open;
+verb_load msg_secret_load_open;
 verb_run msg_secret_keep, msg_secret_open;
-/* The two parts of a verb that keeps secrets. */
-void msg_secret_load(struct request *r, Keyd__Secret *const *list, size_t n);
+void msg_secret_need(struct request *r, const Keyd__Secret *s); /* for each in a request */
 void msg_secret_put(struct request *r, Keyd__Secret *const *list, size_t n);
 /* prekeys.c */
 #define PREKEY_ID_MAX 0xfffffeu /* libsignal never removes 0xffffff after use (page 04, 2.2) */
@@ -53,7 +52,7 @@ verb_check lid_move_check;
 verb_run lid_move;
 /* session.c */
 verb_check session_check_encrypt;
-verb_load session_load_encrypt, session_load_decrypt;
+void session_need_prekeys(struct request *r, const Keyd__DecryptItem *item); /* the same */
 verb_run session_sessions, session_encrypt, session_decrypt;
 /* trust.c */
 verb_check trust_check_decide;
