@@ -11,6 +11,7 @@
 #include "apid/rpc/access.h"
 #include "apid/rpc/rpc.h"
 #include "apid/session/engine.h"
+#include "apid/session/faults.h"
 #include "common/log.h"
 #include "sandbox/child.h"
 
@@ -44,7 +45,7 @@ on_go(struct child *c, const char *report, size_t len)
 
 	if ((s->sandbox_report = strndup(report != NULL ? report : "", len)) == NULL)
 		fatal("sandbox report");
-	s->last_end_fault = strstr(s->sandbox_report, "service.last_end_fault=1\n") != NULL;
+	s->last_end_fault = faults_in_row(s->sandbox_report);
 	engine_start(s);
 	engine_when_settled(s, serve);
 }

@@ -41,9 +41,9 @@ struct service {
 	struct engine *engine; /* what the engine keeps for all accounts */
 	struct service_hooks hooks;
 	void *hooks_arg;
-	char boot_id[33];     /* hex, new at each start */
-	int last_end_fault;   /* a process ended the last run by a fault of its own */
-	char *sandbox_report; /* what the parent said with GO: "role.key=value" lines */
+	char boot_id[33];        /* hex, new at each start */
+	unsigned last_end_fault; /* so many runs in a row were ended by a fault of a process */
+	char *sandbox_report;    /* what the parent said with GO: "role.key=value" lines */
 	/* store state, as stored said last */
 	int store_ready;
 	char log_id[33];

@@ -45,8 +45,9 @@ struct ward {
 
 	int program[ROLE_COUNT]; /* opened binaries */
 	int data, secret, next_secret, ca, listen;
-	int ended;                 /* the file that says how the last run ended */
-	int ended_bad;             /* it did so by a fault of a child */
+	int ended;                 /* the file that says how the last runs ended */
+	unsigned ended_bad;        /* so many in a row did by a fault of a child */
+	int64_t began_ms;          /* monotonic: this one */
 	int empty_root, netd_root; /* folders to confine to; -1 when not root */
 
 	struct ward_child child[ROLE_COUNT]; /* [ROLE_WARD] is unused */

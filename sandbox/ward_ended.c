@@ -1,14 +1,19 @@
-/* How a run ends is kept for the next one: by a fault of a process, or in any other way. */
+/* How a run ends is kept for the next one: a byte for each run in a row that a process ended by a
+ * fault of its own; empty after any other end. */
 #include "sandbox/ward.h"
 
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 
-#define NAME "ended"
+#define NAME    "ended"
+#define MOST    64u              /* runs that are counted */
+#define LONG_MS INT64_C(3600000) /* a run that lasted so long begins the row anew */
 
 /* Opened and emptied at the start, since the parent can open nothing later. The folder is stored's:
  * nothing in it is trusted to be what it was. */
@@ -16,7 +21,8 @@ void
 ward_open_ended(struct ward *w)
 {
 	struct stat st;
-	char c;
+	char c[MOST];
+	ssize_t n;
 
 	w->ended =
 	    openat(w->data, NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
@@ -29,7 +35,9 @@ ward_open_ended(struct ward *w)
 		w->ended = -1;
 		return;
 	}
-	w->ended_bad = read(w->ended, &c, 1) == 1;
+	n = read(w->ended, c, sizeof(c));
+	w->ended_bad = n > 0 ? (unsigned)n : 0;
+	w->began_ms = clock_mono_ms();
 	if (ftruncate(w->ended, 0) == -1 || lseek(w->ended, 0, SEEK_SET) == -1 ||
 	    fchown(w->ended, w->uid[ROLE_STORED], w->gid[ROLE_STORED]) == -1)
 		log_warn("data folder: %s", NAME);
@@ -39,6 +47,12 @@ ward_open_ended(struct ward *w)
 void
 ward_note_end(struct ward *w)
 {
-	if (w->ended != -1 && w->fault && !w->outside && write(w->ended, "1", 1) != 1)
+	char row[MOST];
+	size_t n = clock_mono_ms() - w->began_ms < LONG_MS ? w->ended_bad + 1 : 1;
+
+	if (n > MOST)
+		n = MOST;
+	memset(row, '1', n);
+	if (w->ended != -1 && w->fault && !w->outside && write(w->ended, row, n) != (ssize_t)n)
 		log_warn("it cannot be kept how the service ended");
 }

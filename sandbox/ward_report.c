@@ -123,6 +123,6 @@ ward_report_service(struct ward *w)
 {
 	buf_printf(&w->report, "service.unconfined=%d\n", w->unconfined);
 	buf_printf(&w->report, "service.noise_root_override=%d\n", w->noise_override);
-	buf_printf(&w->report, "service.last_end_fault=%d\n", w->ended_bad);
+	buf_printf(&w->report, "service.last_end_fault=%u\n", w->ended_bad);
 	buf_printf(&w->report, "service.started_as_root=%d\n", w->as_root);
 }

@@ -1,4 +1,7 @@
-/* Messages in doubt: the service has left them without an ack, connection after connection. */
+/* Messages in doubt: the service has left them without an ack, connection after connection. The
+ * counts are of this run: after a restart such a message costs DOUBT_TRIES connections once more,
+ * which is less than a write for each connection that is lost. If sending it ends the service,
+ * faults.h holds the runs apart. */
 #ifndef WARD_DOUBT_H
 #define WARD_DOUBT_H
 

@@ -87,7 +87,8 @@ struct recv_lane {
 	TAILQ_HEAD(recv_list, recv) list; /* in order of arrival */
 	size_t n;
 	int pumping;
-	/* the one that failed last, and how often in a row it was the first to fail */
+	/* the one that failed last, and how often in a row it was the first to fail; of this run:
+	 * what ends a run is counted durably (session/poison.h) */
 	char failed_id[MESSAGE_ID_MAX + 1];
 	struct jid failed_from;
 	unsigned failures;

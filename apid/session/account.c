@@ -27,6 +27,7 @@
 #include "apid/session/digest.h"
 #include "apid/session/dirty.h"
 #include "apid/session/engine.h"
+#include "apid/session/faults.h"
 #include "apid/session/iq.h"
 #include "apid/session/keys.h"
 #include "apid/session/login.h"
@@ -332,10 +333,10 @@ opened(struct account *a, const Stored__DeviceRecord *r)
 		state_restore(a, ACCOUNT_STOPPED,
 		    strcmp(reason, RESTORED_REASON) == 0 ? RESTORED_REASON : "paused", since, 0);
 	} else if (saved == ACCOUNT_RESTRICTED && until > 0 && until <= clock_wall_ms()) {
-		connect_start(a, "restriction_over");
+		faults_connect(a, "restriction_over");
 	} else if (saved == ACCOUNT_OUTDATED &&
 		   strcmp(a->rec.app_version, client_version(a->svc, version)) != 0) {
-		connect_start(a, "new_version");
+		faults_connect(a, "new_version");
 	} else if (saved >= 0 && saved != ACCOUNT_UNLINKED &&
 		   state_is_sticky((enum account_state)saved) && strcmp(reason, "starting") != 0 &&
 		   strcmp(reason, "paused") != 0 && strcmp(reason, RESTORED_REASON) != 0) {
@@ -345,7 +346,7 @@ opened(struct account *a, const Stored__DeviceRecord *r)
 		log_warnx("account %s: %s (%s) since the last run; it waits for an operator",
 		    a->name, state_name(a->state), a->reason);
 	} else {
-		connect_start(a, "starting");
+		faults_connect(a, "starting");
 	}
 	state_flush(a);
 	engine_account_opened(a->svc);

@@ -86,6 +86,14 @@ connect_start(struct account *a, const char *reason)
 }
 
 void
+connect_later(struct account *a, const char *reason, unsigned delay_ms)
+{
+	if (a->dev.linked)
+		state_set(a, ACCOUNT_BACKOFF, reason, 0, "none", clock_wall_ms() + delay_ms, 0);
+	link_up(a, RESTART_NO, delay_ms);
+}
+
+void
 connect_again(struct account *a, const char *reason)
 {
 	if (!a->link_wanted) {

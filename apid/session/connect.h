@@ -9,7 +9,9 @@
 
 /* Want the link, with the payload that fits: login if linked, else registration (state linking). */
 void connect_start(struct account *a, const char *reason);
-/* The same, and if there is a connection, or one is waited for, a new one in its place. */
+/* The same after delay_ms: until then in backoff with this reason. */
+void connect_later(struct account *a, const char *reason, unsigned delay_ms);
+/* As connect_start, and if there is a connection, or one is waited for, a new one in its place. */
 void connect_again(struct account *a, const char *reason);
 /* Renew the payload for the next handshakes, without touching the connection. */
 void connect_refresh(struct account *a);

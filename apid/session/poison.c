@@ -2,262 +2,26 @@
  *
  *	poison_take -> step -> noted [-> named] -> stanza_handle -> … -> done -> step
  */
-#include "apid/session/poison.h"
+#include "apid/session/poison_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include <sodium.h>
 
 #include "apid/message/content.h"
 #include "apid/message/recv.h"
-#include "apid/message/unread.h"
-#include "apid/session/ask.h"
 #include "apid/session/engine.h"
 #include "apid/session/stanza.h"
-#include "apid/session/unit.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/pb.h"
 
-#define ROW_CHAT   "poison" /* no chat has such an id */
-#define ROW_STANZA "stanza"
-#define ROW_ACK    "ack"  /* beside it: how it is acknowledged without being looked at */
-#define ROW_MARK   "mark" /* one of them was set aside: notes are looked for at every start */
-#define NOTES_MAX  64u
-#define NOTE_MAX   (1024u * 1024) /* stored's bound of a Pending; what is longer is not noted */
-#define DIFFER_MAX 8u             /* bytes by which two deliveries of a stanza may differ */
-#define HEAD       4u             /* of a stanza: flags, list and its size, tag */
-#define STUCK_MS   5000
-#define QUIET_MS   100   /* it may be another account's stanzas that are still being dealt with */
-#define LIST_8     0xf8u /* of a node: a byte with its size follows, then its tag (page 02) */
-#define SCAN_ROWS  64u
-#define SCAN_MAX   (8u * 1024 * 1024)
-
-struct note { /* of an earlier run */
-	char id[33];
-	unsigned attempts;
-	uint8_t *bytes, *ack;
-	size_t len, ack_len;
-};
-
-struct item {
-	STAILQ_ENTRY(item) link;
-	uint64_t conn;
-	size_t len;
-	uint8_t bytes[];
-};
-
-struct poison {
-	struct account *a;
-	struct note notes[NOTES_MAX];
-	size_t nnotes;
-	int careful; /* each stanza is noted; else only those that were set aside are looked for */
-	unsigned handled;
-	STAILQ_HEAD(item_queue, item) queue;
-	size_t nqueue;
-	struct item *now; /* being handled, or noted */
-	char now_id[33];
-	enum {
-		POISON_IDLE,
-		POISON_NOTING,
-		POISON_HANDLING
-	} phase;
-	char last_id[33]; /* its note is to be deleted; "" = none */
-	int64_t since_ms;
-	struct event *timer;
-	struct unit *unit;
-	struct ask *ask;
-	char *after;
-	int marked;
-	void (*known)(struct account *a, const char *why);
-};
+#define STUCK_MS 5000
+#define QUIET_MS 100 /* it may be another account's stanzas that are still being dealt with */
 
 static void step(struct poison *p);
 static void done(struct poison *p);
-
-/* ------------------------------------------------------------------ the same stanza? */
-
-int
-poison_same(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen)
-{
-	size_t least = alen < blen ? alen : blen, most = alen < blen ? blen : alen;
-	size_t head = HEAD, tail = 0;
-
-	if (most - least > DIFFER_MAX || least < 2 * HEAD)
-		return 0;
-	if (a[1] == LIST_8 && b[1] == LIST_8 && a[3] != b[3])
-		return 0; /* another tag */
-	while (head < least && a[head] == b[head])
-		head++;
-	while (tail < least - head && a[alen - 1 - tail] == b[blen - 1 - tail])
-		tail++;
-	return most - head - tail <= DIFFER_MAX;
-}
-
-static struct note *
-note_of(struct poison *p, const uint8_t *bytes, size_t len)
-{
-	for (size_t i = 0; i < p->nnotes; i++)
-		if (p->notes[i].bytes != NULL &&
-		    poison_same(p->notes[i].bytes, p->notes[i].len, bytes, len))
-			return &p->notes[i];
-	return NULL;
-}
-
-static struct note *
-note_by_id(struct poison *p, const char *id, int make)
-{
-	for (size_t i = 0; i < p->nnotes; i++)
-		if (strcmp(p->notes[i].id, id) == 0)
-			return &p->notes[i];
-	if (!make || p->nnotes == NOTES_MAX || strlen(id) >= sizeof(p->notes[0].id))
-		return NULL;
-	(void)snprintf(p->notes[p->nnotes].id, sizeof(p->notes[0].id), "%s", id);
-	return &p->notes[p->nnotes++];
-}
-
-/* ------------------------------------------------------------------ rows */
-
-static void
-put_row(struct unit *u, const char *kind, const char *id, const void *bytes, size_t len,
-    unsigned attempts)
-{
-	Stored__Pending row = STORED__PENDING__INIT;
-	Stored__MessageName name = STORED__MESSAGE_NAME__INIT;
-
-	name.chat = pb_str(ROW_CHAT);
-	name.sender = pb_str(kind);
-	name.id = pb_str(id);
-	row.name = &name;
-	row.stanza = pb_bytes(bytes, len);
-	row.has_attempts = 1;
-	row.attempts = attempts;
-	unit_pending(u, &row);
-}
-
-static void
-delete_rows(struct unit *u, const char *id)
-{
-	Stored__MessageName name = STORED__MESSAGE_NAME__INIT;
-
-	name.chat = pb_str(ROW_CHAT);
-	name.id = pb_str(id);
-	name.sender = pb_str(ROW_STANZA);
-	unit_pending_delete(u, &name);
-	name.sender = pb_str(ROW_ACK);
-	unit_pending_delete(u, &name);
-}
-
-/* ------------------------------------------------------------------ at the start */
-
-static void
-known(struct poison *p, const char *why)
-{
-	void (*fn)(struct account * a, const char *why) = p->known;
-	size_t suspects = 0;
-
-	for (size_t i = 0; i < p->nnotes; i++)
-		suspects += p->notes[i].bytes != NULL;
-	if (why == NULL && p->careful)
-		log_notice("account %s: the last run ended by a fault; the first stanzas are "
-			   "handled one by one%s",
-		    p->a->name, suspects > 0 ? ", and some were being handled then" : "");
-	p->known = NULL;
-	if (fn != NULL)
-		fn(p->a, why);
-}
-
-static void
-take_row(struct poison *p, const Stored__Pending *row)
-{
-	int is_ack = strcmp(row->name->sender, ROW_ACK) == 0;
-	struct note *n;
-	uint8_t *copy;
-
-	if (strcmp(row->name->chat, ROW_CHAT) != 0 || row->stanza.len == 0 ||
-	    (!is_ack && strcmp(row->name->sender, ROW_STANZA) != 0) ||
-	    (n = note_by_id(p, row->name->id, 1)) == NULL ||
-	    (copy = malloc(row->stanza.len)) == NULL)
-		return;
-	memcpy(copy, row->stanza.data, row->stanza.len);
-	free(is_ack ? n->ack : n->bytes);
-	if (is_ack) {
-		n->ack = copy;
-		n->ack_len = row->stanza.len;
-	} else {
-		n->bytes = copy;
-		n->len = row->stanza.len;
-		n->attempts = row->attempts;
-	}
-}
-
-static void scan(struct poison *p);
-
-static void
-scanned(const struct reply *rp, void *arg)
-{
-	struct poison *p = arg;
-	const Stored__ScanReply *m = (const Stored__ScanReply *)rp->pb;
-
-	p->ask = NULL;
-	if (!rp->ok) {
-		known(p, rp->code);
-		return;
-	}
-	for (size_t i = 0; i < m->n_pendings; i++)
-		take_row(p, m->pendings[i]);
-	free(p->after);
-	p->after = m->next != NULL ? strdup(m->next) : NULL;
-	if (p->after != NULL)
-		scan(p);
-	else
-		known(p, NULL);
-}
-
-static void
-scan(struct poison *p)
-{
-	Stored__Scan m = STORED__SCAN__INIT;
-
-	m.account = p->a->name;
-	m.table = STORED__TABLE__PENDINGS;
-	m.after = p->after;
-	m.limit = SCAN_ROWS;
-	p->ask = ask_stored(p->a, STORED__TYPE__SCAN, &m.base, STORED__TYPE__SCAN_REPLY,
-	    &stored__scan_reply__descriptor, SCAN_MAX, ASK_DEADLINE_MS, scanned, p);
-}
-
-static void
-mark_known(const struct reply *rp, void *arg)
-{
-	struct poison *p = arg;
-	const Stored__LookupReply *m = (const Stored__LookupReply *)rp->pb;
-
-	p->ask = NULL;
-	if (!rp->ok || m->n_pending != 1) {
-		known(p, rp->ok ? "internal" : rp->code);
-		return;
-	}
-	p->marked = m->pending[0]->stanza.len > 0;
-	if (p->careful || p->marked)
-		scan(p);
-	else
-		known(p, NULL);
-}
-
-void
-poison_begin(struct account *a, void (*fn)(struct account *a, const char *why))
-{
-	struct poison *p = a->poison;
-	struct unread_name name = {.chat = ROW_CHAT, .sender = ROW_MARK, .id = ROW_MARK};
-
-	p->known = fn;
-	p->careful = a->svc->last_end_fault && a->dev.linked;
-	p->ask = unread_ask(a, &name, 1, mark_known, p);
-}
 
 static void
 look(evutil_socket_t fd, short what, void *arg)
@@ -282,7 +46,7 @@ poison_new(struct account *a)
 static void
 drop_queue(struct poison *p)
 {
-	struct item *i;
+	struct poison_item *i;
 
 	while ((i = STAILQ_FIRST(&p->queue)) != NULL) {
 		STAILQ_REMOVE_HEAD(&p->queue, link);
@@ -302,10 +66,8 @@ poison_free(struct poison *p)
 	drop_queue(p);
 	unit_detach(p->unit);
 	ask_cancel(p->ask);
-	for (size_t i = 0; i < p->nnotes; i++) {
-		free(p->notes[i].bytes);
-		free(p->notes[i].ack);
-	}
+	for (size_t i = 0; i < p->nnotes; i++)
+		poison_note_forget(&p->notes[i]);
 	free(p->now);
 	free(p->after);
 	event_free(p->timer);
@@ -313,46 +75,6 @@ poison_free(struct poison *p)
 }
 
 /* ------------------------------------------------------------------ one stanza */
-
-/* How many of these come from the queue of the service, or end it? By the token of the tag: the
- * node itself is what nobody looks at yet. */
-enum gate {
-	GATE_PASS, /* an answer that something may wait for */
-	GATE_WAIT,
-	GATE_NOTE
-};
-
-static uint8_t
-token_of(const char *tag)
-{
-	struct node *n = node_new(tag);
-	struct buf b = BUF_INIT;
-	uint8_t token = 0;
-
-	node_set(n, "id", "1");
-	if (node_encode(n, &b) == 0 && b.len > HEAD)
-		token = b.data[3];
-	buf_clear(&b);
-	node_free(n);
-	return token;
-}
-
-static enum gate
-gate_of(const uint8_t *bytes, size_t len)
-{
-	static const char *const tags[] = {"ib", "message", "receipt", "notification", "call"};
-	static uint8_t tokens[sizeof(tags) / sizeof(tags[0])];
-
-	if (tokens[0] == 0)
-		for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
-			tokens[i] = token_of(tags[i]);
-	if (len <= HEAD || (bytes[0] & 2) != 0 || bytes[1] != LIST_8)
-		return len > HEAD && (bytes[0] & 2) == 0 ? GATE_PASS : GATE_NOTE;
-	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
-		if (bytes[3] == tokens[i])
-			return i == 0 ? GATE_WAIT : GATE_NOTE;
-	return GATE_PASS;
-}
 
 static void
 now_free(struct poison *p)
@@ -384,13 +106,11 @@ finish(struct poison *p)
 	p->careful = 0;
 	if (p->last_id[0] != '\0' && (p->unit = unit_open(p->a)) != NULL) {
 		p->phase = POISON_NOTING;
-		delete_rows(p->unit, p->last_id);
+		poison_delete(p->unit, p->last_id);
 		for (size_t i = 0; i < p->nnotes; i++)
 			if (p->notes[i].attempts < POISON_ENDS) { /* it never came again */
-				delete_rows(p->unit, p->notes[i].id);
-				free(p->notes[i].bytes);
-				free(p->notes[i].ack);
-				memset(&p->notes[i], 0, sizeof(p->notes[i]));
+				poison_delete(p->unit, p->notes[i].id);
+				poison_note_forget(&p->notes[i]);
 			} else {
 				kept++;
 			}
@@ -470,7 +190,7 @@ name(struct poison *p)
 	struct buf b = BUF_INIT;
 
 	if (ack != NULL && node_encode(ack, &b) == 0 && (p->unit = unit_open(p->a)) != NULL) {
-		put_row(p->unit, ROW_ACK, p->now_id, b.data, b.len, 0);
+		poison_put(p->unit, POISON_ACK, p->now_id, b.data, b.len, 0);
 		unit_commit(p->unit, named, p);
 	} else {
 		handle(p);
@@ -495,7 +215,7 @@ noted(const struct unit_result *r, void *arg)
 		return;
 	}
 	p->last_id[0] = '\0';
-	if (note_by_id(p, p->now_id, 0) != NULL)
+	if (poison_note_by_id(p, p->now_id, 0) != NULL)
 		name(p);
 	else
 		handle(p);
@@ -507,7 +227,7 @@ static void
 set_aside_written(const struct unit_result *r, void *arg)
 {
 	struct poison *p = arg;
-	const struct note *n = note_by_id(p, p->now_id, 0);
+	const struct poison_note *n = poison_note_by_id(p, p->now_id, 0);
 
 	p->unit = NULL;
 	p->phase = POISON_IDLE;
@@ -524,7 +244,7 @@ set_aside_written(const struct unit_result *r, void *arg)
 }
 
 static json_t *
-notice(const struct note *n, const struct item *i)
+notice(const struct poison_note *n, const struct poison_item *i)
 {
 	json_t *o = json_pack("{s:s, s:s}", "kind", "poison", "error",
 	    "it ended the service each time that it was handled");
@@ -542,7 +262,7 @@ notice(const struct note *n, const struct item *i)
 
 /* Its note stays, so that it is known should it come again. */
 static void
-set_aside(struct poison *p, const struct note *n)
+set_aside(struct poison *p, const struct poison_note *n)
 {
 	char key[64];
 
@@ -558,14 +278,14 @@ set_aside(struct poison *p, const struct note *n)
 	p->phase = POISON_NOTING;
 	(void)snprintf(key, sizeof(key), "poison:%s", n->id);
 	unit_event(p->unit, "server.notice", "live", clock_wall_ms(), notice(n, p->now), key);
-	put_row(p->unit, ROW_MARK, ROW_MARK, "", 1, 0);
+	poison_put(p->unit, POISON_MARK, POISON_MARK, "", 1, 0);
 	unit_commit(p->unit, set_aside_written, p);
 }
 
 /* ------------------------------------------------------------------ taking turns */
 
 static void
-note(struct poison *p, const struct note *n)
+note(struct poison *p, const struct poison_note *n)
 {
 	uint8_t hash[16];
 
@@ -582,8 +302,8 @@ note(struct poison *p, const struct note *n)
 	}
 	p->phase = POISON_NOTING;
 	if (p->last_id[0] != '\0')
-		delete_rows(p->unit, p->last_id);
-	put_row(p->unit, ROW_STANZA, p->now_id, p->now->bytes, p->now->len,
+		poison_delete(p->unit, p->last_id);
+	poison_put(p->unit, POISON_STANZA, p->now_id, p->now->bytes, p->now->len,
 	    (n != NULL ? n->attempts : 0) + 1);
 	unit_commit(p->unit, noted, p);
 }
@@ -593,7 +313,7 @@ static void
 step(struct poison *p)
 {
 	while (p->phase == POISON_IDLE && (p->now = STAILQ_FIRST(&p->queue)) != NULL) {
-		struct note *n = note_of(p, p->now->bytes, p->now->len);
+		struct poison_note *n = poison_note_of(p, p->now->bytes, p->now->len);
 
 		STAILQ_REMOVE_HEAD(&p->queue, link);
 		p->nqueue--;
@@ -602,8 +322,8 @@ step(struct poison *p)
 		} else if (n != NULL && n->attempts >= POISON_ENDS) {
 			memcpy(p->now_id, n->id, sizeof(p->now_id));
 			set_aside(p, n);
-		} else if (p->careful && p->now->len <= NOTE_MAX &&
-			   gate_of(p->now->bytes, p->now->len) == GATE_NOTE) {
+		} else if (p->careful && p->now->len <= POISON_NOTE_MAX &&
+			   poison_gate(p->now->bytes, p->now->len) == POISON_NOTE) {
 			note(p, n);
 		} else {
 			stanza_handle(p->a, p->now->bytes, p->now->len);
@@ -618,13 +338,13 @@ int
 poison_take(struct account *a, const uint8_t *bytes, size_t len)
 {
 	struct poison *p = a->poison;
-	const struct note *n;
-	struct item *i;
+	const struct poison_note *n;
+	struct poison_item *i;
 
 	if (!p->careful && p->nnotes == 0 && p->phase == POISON_IDLE && p->nqueue == 0)
 		return 0; /* as always */
-	n = note_of(p, bytes, len);
-	if (!a->opened || (gate_of(bytes, len) == GATE_PASS && n == NULL))
+	n = poison_note_of(p, bytes, len);
+	if (!a->opened || (poison_gate(bytes, len) == POISON_PASS && n == NULL))
 		return 0;
 	if (!p->careful && p->phase == POISON_IDLE && p->nqueue == 0 &&
 	    (n == NULL || n->attempts < POISON_ENDS))

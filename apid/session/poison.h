@@ -10,6 +10,17 @@
  * process that somebody kills says nothing about stanzas.
  *
  * The same stanza is known by its bytes, but for the few by which the service counts its queue.
+ *
+ * apid decodes, netd does not: so a stanza that ends the decoder is noted before it is decoded like
+ * any other. It is set aside without an ack then, for only the decoder could say how: it comes
+ * again with each connection, and goes unread each time.
+ *
+ * Two things cannot be laid to a stanza, and are bounded by faults.h alone. What a frame does to
+ * netd (TLS, WebSocket, Noise framing): there a stanza is under the keys and the counter of its
+ * connection, so the next delivery has other bytes and even what follows it is unreadable if it is
+ * left out; and once it is opened netd hands it on without a look. And answers that something waits
+ * for (iq, ack, success, failure …, poison_gate.c): a note beside that of the stanza that waits for
+ * the answer would lay the one's fault to the other, and no account goes on without them.
  */
 #ifndef WARD_POISON_H
 #define WARD_POISON_H
