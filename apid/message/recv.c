@@ -151,18 +151,6 @@ recv_nack(struct recv *r, const char *reason, unsigned code)
 	recv_commit(r);
 }
 
-/* Why it cannot be read. That there is no session by number tells nothing of the one that there was
- * in the first try. */
-static const struct failure *
-failure_at(const struct recv *r, const Keyd__DecryptReply *m, size_t i)
-{
-	int outcome = (int)m->results[i]->outcome;
-
-	if (r->by_number && outcome == KEYD__DECRYPT_RESULT__OUTCOME__NO_SESSION)
-		outcome = r->first[i];
-	return failure_of(outcome);
-}
-
 /* What became of the encs together decides the answer; the readable ones are events in any case. */
 static void
 recv_results(struct recv *r, const Keyd__DecryptReply *m)
@@ -184,7 +172,7 @@ recv_results(struct recv *r, const Keyd__DecryptReply *m)
 			dup++;
 		} else if (d->outcome != KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
 			if (bad == NULL)
-				bad = failure_at(r, m, i);
+				bad = failure_of((int)d->outcome);
 		} else if (d->has_plaintext && recv_plaintext(r, &d->plaintext) == 0) {
 			done++;
 		} else if (bad == NULL) {
@@ -230,15 +218,83 @@ recv_results(struct recv *r, const Keyd__DecryptReply *m)
 
 static void recv_ask(struct recv *r);
 
+/* Nothing fits any session, which may stand under the number still. */
 static int
-all_no_session(const Keyd__DecryptReply *m)
+none_fits(const Keyd__DecryptReply *m)
 {
 	for (size_t i = 0; i < m->n_results; i++)
 		if (m->results[i]->outcome != KEYD__DECRYPT_RESULT__OUTCOME__NO_SESSION &&
+		    m->results[i]->outcome != KEYD__DECRYPT_RESULT__OUTCOME__NO_PREKEY &&
 		    m->results[i]->outcome != KEYD__DECRYPT_RESULT__OUTCOME__INVALID &&
 		    m->results[i]->outcome != KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC)
 			return 0;
 	return m->n_results > 0;
+}
+
+/* There was nothing to move: it stays as it was. */
+static void
+recv_not_moved(struct recv *r)
+{
+	Keyd__DecryptReply m = KEYD__DECRYPT_REPLY__INIT;
+	Keyd__DecryptResult results[RECV_ENCS_MAX], *list[RECV_ENCS_MAX];
+
+	for (size_t i = 0; i < r->nencs; i++) {
+		keyd__decrypt_result__init(&results[i]);
+		results[i].outcome = (Keyd__DecryptResult__Outcome)r->first[i];
+		list[i] = &results[i];
+	}
+	m.n_results = r->nencs;
+	m.results = list;
+	recv_results(r, &m);
+}
+
+static void
+recv_moved_here(const struct reply *rp, void *arg)
+{
+	struct recv *r = arg;
+	const Keyd__LidMoveReply *m = (const Keyd__LidMoveReply *)rp->pb;
+
+	r->ask = NULL;
+	if (!rp->ok) {
+		recv_failed(r, rp->code);
+		return;
+	}
+	unit_staged(r->unit, m->stages);
+	if (m->moved > 0)
+		recv_ask(r);
+	else
+		recv_not_moved(r);
+}
+
+/* What stands under the number goes to the LID within this message's unit, and it is tried once
+ * more (3.3). lid_move.h has moved all before; but what was under way then, of a person whose LID
+ * was not known yet, may have written under the number since. 0: there is no number. */
+static int
+recv_move_here(struct recv *r, const Keyd__DecryptReply *first)
+{
+	Keyd__LidMove m = KEYD__LID_MOVE__INIT;
+	Keyd__Move move = KEYD__MOVE__INIT, *list[1] = {&move};
+	Keyd__Address from = KEYD__ADDRESS__INIT, to = KEYD__ADDRESS__INIT;
+	char number[81], lid[81];
+
+	if (contacts_address_pn(&r->sender, &r->e.sender, number) == -1)
+		return 0;
+	contacts_address(&r->sender, &r->e.sender, lid);
+	for (size_t i = 0; i < first->n_results; i++)
+		r->first[i] = (int)first->results[i]->outcome;
+	r->second = 1;
+	from.name = number;
+	to.name = lid;
+	from.device = to.device = r->e.sender.device;
+	move.from = &from;
+	move.to = &to;
+	m.account = r->a->name;
+	m.unit = unit_id(r->unit);
+	m.n_moves = 1;
+	m.moves = list;
+	r->ask = ask_keyd(r->a, KEYD__TYPE__LID_MOVE, &m.base, KEYD__TYPE__LID_MOVE_REPLY,
+	    &keyd__lid_move_reply__descriptor, 64, KEYD_DEADLINE, recv_moved_here, r);
+	return 1;
 }
 
 static void
@@ -246,7 +302,6 @@ recv_decrypted(const struct reply *rp, void *arg)
 {
 	struct recv *r = arg;
 	const Keyd__DecryptReply *m = (const Keyd__DecryptReply *)rp->pb;
-	char name[81];
 
 	r->ask = NULL;
 	if (!rp->ok && strcmp(rp->code, "bad_request") == 0) {
@@ -258,15 +313,8 @@ recv_decrypted(const struct reply *rp, void *arg)
 		return;
 	}
 	unit_staged(r->unit, m->stages);
-	/* a session from before the LID was known stands under the number (3.3) */
-	if (!r->by_number && all_no_session(m) &&
-	    contacts_address_pn(&r->sender, &r->e.sender, name) == 0) {
-		r->by_number = 1;
-		for (size_t i = 0; i < m->n_results; i++)
-			r->first[i] = (int)m->results[i]->outcome;
-		recv_ask(r);
+	if (!r->second && none_fits(m) && recv_move_here(r, m))
 		return;
-	}
 	recv_results(r, m);
 }
 
@@ -283,8 +331,7 @@ recv_ask(struct recv *r)
 	char name[81];
 
 	(void)node_child_bytes(r->n, "device-identity", &adv, &adv_len);
-	if (!r->by_number || contacts_address_pn(&r->sender, &r->e.sender, name) == -1)
-		contacts_address(&r->sender, &r->e.sender, name);
+	contacts_address(&r->sender, &r->e.sender, name);
 	addr.name = name;
 	addr.device = r->e.sender.device;
 	for (size_t i = 0; i < r->nencs; i++) {

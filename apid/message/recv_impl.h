@@ -51,8 +51,8 @@ struct recv {
 	size_t nencs;
 	int others, unknown;      /* enc nodes of other kinds; of kinds that nobody knows */
 	unsigned enc_count;       /* highest `count` */
-	int by_number;            /* the second try, under the address by number */
-	int first[RECV_ENCS_MAX]; /* outcomes of the first one then */
+	int second;               /* the number's sessions were moved, or there were none */
+	int first[RECV_ENCS_MAX]; /* outcomes before that */
 	/* how it ends */
 	enum recv_answer answer;
 	unsigned nack;

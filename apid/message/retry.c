@@ -66,6 +66,7 @@ retry_end(struct flow *f, const char *outcome, const char *text)
 		stanza_ack(a, r->n, 0);
 	TAILQ_REMOVE(&all, r, all);
 	contacts_cancel(r->lookup);
+	lid_move_cancel(r->move);
 	devices_cancel(r->devices);
 	bundle_cancel(r->bundles);
 	fetch_end(r);
@@ -353,7 +354,7 @@ retry_encrypted(const struct reply *rp, void *arg)
 		tell_change(r, m->results[0]->change, 0);
 	if (r->count == 2) {
 		flow_step(&r->f, "retry_remember");
-		retry_ask_facts(r, r->address, NULL, retry_remember);
+		retry_ask_facts(r, retry_remember);
 	} else {
 		retry_commit(r);
 	}

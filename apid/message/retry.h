@@ -17,9 +17,9 @@ struct node *retry_receipt(const struct account *a, const struct envelope *e, un
 
 /* <receipt type=retry> came: send the message again to that device, then ack. The node is taken.
  *
- *	retry_in -> retry_row -> retry_known [-> retry_list] -> retry_turn -> retry_facts ->
- *	retry_counts -> retry_session [-> retry_bundle] -> retry_encrypted [-> retry_remember] ->
- *	retry_committed
+ *	retry_in -> retry_row -> retry_known [-> retry_list] -> retry_turn [-> retry_move] ->
+ *retry_facts -> retry_counts -> retry_session [-> retry_bundle] -> retry_encrypted [->
+ *retry_remember] -> retry_committed
  */
 void retry_in(struct account *a, struct node *n, size_t size);
 

@@ -7,6 +7,7 @@
 #include "apid/message/bundle.h"
 #include "apid/message/contacts.h"
 #include "apid/message/ids.h"
+#include "apid/message/lid_move.h"
 #include "apid/message/stanza_kind.h"
 #include "apid/message/unread.h"
 #include "apid/session/ask.h"
@@ -48,6 +49,7 @@ struct retry {
 	struct bundle bundle;
 	struct ask *ask;
 	struct contacts_request *lookup;
+	struct lid_move *move;
 	struct devices_request *devices;
 	struct bundle_request *bundles;
 	struct unit *unit;
@@ -62,8 +64,6 @@ void retry_encrypt(struct retry *r);
 
 /* ---- retry_session.c: what is known of the session, and what is done with it. */
 void retry_facts(struct retry *r);
-/* second may be NULL. */
-void retry_ask_facts(
-    struct retry *r, const char *address, const char *second, channel_reply_fn *fn);
+void retry_ask_facts(struct retry *r, channel_reply_fn *fn); /* of the session at r->address */
 
 #endif

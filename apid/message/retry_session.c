@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "apid/message/lid_move.h"
 #include "apid/message/retry.h"
 #include "apid/message/retry_impl.h"
 #include "apid/message/retry_rate.h"
@@ -103,25 +104,19 @@ facts_known(const struct reply *rp, void *arg)
 	Stored__MessageName name = unread_pb(&r->counted_as), *names[1] = {&name};
 	Stored__BaseKey key = STORED__BASE_KEY__INIT, *keys[1] = {&key};
 	Stored__BaseKeyName key_name = STORED__BASE_KEY_NAME__INIT;
-	size_t i = 0;
 
 	r->ask = NULL;
 	if (!rp->ok || m->n_facts == 0) {
 		flow_end(&r->f, rp->ok ? "internal" : rp->code, "the request comes again");
 		return;
 	}
-	/* a session from before the LID was known stands under the number (3.3) */
-	if (m->n_facts > 1 && m->facts[0]->registration_id == 0 &&
-	    m->facts[1]->registration_id != 0 &&
-	    contacts_address_pn(&r->person, &r->requester, r->address) == 0)
-		i = 1;
-	r->has_session = m->facts[i]->base_key.len == BASE_KEY_LEN;
-	r->registration_id = m->facts[i]->registration_id;
+	r->has_session = m->facts[0]->base_key.len == BASE_KEY_LEN;
+	r->registration_id = m->facts[0]->registration_id;
 	q.account = r->a->name;
 	q.n_pending = 1;
 	q.pending = names;
 	if (r->has_session) {
-		memcpy(r->base_key, m->facts[i]->base_key.data, BASE_KEY_LEN);
+		memcpy(r->base_key, m->facts[0]->base_key.data, BASE_KEY_LEN);
 		key_name.address = r->address;
 		key_name.message_id = r->id;
 		key.name = &key_name;
@@ -135,30 +130,42 @@ facts_known(const struct reply *rp, void *arg)
 }
 
 void
-retry_ask_facts(struct retry *r, const char *address, const char *second, channel_reply_fn *fn)
+retry_ask_facts(struct retry *r, channel_reply_fn *fn)
 {
 	Keyd__Sessions m = KEYD__SESSIONS__INIT;
-	Keyd__Address a[2] = {KEYD__ADDRESS__INIT, KEYD__ADDRESS__INIT}, *list[2] = {&a[0], &a[1]};
+	Keyd__Address a = KEYD__ADDRESS__INIT, *list[1] = {&a};
 
-	a[0].name = pb_str(address);
-	a[1].name = pb_str(second);
-	a[0].device = a[1].device = r->requester.device;
+	a.name = r->address;
+	a.device = r->requester.device;
 	m.account = r->a->name;
-	m.n_addresses = second != NULL ? 2 : 1;
+	m.n_addresses = 1;
 	m.addresses = list;
 	m.has_facts = m.facts = 1;
 	r->ask = ask_keyd(r->a, KEYD__TYPE__SESSIONS, &m.base, KEYD__TYPE__SESSIONS_REPLY,
 	    &keyd__sessions_reply__descriptor, REPLY_MAX, ASK_DEADLINE_MS, fn, r);
 }
 
+static void
+moved(const char *why, void *arg)
+{
+	struct retry *r = arg;
+
+	r->move = NULL;
+	if (why != NULL)
+		flow_end(&r->f, why, "the request comes again");
+	else
+		retry_facts(r);
+}
+
 void
 retry_facts(struct retry *r)
 {
-	char by_number[81];
-
+	if (lid_move_due(r->a, &r->person)) {
+		flow_step(&r->f, "retry_move");
+		r->move = lid_move_start(r->a, &r->person, moved, r);
+		return;
+	}
 	flow_step(&r->f, "retry_facts");
 	contacts_address(&r->person, &r->requester, r->address);
-	retry_ask_facts(r, r->address,
-	    contacts_address_pn(&r->person, &r->requester, by_number) == 0 ? by_number : NULL,
-	    facts_known);
+	retry_ask_facts(r, facts_known);
 }

@@ -88,8 +88,6 @@ add_device(struct send *s, const struct device_list *l, size_t i, const struct j
 	d->jid = j;
 	d->own = own;
 	contacts_address(p, &j, d->address);
-	if (contacts_address_pn(p, &j, d->by_number) == -1)
-		d->by_number[0] = '\0';
 	s->ndev++;
 }
 
@@ -188,7 +186,7 @@ sessions_known(const struct reply *rp, void *arg)
 {
 	struct send *s = arg;
 	const Keyd__SessionsReply *m = (const Keyd__SessionsReply *)rp->pb;
-	size_t k = 0, missing = 0;
+	size_t missing = 0;
 
 	s->ask = NULL;
 	if (!rp->ok) {
@@ -197,12 +195,8 @@ sessions_known(const struct reply *rp, void *arg)
 	}
 	for (size_t i = 0; i < s->ndev; i++) {
 		struct send_device *d = &s->dev[i];
-		int first = k < m->n_has && m->has[k++];
-		int second = d->by_number[0] != '\0' && k < m->n_has && m->has[k++];
 
-		d->has_session = (first || second) && !(s->rebuild && !d->own);
-		if (!first && second) /* from before the LID was known */
-			memcpy(d->address, d->by_number, sizeof(d->address));
+		d->has_session = i < m->n_has && m->has[i] && !(s->rebuild && !d->own);
 		missing += !d->has_session && !d->skip;
 	}
 	s->rebuild = 0;
@@ -231,28 +225,20 @@ static void
 ask_sessions(struct send *s)
 {
 	Keyd__Sessions m = KEYD__SESSIONS__INIT;
-	size_t n = 0;
-	Keyd__Address *addr = calloc(2 * s->ndev + 1, sizeof(*addr));
+	Keyd__Address *addr = calloc(s->ndev + 1, sizeof(*addr));
 	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
-	Keyd__Address **ptr = calloc(2 * s->ndev + 1, sizeof(*ptr));
+	Keyd__Address **ptr = calloc(s->ndev + 1, sizeof(*ptr));
 
 	if (addr == NULL || ptr == NULL)
 		fatal("send_sessions");
 	for (size_t i = 0; i < s->ndev; i++) {
-		char *names[2] = {s->dev[i].address, s->dev[i].by_number};
-
-		for (int k = 0; k < 2; k++) {
-			if (names[k][0] == '\0')
-				continue;
-			keyd__address__init(&addr[n]);
-			addr[n].name = names[k];
-			addr[n].device = s->dev[i].jid.device;
-			ptr[n] = &addr[n];
-			n++;
-		}
+		keyd__address__init(&addr[i]);
+		addr[i].name = s->dev[i].address;
+		addr[i].device = s->dev[i].jid.device;
+		ptr[i] = &addr[i];
 	}
 	m.account = s->a->name;
-	m.n_addresses = n;
+	m.n_addresses = s->ndev;
 	m.addresses = ptr;
 	s->ask = ask_keyd(s->a, KEYD__TYPE__SESSIONS, &m.base, KEYD__TYPE__SESSIONS_REPLY,
 	    &keyd__sessions_reply__descriptor, 16384, ASK_DEADLINE_MS, sessions_known, s);

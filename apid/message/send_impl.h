@@ -20,10 +20,9 @@
 #define SEND_DEVICES_MAX 512u
 
 struct send_device {
-	struct jid jid;     /* as on the wire */
-	char address[81];   /* of its session in keyd */
-	char by_number[81]; /* another name under which an older session may be; "" = none */
-	int own;            /* gets the copy for own devices */
+	struct jid jid;   /* as on the wire */
+	char address[81]; /* of its session in keyd */
+	int own;          /* gets the copy for own devices */
 	int has_session;
 	int skip; /* no usable bundle */
 	int sent; /* it has a part in the stanza */

@@ -106,7 +106,7 @@ static int __attribute__((unused)) rig_setup(void **state)
 	rig.linked_ms = 1;
 	snprintf(rig.fail_code, sizeof(rig.fail_code), "io");
 	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__DONE;
-	rig.unknown_by_number = 0;
+	rig.under_number = 0;
 	snprintf(rig.bob_devices, sizeof(rig.bob_devices), "0");
 	rig.config = config_parse("test", text, strlen(text), err, sizeof(err));
 	if (rig.config == NULL)

@@ -245,20 +245,46 @@ outcomes(void **state)
 	}
 }
 
-/* The reason is that of the session under the LID, where there is none under the number. */
+/* Nothing stands under the number: it stays at the first try, and at what that said. */
 static void
-reason_of_the_first_try(void **state)
+nothing_to_move(void **state)
 {
 	rig_online();
 	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC;
-	rig.unknown_by_number = 1;
 	rig_in(rig_message(ID, "x"));
 	rig_until(rig_sent("ack", ID, NULL) == 1);
-	assert_int_equal(rig.decrypts, 2);
+	assert_int_equal(rig.decrypts, 1);
+	assert_int_equal(rig.lid_moves, 1);
 	assert_string_equal(
 	    json_string_value(json_object_get(rig_event("message.undecryptable")->body, "reason")),
 	    "bad_mac");
 	assert_string_equal(node_get(node_child(rig_last("receipt"), "retry"), "error"), "7");
+}
+
+/* A session that came to stand under the number again, after all of his were moved: it goes to the
+ * LID in the message's own unit, and the message is read; the next one finds it there. */
+static void
+moved_and_tried_again(void **state)
+{
+	size_t commits;
+
+	rig_online();
+	rig_in(rig_message(ID, "first"));
+	rig_until(rig_sent("receipt", ID, NULL) == 1);
+	commits = rig.commits;
+	rig.under_number = 1;
+	rig_in(rig_message(ID2, "hello"));
+	rig_until(rig_sent("receipt", ID2, "inactive") == 1);
+	assert_int_equal(rig_sent("receipt", ID2, "retry"), 0);
+	assert_int_equal(rig_events("message.undecryptable"), 0);
+	assert_int_equal(rig.decrypts, 3);
+	assert_int_equal(rig.lid_moves, 1);
+	assert_int_equal(rig.commits, commits + 1);
+	rig_in(rig_message("NEXT", "and then"));
+	rig_until(rig_sent("receipt", "NEXT", NULL) == 1);
+	assert_int_equal(rig.decrypts, 4);
+	assert_int_equal(rig.lid_moves, 1);
+	assert_int_equal(rig_events("message.received"), 3);
 }
 
 /* Asked four times at most, with keys from the second on; then a plain ack. */
@@ -522,7 +548,8 @@ main(void)
 	    T(disconnect_before_ack),
 	    T(order_of_many),
 	    T(outcomes),
-	    T(reason_of_the_first_try),
+	    T(nothing_to_move),
+	    T(moved_and_tried_again),
 	    T(retries_end),
 	    T(retries_go_on),
 	    T(given_up),

@@ -108,8 +108,8 @@ struct rig {
 
 	/* keyd */
 	Keyd__DecryptResult__Outcome outcome;
-	int unknown_by_number; /* under an address by number there is no session */
-	size_t decrypts, encrypts, asked_sessions, bundles, prekeys_made, retry_keys, moves;
+	int under_number; /* the session stands under the number, until it is moved */
+	size_t decrypts, encrypts, asked_sessions, bundles, prekeys_made, retry_keys, moves, lid_moves;
 	int hold_encrypt; /* the next waits in held_encrypt */
 	struct message *held_encrypt;
 	int no_sessions, no_device;

@@ -148,7 +148,7 @@ rig_on_decrypt(struct message *msg, void *owner)
 	for (size_t i = 0; i < m->n_items; i++) {
 		keyd__decrypt_result__init(&res[i]);
 		res[i].outcome = rig.outcome;
-		if (rig.unknown_by_number && strstr(m->items[i]->address->name, "_1") == NULL)
+		if (rig.under_number && strstr(m->items[i]->address->name, "_1") != NULL)
 			res[i].outcome = KEYD__DECRYPT_RESULT__OUTCOME__NO_SESSION;
 		if (res[i].outcome == KEYD__DECRYPT_RESULT__OUTCOME__DONE) {
 			res[i].has_plaintext = 1;
@@ -336,6 +336,10 @@ static int
 rig_on_lid_move(struct message *m, void *owner)
 {
 	Keyd__LidMoveReply r = KEYD__LID_MOVE_REPLY__INIT;
+
+	rig.lid_moves++;
+	r.moved = r.stages = rig.under_number != 0;
+	rig.under_number = 0;
 
 	return channel_reply(m->channel, m->id, KEYD__TYPE__LID_MOVE_REPLY, &r.base);
 }
