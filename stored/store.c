@@ -454,6 +454,15 @@ store_flush_later(struct store *s)
 	event_active(s->flush, EV_TIMEOUT, 0);
 }
 
+void
+store_flush_patiently(struct store *s)
+{
+	const struct timeval tv = {0, STORE_PATIENCE_MS * 1000};
+
+	if (!event_pending(s->flush, EV_TIMEOUT, NULL) && event_add(s->flush, &tv) == -1)
+		store_flush_later(s);
+}
+
 static void
 tidy(struct store *s, struct store_account *a, struct store_db *db, int idle)
 {

@@ -130,6 +130,9 @@ void store_trouble(struct store *s, struct store_account *a, enum store_status s
 
 /* Have store_flush run at the end of this turn of the loop. */
 void store_flush_later(struct store *s);
+/* The same within STORE_PATIENCE_MS, unless something else makes it run before. */
+#define STORE_PATIENCE_MS 5
+void store_flush_patiently(struct store *s);
 /* Apply all that is ready and answer. */
 void store_flush(struct store *s);
 /* The second's work: deadlines, space, retention, log write-back. */

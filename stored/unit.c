@@ -279,7 +279,10 @@ unit_commit(struct store *s, struct message *m)
 	} else {
 		charge(s, u, m->pb);
 	}
-	store_flush_later(s);
+	if (c->patient && u->broken == NULL)
+		store_flush_patiently(s);
+	else
+		store_flush_later(s);
 	return 0;
 }
 

@@ -194,6 +194,7 @@ receipt_known(const struct person *people, size_t n, const Stored__LookupReply *
 			contacts_learn_pair(r->a, p->alt.user, p->jid.user, "other");
 		r->wrote[i] = contacts_write(r->a, &r->who[i], r->unit);
 	}
+	unit_patient(r->unit);
 	unit_commit(r->unit, receipt_committed, r);
 }
 

@@ -26,7 +26,7 @@ struct unit {
 	Stored__Write **writes;
 	size_t n, cap, bytes, nevents;
 	struct block *mem;
-	int failed;
+	int failed, patient;
 	unit_done_fn *fn;
 	void *arg;
 };
@@ -524,11 +524,18 @@ unit_commit(struct unit *u, unit_done_fn *fn, void *arg)
 	m.account = u->a->name;
 	m.unit = u->id;
 	m.stages = u->stages;
+	m.has_patient = m.patient = u->patient;
 	m.n_writes = u->n;
 	m.writes = u->writes;
 	(void)channel_request(u->a->svc->stored, STORED__TYPE__UNIT_COMMIT, &m.base,
 	    STORED__TYPE__UNIT_RESULT, &stored__unit_result__descriptor, 64 * 1024,
 	    UNIT_DEADLINE_MS, unit_replied, u);
+}
+
+void
+unit_patient(struct unit *u)
+{
+	u->patient = 1;
 }
 
 void

@@ -70,6 +70,8 @@ size_t unit_bytes(const struct unit *u);
 int unit_may_repeat(const char *reason);
 /* Commit: fn is called once, later. The unit belongs to itself from here on. */
 void unit_commit(struct unit *u, unit_done_fn *fn, void *arg);
+/* Before it: nobody waits for this one, so stored may keep it for a moment to share a sync. */
+void unit_patient(struct unit *u);
 /* Whoever asked is gone: fn will not be called; the unit goes its way. NULL is fine. */
 void unit_detach(struct unit *u);
 /* Give up an open unit. NULL is fine. */

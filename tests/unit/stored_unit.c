@@ -140,6 +140,50 @@ test_group_shares_a_sync(void **state)
 	rig_free(g);
 }
 
+static void
+commit_patiently(struct rig *g, uint64_t unit, struct rig_reply *r)
+{
+	Stored__UnitCommit m = STORED__UNIT_COMMIT__INIT;
+
+	rig_unit_open(g, "a", unit);
+	m.account = rig_str("a");
+	m.unit = unit;
+	m.has_patient = m.patient = 1;
+	rig_send(g->apid, STORED__TYPE__UNIT_COMMIT, &m.base, STORED__TYPE__UNIT_RESULT,
+	    &stored__unit_result__descriptor, r);
+}
+
+/* One for which nobody waits is kept for the next, but not for long. */
+static void
+test_patience(void **state)
+{
+	struct rig *g = rig_open(1);
+	struct rig_reply r[2];
+	Stored__Stats before, after;
+	int shared = 0;
+
+	commit_patiently(g, 10, &r[0]);
+	RIG_UNTIL(g, r[0].came); /* nothing else comes */
+	assert_true(rig_result(&r[0])->committed);
+	rig_reply_clear(&r[0]);
+	for (uint64_t i = 0; i < 100 && !shared; i++) { /* we may be slower than it waits */
+		rig_stats(g, &before);
+		commit_patiently(g, 100 + 2 * i, &r[0]);
+		for (int k = 0; k < 8; k++)
+			rig_turn(g);
+		rig_unit_open(g, "a", 101 + 2 * i);
+		rig_commit(g, "a", 101 + 2 * i, 0, NULL, NULL, &r[1]);
+		RIG_UNTIL(g, r[0].came && r[1].came);
+		assert_true(rig_result(&r[0])->committed && rig_result(&r[1])->committed);
+		rig_stats(g, &after);
+		shared = after.transactions - before.transactions == 1;
+		rig_reply_clear(&r[0]);
+		rig_reply_clear(&r[1]);
+	}
+	assert_true(shared);
+	rig_free(g);
+}
+
 /* One unit's pieces, committed at once with others: who fails, and who does not. */
 static void
 test_versions(void **state)
@@ -533,6 +577,7 @@ main(void)
 	    T(test_order_of_opening),
 	    T(test_accounts_do_not_wait_for_each_other),
 	    T(test_group_shares_a_sync),
+	    T(test_patience),
 	    T(test_versions),
 	    T(test_chain_fails_and_others_go_on),
 	    T(test_failed_unit_leaves_nothing),
