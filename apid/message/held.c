@@ -69,7 +69,7 @@ held_count(const struct account *a)
 static int
 is_of(const struct jid *j, const struct person *p)
 {
-	return strcmp(j->user, jid_is_lid(j) || jid_on(j, JID_HOSTED_LID) ? p->lid : p->pn) == 0;
+	return strcmp(j->user, jid_by_lid(j) ? p->lid : p->pn) == 0;
 }
 
 size_t

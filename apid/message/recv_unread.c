@@ -30,18 +30,12 @@ retry_keys(const struct reply *rp, void *arg)
 	recv_commit(r);
 }
 
-static int
-is_hosted(const struct jid *j)
-{
-	return jid_on(j, JID_HOSTED) || jid_on(j, JID_HOSTED_LID);
-}
-
 /* Keys go with it from the second time on, and where a session must be made (12.1; page 12, 10);
  * but not to one who makes us ask without end. */
 static int
 wants_keys(const struct recv *r)
 {
-	if (r->attempt < 2 && r->retry_code != CODE_NO_SESSION && !is_hosted(&r->e.from))
+	if (r->attempt < 2 && r->retry_code != CODE_NO_SESSION && !jid_is_hosted(&r->e.from))
 		return 0;
 	if (retry_keys_take(r->a, r->name.sender, clock_mono_ms()))
 		return 1;
