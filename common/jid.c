@@ -217,6 +217,24 @@ jid_is_lid(const struct jid *j)
 }
 
 int
+jid_by_number(const struct jid *j)
+{
+	return jid_is_pn(j) || (j->user[0] != '\0' && jid_on(j, JID_HOSTED));
+}
+
+int
+jid_by_lid(const struct jid *j)
+{
+	return jid_is_lid(j) || (j->user[0] != '\0' && jid_on(j, JID_HOSTED_LID));
+}
+
+int
+jid_is_hosted(const struct jid *j)
+{
+	return jid_on(j, JID_HOSTED) || jid_on(j, JID_HOSTED_LID);
+}
+
+int
 jid_is_server(const struct jid *j)
 {
 	return j->user[0] == '\0';

@@ -38,6 +38,9 @@ int jid_eq(const struct jid *a, const struct jid *b);        /* user, server, de
 int jid_same_user(const struct jid *a, const struct jid *b); /* bare JIDs equal */
 int jid_is_pn(const struct jid *j);                          /* a person by number */
 int jid_is_lid(const struct jid *j);                         /* a person by LID */
+int jid_by_number(const struct jid *j);                      /* a person by number, hosted or not */
+int jid_by_lid(const struct jid *j);                         /* a person by LID, hosted or not */
+int jid_is_hosted(const struct jid *j);                      /* of a business service */
 int jid_is_server(const struct jid *j);                      /* no user */
 int jid_on(const struct jid *j, const char *server);         /* lives on that server */
 

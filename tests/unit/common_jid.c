@@ -135,6 +135,32 @@ test_compare(void **state)
 	assert_false(jid_is_pn(&a));
 }
 
+static void
+test_kinds(void **state)
+{
+	static const struct {
+		const char *text;
+		int by_number, by_lid, hosted;
+	} kinds[] = {
+	    {"155:3@s.whatsapp.net", 1, 0, 0},
+	    {"155@lid", 0, 1, 0},
+	    {"155:99@hosted", 1, 0, 1},
+	    {"155:99@hosted.lid", 0, 1, 1},
+	    {"155@g.us", 0, 0, 0},
+	    {"155@bot", 0, 0, 0},
+	    {"s.whatsapp.net", 0, 0, 0},
+	    {"lid", 0, 0, 0},
+	};
+	struct jid j;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		assert_int_equal(jid_parse(kinds[i].text, &j), 0);
+		assert_int_equal(jid_by_number(&j), kinds[i].by_number);
+		assert_int_equal(jid_by_lid(&j), kinds[i].by_lid);
+		assert_int_equal(jid_is_hosted(&j), kinds[i].hosted);
+	}
+}
+
 int
 main(void)
 {
@@ -142,6 +168,7 @@ main(void)
 	    cmocka_unit_test(test_text),
 	    cmocka_unit_test(test_make),
 	    cmocka_unit_test(test_compare),
+	    cmocka_unit_test(test_kinds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
