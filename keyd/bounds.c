@@ -130,8 +130,8 @@ value(const ProtobufCFieldDescriptor *f, const uint8_t *at, uint64_t *n, const u
 static int
 text_ok(const struct bound *b, const uint8_t *text, uint64_t len)
 {
-	if (b->except == NULL && b->only == NULL)
-		return 1; /* nor has a number a text */
+	if (text == NULL || (b->except == NULL && b->only == NULL))
+		return 1; /* a number has no text, and is not counted up to */
 	for (uint64_t i = 0; i < len; i++) {
 		if (b->except != NULL &&
 		    (text[i] <= ' ' || text[i] >= 0x7f || strchr(b->except, text[i]) != NULL))
@@ -211,7 +211,7 @@ bounds_walk(const ProtobufCMessage *m, bounds_visit *fn, void *arg)
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
 		size_t n = f->type == PROTOBUF_C_TYPE_MESSAGE ? values(m, f, &at) : 0;
 
-		for (; why == NULL && n > 0; n--, at += sizeof(m))
+		for (; why == NULL && n > 0; n--, at += sizeof(void *))
 			why = bounds_walk(
 			    *(const ProtobufCMessage *const *)(const void *)at, fn, arg);
 	}

@@ -67,20 +67,6 @@ on_status(struct message *m, void *owner)
 	return channel_reply(m->channel, m->id, KEYD__TYPE__STATUS_REPLY, &a.base);
 }
 
-static int
-on_rekey_begin(struct message *m, void *owner)
-{
-	rekey_begin(keyd_of(owner), m);
-	return 0;
-}
-
-static int
-on_reseal(struct message *m, void *owner)
-{
-	rekey_reseal(keyd_of(owner), m);
-	return 0;
-}
-
 /* Sizes are of the packed message: "account" takes 3 to 34 bytes, a 64-bit number 2 to 11, a 32-bit
  * one 2 to 6. Where a field has a bound of its own the row is wider: that is a "bad_request", no
  * incident. */
@@ -170,9 +156,9 @@ const struct verb dispatch_verbs[] = {
     {PEER_APID, ASKS(IDENTITY_FORGET, identity_forget, 5, 256 * KIB), VERB_DEVICE,
 	ANSWER(IDENTITY_FORGET_REPLY, identity_forget_reply),
 	.addresses = VERB_SESSION | VERB_IDENTITY, .run = trust_forget},
-    {PEER_APID, .row = ROW(RESEAL, reseal, 5, 45, ROW_REQUEST, on_reseal), VERB_ANY,
+    {PEER_APID, .row = ROW(RESEAL, reseal, 5, 45, ROW_REQUEST, rekey_reseal), VERB_ANY,
 	ANSWER(RESEAL_REPLY, reseal_reply), .load = rekey_load_reseal, .run = rekey_run_reseal},
-    {PEER_APID, .row = ROW(REKEY_BEGIN, rekey_begin, 0, 0, ROW_REQUEST, on_rekey_begin)},
+    {PEER_APID, .row = ROW(REKEY_BEGIN, rekey_begin, 0, 0, ROW_REQUEST, rekey_begin)},
     {PEER_APID, .row = ROW(STATUS, status, 0, 0, ROW_REQUEST, on_status)},
 };
 const size_t dispatch_nverbs = sizeof(dispatch_verbs) / sizeof(dispatch_verbs[0]);

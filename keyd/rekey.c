@@ -16,6 +16,7 @@
 #include "keyd/rekey.h"
 #include "keyd/store.h"
 #include "keyd/verbs.h"
+#include "sandbox/child.h"
 
 #define DEADLINE_MS 30000
 #define BYTES_MAX   (4u * 1024 * 1024) /* of records that one RESEAL takes over, about */
@@ -298,9 +299,11 @@ on_checked(const struct reply *r, void *arg)
 	}
 }
 
-void
-rekey_begin(struct keyd *k, struct message *m)
+int
+rekey_begin(struct message *m, void *owner)
 {
+	struct keyd *k = ((struct child *)owner)->owner;
+
 	if (k->state != KEYD_UNLOCKED) {
 		queue_refuse(m, "locked", k->state == KEYD_LOCKED ? k->locked_reason : "starting");
 	} else if (k->rekey == REKEY_NONE) {
@@ -317,6 +320,7 @@ rekey_begin(struct keyd *k, struct message *m)
 			ask_stored(k, 0); /* it may have failed, or not have come to stored */
 		}                         /* else the end answers it */
 	}
+	return 0;
 }
 
 /* ---------------------------------------------------------------- RESEAL */
@@ -452,9 +456,10 @@ list(struct account *a, struct message *m)
 	    on_names, a);
 }
 
-void
-rekey_reseal(struct keyd *k, struct message *m)
+int
+rekey_reseal(struct message *m, void *owner)
 {
+	struct keyd *k = ((struct child *)owner)->owner;
 	struct account *a = core_account(k, ((const Keyd__Reseal *)m->pb)->account);
 	const char *code = NULL;
 
@@ -477,4 +482,5 @@ rekey_reseal(struct keyd *k, struct message *m)
 	} else {
 		list(a, m);
 	}
+	return 0;
 }

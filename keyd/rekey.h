@@ -22,9 +22,9 @@ void rekey_unlocked(struct keyd *k);
 /* A database has its next key. "" = the service's. */
 void rekey_database(struct keyd *k, const char *account);
 
-/* Requests of apid. */
-void rekey_begin(struct keyd *k, struct message *m);
-void rekey_reseal(struct keyd *k, struct message *m);
+/* Requests of apid, as rows of its table. */
+int rekey_begin(struct message *m, void *owner);
+int rekey_reseal(struct message *m, void *owner);
 /* Points into itself and k. */
 struct rekey_reply {
 	Keyd__RekeyState state;
