@@ -318,6 +318,72 @@ phone_has_none(void **state)
 	assert_int_equal(rig_events("message.given_up"), 1);
 }
 
+static int
+run_out(const struct event_base *base, const struct event *ev, void *arg)
+{
+	struct timeval due, now, left;
+
+	if (!event_pending(ev, EV_TIMEOUT, &due))
+		return 0;
+	event_base_gettimeofday_cached(rig.base, &now);
+	evutil_timersub(&due, &now, &left);
+	if (left.tv_sec >= PHONE_ASK_OVER_MS / 1000 - 10 &&
+	    left.tv_sec <= PHONE_ASK_OVER_MS / 1000) {
+		event_active((struct event *)(uintptr_t)ev, EV_TIMEOUT, 0);
+		++*(int *)arg;
+	}
+	return 0;
+}
+
+/* The time that the phone has for its answer is over. */
+static void
+phone_time_over(void)
+{
+	int n = 0;
+
+	event_base_foreach_event(rig.base, run_out, &n);
+	assert_true(n > 0);
+}
+
+/* The phone does not answer, and nobody else can be asked: told once, also over a restart. */
+static void
+phone_is_silent(void **state)
+{
+	struct unread_name name;
+	struct node *stanza = rig_message("SILENT", "x");
+	struct unit *u;
+	int ok = 0;
+
+	rig_online();
+	memset(&name, 0, sizeof(name));
+	snprintf(name.chat, sizeof(name.chat), "c_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+	snprintf(name.sender, sizeof(name.sender), "u_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+	snprintf(name.id, sizeof(name.id), "SILENT");
+	u = unit_open(rig.a);
+	unread_keep(u, &name, stanza, RETRY_ASKS_MAX);
+	unit_commit(u, written, &ok);
+	rig_until(ok);
+	node_free(stanza);
+	rig_crash();
+	rig_online();
+	rig_until(rig.a->n.phone_asks == 1);
+	rig_settle();
+	assert_int_equal(rig_events("message.given_up"), 0);
+	phone_time_over();
+	rig_until(rig_events("message.given_up") == 1);
+	assert_string_equal(
+	    json_string_value(json_object_get(rig_event("message.given_up")->body, "reason")),
+	    "unanswered");
+	assert_string_equal(
+	    json_string_value(json_object_get(rig_event("message.given_up")->body, "message_id")),
+	    "SILENT");
+	rig_crash();
+	rig_online();
+	rig_settle();
+	assert_int_equal(rig.a->n.phone_asks, 0);
+	assert_int_equal(rig_events("message.given_up"), 1);
+}
+
 /* After a fault stanzas are noted before they are handled; one that stored would not take as a note
  * is handled without, and is not in the way of others. */
 static void
@@ -352,6 +418,7 @@ main(void)
 	    T(left_without_a_device),
 	    T(at_the_limits),
 	    T(phone_has_none),
+	    T(phone_is_silent),
 	    T(one_id_twice),
 	    T(too_long_for_a_note),
 	};
