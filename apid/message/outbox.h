@@ -23,6 +23,9 @@ void outbox_drained(struct account *a);
 /* Another device: the window is forgotten (the rows belong to the old one). */
 void outbox_reset(struct account *a);
 
+/* Two JIDs of one person are one chat, as far as it is known. */
+int outbox_same_chat(struct account *a, const char *one, const char *other);
+
 /* May a new message go out now, or must it queue behind what waits? */
 int outbox_direct(const struct account *a);
 /* The same with pacing: 1 if this one goes now; its share is then taken. */

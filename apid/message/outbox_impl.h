@@ -129,8 +129,6 @@ void outbox_acks_init(struct outbox *o);
 void outbox_acks_offline(struct outbox *o);
 
 /* ---- outbox_hold.c */
-/* Two JIDs of one person are one chat, as far as it is known. */
-int outbox_same_chat(struct account *a, const char *one, const char *other);
 void outbox_hold_init(struct outbox *o);
 void outbox_hold_free(struct outbox *o);
 /* Forget the held rows: a pass from the start finds them again. */

@@ -520,6 +520,20 @@ refuse_new(struct send *s)
 	return 1;
 }
 
+/* A row of its chat has left the outbox and has no lane yet: it was accepted before. */
+static int
+behind_a_row(const struct send *s)
+{
+	char chat[JID_TEXT_MAX];
+	struct send *o;
+
+	(void)jid_format(&s->chat, chat);
+	TAILQ_FOREACH(o, &s->a->sender->list, link)
+	if (o->is_row && o->phase == SEND_RESOLVING && outbox_same_chat(s->a, chat, o->to))
+		return 1;
+	return 0;
+}
+
 static void
 lane_enter(struct send *s)
 {
@@ -535,7 +549,7 @@ lane_enter(struct send *s)
 	(void)contacts_cached(s->a, &s->chat, &s->peer); /* he may have answered meanwhile */
 	if (s->repeats > 0) {                            /* it had its turn */
 		send_devices(s);
-	} else if (!s->is_row && !outbox_may_go(s->a, &s->chat, &s->peer)) {
+	} else if (!s->is_row && (behind_a_row(s) || !outbox_may_go(s->a, &s->chat, &s->peer))) {
 		send_queue(s); /* behind what waits already, or until its turn comes */
 	} else if (s->is_row &&
 		   outbox_hold_new(s->a, s->row, s->id, s->to, s->not_after_ms, &s->peer)) {

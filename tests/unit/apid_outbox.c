@@ -146,6 +146,42 @@ only_the_recipient_ends_a_wait(void **state)
 	assert_string_equal(status(), "delivered");
 }
 
+/* ------------------------------------------------------------------ order */
+
+static void
+answer_lookup(size_t i)
+{
+	rig_on_lookup(rig.held_lookup[i], &rig);
+	message_release(rig.held_lookup[i]);
+	rig_settle();
+}
+
+/* A new message is looked up when a row of its chat leaves the queue, and known before that one:
+ * it stays behind it. */
+static void
+new_one_stays_behind_a_row(void **state)
+{
+	rig_online();
+	rig_lose();
+	rig_send(RIG_BOB_LID, "k1", "first", SEND_WAIT_QUEUED, 9000);
+	rig_until(rig.answers == 1);
+	rig.hold_lookups = 3;
+	rig_send(RIG_BOB_LID, "k2", "second", SEND_WAIT_QUEUED, 9000);
+	rig_until(rig.nlookups == 1);
+	rig_connect();
+	rig_offline_end();
+	rig_until(rig.nlookups == 2); /* the row's */
+	rig_settle();
+	answer_lookup(0);
+	assert_int_equal(messages(), 0);
+	rig_until(rig.nlookups == 3); /* it is a row by now */
+	answer_lookup(1);
+	answer_lookup(2);
+	rig_until(messages() == 2);
+	assert_string_equal(node_get(rig_last("message"), "id"), rig.rows[1].id);
+	assert_string_equal(rig.rows[1].key, "k2");
+}
+
 int
 main(void)
 {
@@ -155,6 +191,7 @@ main(void)
 	    T(unknown_until_a_receipt),
 	    T(queued_of_a_former_device),
 	    T(only_the_recipient_ends_a_wait),
+	    T(new_one_stays_behind_a_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

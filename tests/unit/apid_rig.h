@@ -109,9 +109,13 @@ struct rig {
 	/* keyd */
 	Keyd__DecryptResult__Outcome outcome;
 	int under_number; /* the session stands under the number, until it is moved */
-	size_t decrypts, encrypts, asked_sessions, bundles, prekeys_made, retry_keys, moves, lid_moves;
+	size_t decrypts, encrypts, asked_sessions, bundles, prekeys_made, retry_keys, moves,
+	    lid_moves;
 	int hold_encrypt; /* the next waits in held_encrypt */
 	struct message *held_encrypt;
+	size_t hold_lookups; /* so many about Bob wait in held_lookup */
+	struct message *held_lookup[4];
+	size_t nlookups;
 	int no_sessions, no_device;
 	int lost_sessions;    /* what was there is gone: until a bundle comes */
 	int untrusted;        /* the identities of all have changed, and nobody has decided */

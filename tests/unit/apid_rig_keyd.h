@@ -258,10 +258,9 @@ rig_on_encrypt(struct message *msg, void *owner)
 		keyd__encrypt_result__init(&res[i]);
 		rig.bundles += m->items[i]->bundle != NULL;
 		rig.lost_sessions &= m->items[i]->bundle == NULL;
-		res[i].outcome = rig.untrusted ? KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED
-				 : rig.lost_sessions
-				     ? KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION
-				     : KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
+		res[i].outcome = rig.untrusted       ? KEYD__ENCRYPT_RESULT__OUTCOME__UNTRUSTED
+				 : rig.lost_sessions ? KEYD__ENCRYPT_RESULT__OUTCOME__NO_SESSION
+						     : KEYD__ENCRYPT_RESULT__OUTCOME__DONE;
 		if (rig.damaged)
 			res[i].outcome = KEYD__ENCRYPT_RESULT__OUTCOME__IDENTITY_DAMAGED;
 		ptr[i] = &res[i];
