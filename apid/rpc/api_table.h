@@ -53,7 +53,7 @@ struct api_field {
 #define API_ACCOUNT  2u  /* the name of an account; may be left out where there is only one */
 #define API_TEXT     4u  /* wardctl: the words that are left on the command line */
 #define API_SECRET   8u  /* is not to be logged or kept in a history */
-#define API_ARG      16u /* wardctl: the first word after the verb may stand for it */
+#define API_ARG      16u /* wardctl: a word after the verb may stand for it, in this order */
 
 struct api_method {
 	const char *name;               /* "noun.verb" */

@@ -240,18 +240,18 @@ flagged(const struct api_field *f, unsigned flag)
 	return NULL;
 }
 
-/* A word that is no option: the argument of the method, then its text. */
+/* A word that is no option: the arguments of the method in their order, then its text. */
 static int
 take_word(struct ctl *c, const struct api_method *m, const char *word, json_t *params)
 {
-	const struct api_field *arg = flagged(m->params, API_ARG),
-			       *text = flagged(m->params, API_TEXT);
+	const struct api_field *arg, *text = flagged(m->params, API_TEXT);
 	const char *old;
 	char *both;
 	int r;
 
-	if (arg != NULL && json_object_get(params, arg->name) == NULL)
-		return set_value(c, params, arg, word);
+	for (arg = m->params; arg != NULL && arg->name != NULL; arg++)
+		if ((arg->flags & API_ARG) != 0 && json_object_get(params, arg->name) == NULL)
+			return set_value(c, params, arg, word);
 	if (text == NULL) {
 		ctl_say(c, "%s: one word too many", word);
 		return EX_USAGE_;

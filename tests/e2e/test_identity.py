@@ -4,6 +4,7 @@
 
 import base64
 import hashlib
+import json
 
 from harness import World, check, equal, main, test, wait_until
 
@@ -124,6 +125,38 @@ def test_accept():
         listed = c.call("identity.list", account="alice")
         equal([i["fingerprint"] for i in listed["identities"] if i["party"]["pn"].startswith(bob[1:])], [third],
               "of everybody")
+
+
+@test
+def test_wardctl():
+    """wardctl shows the number in groups of five, and as a QR code of characters, and verifies what the other side shows"""
+    with World() as w:
+        ward = w.ward("alice")
+        w.sim.account("bob")
+        ward.link("alice")
+        log = Log(ward)
+        bob = "+" + w.sim.account("bob")["pn"]
+        r = ward.ctl("-a", "alice", "identity", "safety-number", bob)
+        check(r.returncode != 0 and b"not_found" in r.stderr or b"no " in r.stderr, "of a stranger", r)
+        w.sim.cmd("phone.send", account="bob", to="alice", text="hello")
+        log.wait_text("alice", "hello")
+        want = safety_number(w.sim, "alice", (0, 1), "bob", (0,))
+        r = ward.ctl("-a", "alice", "identity", "safety-number", bob)
+        equal(r.returncode, 0, "to a pipe: %s" % r.stderr)
+        equal(json.loads(r.stdout)["digits"], want, "JSON for programs")
+        r = ward.ctl("-a", "alice", "identity", "safety-number", "--qr=text", bob)
+        equal(r.returncode, 0, "for people: %s" % r.stderr)
+        lines = r.stdout.decode().splitlines()
+        groups = [g for line in lines for g in line.split() if len(g) == 5 and g.isdigit()]
+        equal("".join(groups), want, "twelve groups of five")
+        check(len(lines) > 20, "a QR code above them", lines)
+        check("identity verify" in lines[-1], "what to do with it", lines[-1])
+        r = ward.ctl("-a", "alice", "identity", "safety-number", "--qr=odd", bob)
+        equal(r.returncode, 64, "a style that is none")
+        r = ward.ctl("-a", "alice", "identity", "verify", bob, " ".join(groups))
+        equal(r.returncode, 0, "verify: %s %s" % (r.stdout, r.stderr))
+        e = ward.client().call("identity.list", account="alice", party=bob)["identities"][0]
+        equal(e["state"], "verified", "as the next look says")
 
 
 @test

@@ -54,6 +54,35 @@ one_message(void **state)
 	assert_int_equal(rig_events("message.status"), 1);
 }
 
+/* Hosted devices are left out of the fan-out, by their number or by what the service says of them
+ * (protocol page 04, 8.2): nobody encrypts for them, and the service is not asked for their keys.
+ */
+static void
+hosted_are_left_out(void **state)
+{
+	const struct node *parts;
+
+	snprintf(rig.bob_devices, sizeof(rig.bob_devices), "0,5,99");
+	rig.no_sessions = 1;
+	rig_online();
+	rig_send("+15550002222", "k1", "hello", SEND_WAIT_SERVER, 5000);
+	rig_until(messages() == 1);
+	parts = node_child(rig_last("message"), "participants");
+	assert_int_equal(parts->nchildren, 3); /* his phone, his device 5, our phone */
+	for (size_t i = 0; i < parts->nchildren; i++)
+		assert_null(strstr(node_get(parts->children[i], "jid"), ":99@"));
+	for (size_t i = 0; i < rig.nout; i++) {
+		const struct node *key = node_child(rig.out[i], "key");
+
+		for (size_t k = 0; key != NULL && k < key->nchildren; k++) {
+			const char *jid = node_get(key->children[k], "jid");
+
+			assert_true(jid == NULL || strstr(jid, ":99@") == NULL);
+		}
+	}
+	assert_int_equal(rig.rows[0].ndevices, 3);
+}
+
 static void
 durable_before_sent(void **state)
 {
@@ -491,6 +520,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	    T(one_message),
+	    T(hosted_are_left_out),
 	    T(durable_before_sent),
 	    T(sessions_are_built),
 	    T(commit_fails),
