@@ -244,6 +244,9 @@ void identity_ask(struct account *a, const void *client, enum identity_what what
  * result: that of store.rekey. */
 void engine_rekey(struct service *s, const void *client, int look, engine_done_fn *fn, void *arg);
 
+/* 1: too much is still under way for clients who have gone; nothing is to be asked of an account.
+ */
+int engine_full(const struct service *s);
 void engine_cancel_client(struct service *s, const void *client);
 
 /* Health checks of the engine, appended to an array of {name,status,reason,since_ms,user_action}.

@@ -11,6 +11,7 @@
 #include "apid/session/ask.h"
 #include "common/log.h"
 
+#define AHEAD_MAX_S      86400
 #define LOOKUP_REPLY_MAX (16u * 1024)
 
 struct tctoken_search {
@@ -156,6 +157,14 @@ int64_t
 tctoken_cutoff_s(int64_t now_s)
 {
 	return (now_s / TCTOKEN_BUCKET_S - (TCTOKEN_BUCKETS - 1)) * TCTOKEN_BUCKET_S;
+}
+
+int64_t
+tctoken_time(const struct account *a, int64_t t)
+{
+	int64_t now = account_server_time(a);
+
+	return t < now + AHEAD_MAX_S ? t : now;
 }
 
 int

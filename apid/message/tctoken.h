@@ -52,6 +52,9 @@ int tctoken_of_lookup(const struct person *p, const Stored__LookupReply *m, stru
 
 /* Before the first second of it everything is expired. */
 int64_t tctoken_cutoff_s(int64_t now_s);
+/* The time of a token that came, as it is kept: one more than a day ahead of the service's clock is
+ * taken for now, or it would keep out every later token, and never expire. */
+int64_t tctoken_time(const struct account *a, int64_t t);
 /* Is this somebody whom a token is for: a person, not ourselves, no bot, not the service itself? */
 int tctoken_is_for(const struct account *a, const struct jid *j);
 /* Add <tctoken> if there is one that is not expired: 1, else 0. For a presence subscription, … */

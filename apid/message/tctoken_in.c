@@ -11,9 +11,8 @@
 #include "apid/session/stanza.h"
 #include "common/log.h"
 
-#define GOT_MAX     8u /* tokens of one notification */
-#define T_MAX       INT64_C(99999999999)
-#define AHEAD_MAX_S 86400 /* a time beyond it is not believed */
+#define GOT_MAX 8u /* tokens of one notification */
+#define T_MAX   INT64_C(99999999999)
 
 static void got_end(struct flow *f, const char *outcome, const char *text);
 static const struct flow_kind got_kind = {"tctoken_notification", got_end};
@@ -42,7 +41,6 @@ static size_t
 take_tokens(struct account *a, const struct node *n, const char *user, struct unit *u)
 {
 	const struct node *list = node_child(n, "tokens");
-	int64_t latest = account_server_time(a) + AHEAD_MAX_S;
 	size_t k = 0;
 
 	for (size_t i = 0; list != NULL && i < list->nchildren && k < GOT_MAX; i++) {
@@ -53,9 +51,8 @@ take_tokens(struct account *a, const struct node *n, const char *user, struct un
 		if (!node_is(c, "token") || type == NULL || strcmp(type, "trusted_contact") != 0 ||
 		    !c->has_bytes || c->nbytes == 0 || c->nbytes > TCTOKEN_MAX || t < 0)
 			continue;
-		if (u != NULL) /* a later one must not be kept out for ever by a wrong time */
-			unit_token_received(
-			    u, user, c->bytes, c->nbytes, t < latest ? t : latest - AHEAD_MAX_S);
+		if (u != NULL)
+			unit_token_received(u, user, c->bytes, c->nbytes, tctoken_time(a, t));
 		k++;
 	}
 	return k;

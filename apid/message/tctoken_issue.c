@@ -219,7 +219,7 @@ refusal(const struct iq_answer *r)
 
 /* The result may bring theirs in return (page 09, 7.3). */
 static void
-take_answer(struct unit *u, const struct node *n)
+take_answer(const struct account *a, struct unit *u, const struct node *n)
 {
 	const struct node *list = n == NULL ? NULL : node_child(n, "tokens");
 
@@ -233,7 +233,8 @@ take_answer(struct unit *u, const struct node *n)
 		    node_get_jid(c, "jid", &j) == -1 || (!jid_is_lid(&j) && !jid_is_pn(&j)))
 			continue;
 		j = jid_bare(&j);
-		unit_token_received(u, jid_format(&j, user), c->bytes, c->nbytes, t);
+		unit_token_received(
+		    u, jid_format(&j, user), c->bytes, c->nbytes, tctoken_time(a, t));
 	}
 }
 
@@ -257,7 +258,7 @@ issue_answered(const struct iq_answer *r, void *arg)
 	flow_step(&is->f, "issue_written");
 	for (size_t i = 0; i < is->n; i++)
 		unit_token_touch(is->unit, is->user[i], is->t);
-	take_answer(is->unit, r->node);
+	take_answer(is->a, is->unit, r->node);
 	unit_commit(is->unit, issue_written, is);
 }
 

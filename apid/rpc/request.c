@@ -355,6 +355,11 @@ request_run(struct client *c, const struct line_request *lr, const struct api_me
 	}
 	if (find_account(rq) == -1)
 		return;
+	if (rq->account != NULL && engine_full(c->rpc->service)) {
+		request_error(rq, -5, "overloaded",
+		    "too much is under way for clients who have gone; try again", NULL);
+		return;
+	}
 	method_handler(rq->method_index)(rq);
 }
 

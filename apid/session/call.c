@@ -17,16 +17,19 @@ struct call {
 	struct event *later;
 	json_t *result;
 	int failed, ended;
+	int left; /* nobody waits for it any more, and it has not ended */
 	struct api_error err;
 	char reason[64], message[256], path[64];
 };
 
 static TAILQ_HEAD(call_list, call) calls = TAILQ_HEAD_INITIALIZER(calls);
+static size_t nleft;
 
 static void
 call_drop(struct call *c)
 {
 	TAILQ_REMOVE(&calls, c, link);
+	nleft -= (size_t)c->left;
 	event_free(c->later);
 	json_decref(c->result);
 	free(c);
@@ -67,6 +70,8 @@ call_end(struct call *c)
 	if (c->ended)
 		return;
 	c->ended = 1;
+	nleft -= (size_t)c->left;
+	c->left = 0;
 	event_active(c->later, EV_TIMEOUT, 0); /* from the loop, not from inside the caller */
 }
 
@@ -131,8 +136,19 @@ call_cancel_client(struct service *s, const void *client)
 	struct call *c;
 
 	TAILQ_FOREACH(c, &calls, link)
-	if (c->svc == s && c->client == client)
+	if (c->svc == s && c->client == client) {
 		c->fn = NULL; /* its flow goes on; nobody is told */
+		if (!c->ended && !c->left) {
+			c->left = 1;
+			nleft++;
+		}
+	}
+}
+
+size_t
+call_left(void)
+{
+	return nleft;
 }
 
 void

@@ -364,6 +364,12 @@ engine_rekey(struct service *s, const void *client, int look, engine_done_fn *fn
 	rekey_ask(s->engine->rekey, client, look, fn, arg);
 }
 
+int
+engine_full(const struct service *s)
+{
+	return call_left() >= CALLS_LEFT_MAX;
+}
+
 void
 engine_cancel_client(struct service *s, const void *client)
 {

@@ -54,6 +54,7 @@ struct fake {
 	struct fake_call calls[512];
 	size_t ncalls;
 	int engine_hold; /* calls wait until fake_answer */
+	int full;
 	unsigned cancelled;
 	/* stored */
 	struct channel *stored; /* its end */

@@ -306,6 +306,12 @@ identity_ask(struct account *a, const void *client, enum identity_what what,
 	fake_finish(c);
 }
 
+int
+engine_full(const struct service *s)
+{
+	return fake.full;
+}
+
 void
 engine_cancel_client(struct service *s, const void *client)
 {

@@ -727,6 +727,23 @@ two(void **state)
 	return 0;
 }
 
+/* Too much is under way for clients who have gone: accounts are asked nothing more, the service is.
+ */
+static void
+full(void **state)
+{
+	struct tc *t = tc_new();
+
+	fake.full = 1;
+	tc_refused(t, "chat.typing", "{\"chat\":\"1@lid\",\"state\":\"composing\"}", -5,
+	    "overloaded", NULL);
+	assert_int_equal(fake.ncalls, 0);
+	json_decref(tc_call(t, "account.list", NULL));
+	fake.full = 0;
+	json_decref(tc_call(t, "chat.typing", "{\"chat\":\"1@lid\",\"state\":\"composing\"}"));
+	tc_free(t);
+}
+
 int
 main(void)
 {
@@ -742,6 +759,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(line_times_out, short_times, end),
 	    cmocka_unit_test_setup_teardown(never_reads, short_times, end),
 	    cmocka_unit_test_setup_teardown(in_flight, one, end),
+	    cmocka_unit_test_setup_teardown(full, one, end),
 	    cmocka_unit_test_setup_teardown(ids, one, end),
 	    cmocka_unit_test_setup_teardown(half_closed, one, end),
 	    cmocka_unit_test_setup_teardown(too_many, many_per_uid, end),

@@ -256,6 +256,34 @@ received(void **state)
 	assert_int_equal(rig_events("server.notice"), 2);
 }
 
+/* What comes in return for ours is kept; a time that is still to come keeps no later one out. */
+static void
+in_return(void **state)
+{
+	static const int64_t ahead[] = {0, 60, 10 * WEEK};
+
+	rig_online();
+	rig.mute = 1;
+	for (size_t i = 0; i < sizeof(ahead) / sizeof(ahead[0]); i++) {
+		const char *party = RIG_BOB_LID;
+		struct node *n, *c;
+
+		privacy_tokens_issue(rig.a, &rig, &party, 1, rig_done, NULL);
+		rig_until(issues() == i + 1);
+		n = rig_answer(rig_last("iq"));
+		c = node_child_new(node_child_new(n, "tokens"), "token");
+		node_set(c, "jid", RIG_BOB_LID);
+		node_setf(c, "t", "%lld", (long long)(now() + ahead[i]));
+		node_set_bytes(c, "back", 4);
+		rig.tokens[0].t = 0;
+		rig_in(n);
+		rig_until(rig.answers == (int)i + 1);
+		assert_non_null(rig.result);
+		assert_int_equal(rig.tokens[0].len, 4);
+		assert_in_range(rig.tokens[0].t, now() - 60, now() + 60);
+	}
+}
+
 /* Not acked before it is durable. */
 static void
 not_durable(void **state)
@@ -328,6 +356,7 @@ main(void)
 	    T(when_ours_is_given),
 	    T(identity),
 	    T(received),
+	    T(in_return),
 	    T(not_durable),
 	    T(salt),
 	};
