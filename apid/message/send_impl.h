@@ -130,6 +130,11 @@ void send_hand_over(struct send *s, const char *id, const char *to, const char *
 /* The lane of s may be free: the next of that chat begins. */
 void send_lane_next(struct send *s);
 
+/* message/send_judge.c */
+/* What keyd says of the identities, in words of api-conventions; NULL = nothing against it. What
+ * changed is told in the unit. */
+const char *send_judge(struct send *s, const Keyd__EncryptReply *m);
+
 /* message/send_commit.c */
 /* Beside what else is asked for: send_encrypt waits for it. */
 void send_find_token(struct send *s);
