@@ -163,7 +163,8 @@ const struct config_key config_keys[] = {
     {"store", "keep_sent", CONFIG_TIME_MS, "14d", 7 * DAY, 3650 * DAY, NULL, STORED,
 	"How long sent messages are kept, for receipts and for devices that ask for one again."},
     {"store", "keep_pending", CONFIG_TIME_MS, "7d", HOUR, 3650 * DAY, NULL, STORED,
-	"How long a received stanza is kept that could not be dealt with to the end."},
+	"How long it is kept what was asked for and answered of messages; those that could not be "
+	"read wait 14 days."},
 
     /* ---- sending */
     {"send", "timeout", CONFIG_TIME_MS, "60s", 100, DAY, NULL, APID,

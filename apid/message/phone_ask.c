@@ -9,6 +9,7 @@
 #include <sodium.h>
 
 #include "apid/message/contacts.h"
+#include "apid/message/give_up.h"
 #include "apid/message/peer_send.h"
 #include "apid/message/recv_event.h"
 #include "apid/message/retry.h"
@@ -38,8 +39,7 @@ struct phone_ask {     /* one request */
 	size_t n;
 	struct ask *ask;
 	struct peer_send *send;
-	struct contacts_request *lookup;
-	struct unit *unit;
+	struct give_up *giving;
 	struct event *over;
 	char id[MESSAGE_ID_MAX + 1]; /* of its stanza */
 };
@@ -201,12 +201,6 @@ phone_ask_answered(struct account *a, const char *id)
 
 static void scan_next(struct phone_asks *p);
 
-static int
-is_message(const Stored__MessageName *n)
-{
-	return stable_id_is(n->chat, 'c') || stable_id_is(n->chat, 'g');
-}
-
 static void
 scanned(const struct reply *rp, void *arg)
 {
@@ -222,7 +216,7 @@ scanned(const struct reply *rp, void *arg)
 		const Stored__Pending *row = m->pendings[i];
 		struct unread_name name = {.id = ""};
 
-		if (!is_message(row->name) || (row->attempts & UNREAD_PHONE) != 0)
+		if (!unread_is_message(row->name) || (row->attempts & UNREAD_PHONE) != 0)
 			continue;
 		(void)snprintf(name.chat, sizeof(name.chat), "%s", row->name->chat);
 		(void)snprintf(name.sender, sizeof(name.sender), "%s", row->name->sender);
@@ -339,8 +333,7 @@ ask_end(struct flow *f, const char *outcome, const char *text)
 	p->n -= k->n;
 	ask_cancel(k->ask);
 	peer_send_cancel(k->send);
-	contacts_cancel(k->lookup);
-	unit_detach(k->unit);
+	give_up_cancel(k->giving);
 	if (k->over != NULL)
 		event_free(k->over);
 	else
@@ -356,74 +349,43 @@ ask_end(struct flow *f, const char *outcome, const char *text)
 }
 
 static void
-over_written(const struct unit_result *u, void *arg)
+given_up(const char *why, void *arg)
 {
 	struct phone_ask *k = arg;
 
-	k->unit = NULL; /* what was not written is told when it fails again */
-	flow_end(&k->f, NULL, NULL);
+	k->giving = NULL; /* what was not written is told when it fails again */
+	flow_end(&k->f, why != NULL ? "store" : NULL, why);
 }
 
 /* Those that nobody else can be asked for. */
-static void
-over_people(const struct person *people, size_t n, const Stored__LookupReply *lists,
-    const char *why, void *arg)
-{
-	struct phone_ask *k = arg;
-	char key[256];
-
-	k->lookup = NULL;
-	if (why != NULL || (k->unit = unit_open(k->p->a)) == NULL) {
-		flow_end(&k->f, "store", why != NULL ? why : "memory");
-		return;
-	}
-	for (size_t i = 0; i < k->n && i < n; i++) {
-		struct envelope e;
-
-		if (k->stanzas[i] == NULL || envelope_parse(k->p->a, k->stanzas[i], &e) == -1)
-			continue;
-		recv_event_key(key, 'g', k->names[i].chat, k->names[i].sender, k->names[i].id);
-		unit_event(k->unit, "message.given_up", "live", e.time_ms,
-		    json_pack("{s:s, s:s, s:o, s:s, s:b}", "message_id", k->names[i].id, "chat",
-			k->names[i].chat, "sender", contacts_party(&people[i]), "reason",
-			"unanswered", "from_me", e.from_me),
-		    key);
-		unread_keep(k->unit, &k->names[i], k->stanzas[i], k->attempts[i] | UNREAD_GIVEN_UP);
-	}
-	unit_commit(k->unit, over_written, k);
-}
-
 static void
 over_rows(const struct reply *rp, void *arg)
 {
 	struct phone_ask *k = arg;
 	const Stored__LookupReply *m = (const Stored__LookupReply *)rp->pb;
-	struct jid own = jid_bare(&k->p->a->dev.jid);
-	const char *names[PHONE_ASK_BATCH];
-	char text[JID_TEXT_MAX];
-	size_t left = 0;
+	struct give_up_row rows[PHONE_ASK_BATCH];
+	size_t n = 0;
 
 	k->ask = NULL;
 	if (!rp->ok || m->n_pending != k->n) {
 		flow_end(&k->f, "store", rp->ok ? "internal" : rp->code);
 		return;
 	}
-	(void)jid_format(&own, text);
 	for (size_t i = 0; i < k->n; i++) {
 		const Stored__Pending *row = m->pending[i];
 
-		k->attempts[i] = row->attempts;
-		names[i] = strcmp(k->names[i].sender, "me") == 0 ? text : k->names[i].sender;
 		if (row->stanza.len == 0 || (row->attempts & UNREAD_GIVEN_UP) != 0 ||
 		    (row->attempts & UNREAD_TRIES) < RETRY_ASKS_MAX)
 			continue; /* read meanwhile, or its sender may still send it */
-		k->stanzas[i] = node_decode(row->stanza.data, row->stanza.len, NULL);
-		left += k->stanzas[i] != NULL;
+		rows[n].name = k->names[i];
+		rows[n].attempts = row->attempts;
+		rows[n].stanza = node_decode(row->stanza.data, row->stanza.len, NULL);
+		n += rows[n].stanza != NULL;
 	}
-	if (left == 0)
+	if (n == 0)
 		flow_end(&k->f, NULL, NULL);
 	else
-		k->lookup = contacts_ask(k->p->a, names, k->n, 0, over_people, k);
+		k->giving = give_up_start(k->p->a, rows, n, "unanswered", 0, given_up, k);
 }
 
 static void
@@ -465,9 +427,9 @@ ask_fill(struct unit *u, const char *id, void *arg)
 	struct unread_name name;
 
 	for (size_t i = 0; i < k->n; i++)
-		unread_keep(u, &k->names[i], k->stanzas[i], k->attempts[i] | UNREAD_PHONE);
+		unread_keep(k->p->a, u, &k->names[i], k->stanzas[i], k->attempts[i] | UNREAD_PHONE);
 	phone_ask_request_name(id, &name);
-	unread_keep(u, &name, n, 0);
+	unread_keep(k->p->a, u, &name, n, 0);
 	node_free(n);
 }
 

@@ -85,8 +85,8 @@ not_given(struct recv *r, const struct person *sender, const struct person *chat
 	    (p->attempts[p->at] & UNREAD_GIVEN_UP) != 0)
 		return;
 	recv_event_given_up(r->unit, &p->e, sender, chat, "not_given");
-	unread_keep(
-	    r->unit, &p->names[p->at], p->stanzas[p->at], p->attempts[p->at] | UNREAD_GIVEN_UP);
+	unread_keep(r->a, r->unit, &p->names[p->at], p->stanzas[p->at],
+	    p->attempts[p->at] | UNREAD_GIVEN_UP);
 }
 
 /* Its event, as if its sender had sent it again. */

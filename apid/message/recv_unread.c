@@ -93,7 +93,7 @@ unread_known(const struct reply *rp, void *arg)
 		recv_event_given_up(r->unit, &r->e, &r->sender, &r->chat, r->reason);
 		flags |= UNREAD_GIVEN_UP;
 	}
-	unread_keep(r->unit, &r->name, r->n, flags | tries);
+	unread_keep(r->a, r->unit, &r->name, r->n, flags | tries);
 	if (r->attempt > 0)
 		make_receipt(r);
 	else

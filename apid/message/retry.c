@@ -127,7 +127,7 @@ retry_commit(struct retry *r)
 	(void)snprintf(key, sizeof(key), "t:%s:%s:%u", r->id, r->person.id, r->count);
 	unit_event(
 	    r->unit, "message.status", stanza_origin(r->n), clock_wall_ms(), status_body(r), key);
-	unread_keep(r->unit, &r->counted_as, r->n, r->answers + 1);
+	unread_keep(r->a, r->unit, &r->counted_as, r->n, r->answers + 1);
 	if (r->count > 2) {
 		Stored__BaseKeyName name = STORED__BASE_KEY_NAME__INIT;
 

@@ -79,9 +79,15 @@ outline(const struct node *from, int depth)
 	return n;
 }
 
+int
+unread_is_message(const Stored__MessageName *n)
+{
+	return stable_id_is(n->chat, 'c') || stable_id_is(n->chat, 'g');
+}
+
 void
-unread_keep(
-    struct unit *u, const struct unread_name *name, const struct node *stanza, uint32_t attempts)
+unread_keep(struct account *a, struct unit *u, const struct unread_name *name,
+    const struct node *stanza, uint32_t attempts)
 {
 	Stored__Pending p = STORED__PENDING__INIT;
 	Stored__MessageName m = unread_pb(name);
@@ -101,6 +107,12 @@ unread_keep(
 	p.stanza = pb_bytes(b.data, b.len);
 	p.has_attempts = 1;
 	p.attempts = attempts;
+	if (unread_is_message(&m)) {
+		p.has_held = p.held = 1;
+		if (attempts >> UNREAD_DAY_SHIFT == 0)
+			p.attempts |= (uint32_t)(account_server_time(a) / 86400)
+				      << UNREAD_DAY_SHIFT;
+	}
 	unit_pending(u, &p);
 	buf_clear(&b);
 }

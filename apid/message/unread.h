@@ -13,6 +13,9 @@
 #define UNREAD_TRIES    0xffu
 #define UNREAD_PHONE    0x100u /* the own phone was asked (page 04, 14.4) */
 #define UNREAD_GIVEN_UP 0x200u /* message.given_up was told */
+/* The day it was kept first, by the service's clock, since 1970; of a message alone. */
+#define UNREAD_DAY_SHIFT 16
+#define UNREAD_DAYS      14 /* then it is given up (message/give_up.h) */
 
 #define UNREAD_ASK_MAX 32u /* names of one question */
 /* Bytes of a stanza that are kept; of a bigger one its attributes alone: they say who and where. */
@@ -35,9 +38,12 @@ struct ask *unread_ask(
     struct account *a, const struct unread_name *names, size_t n, channel_reply_fn *fn, void *arg);
 #define UNREAD_REPLY_MAX (8u * 1024 * 1024)
 
-/* Keep the stanza; of one that is there already the age stays. */
-void unread_keep(
-    struct unit *u, const struct unread_name *name, const struct node *stanza, uint32_t attempts);
+/* Keep the stanza; of one that is there already the age stays: attempts has it. A message never
+ * goes by stored's own rule, for that it went must be told. */
+void unread_keep(struct account *a, struct unit *u, const struct unread_name *name,
+    const struct node *stanza, uint32_t attempts);
+/* It is the row of a message; there are others, named by what no chat is called. */
+int unread_is_message(const Stored__MessageName *n);
 void unread_drop(struct unit *u, const struct unread_name *name);
 
 #endif

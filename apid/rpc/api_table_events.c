@@ -201,7 +201,7 @@ static const struct api_field message_given_up[] = {STR("message_id", "which mes
     STR("chat", "where"), OBJ("sender", party, "from whom"),
     STR("reason",
 	"why it could not be read; or not_given, unanswered: by the phone, which was asked last; "
-	"or "
+	"or expired: it was waited for 14 days; or "
 	"device_gone: it waited for a decision when the device was unlinked or logged out"),
     FLAG("from_me", "written by this account"), END};
 static const struct api_field offline_done[] = {INT("count", "stanzas that had waited"), END};

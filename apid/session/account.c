@@ -10,6 +10,7 @@
 #include "apid/message/calls.h"
 #include "apid/message/contacts.h"
 #include "apid/message/mark.h"
+#include "apid/message/give_up.h"
 #include "apid/message/held.h"
 #include "apid/message/outbox.h"
 #include "apid/message/phone_ask.h"
@@ -68,6 +69,7 @@ account_new(struct service *s, const char *name, size_t index)
 	a->recv = recv_lane_new(a);
 	a->presence = presence_new(a);
 	a->phone_asks = phone_asks_new(a);
+	a->unread_expiry = unread_expiry_new(a);
 	a->poison = poison_new(a);
 	a->receipts = receipts_new(a);
 	a->receipts_in = receipts_in_new(a);
@@ -109,6 +111,7 @@ account_free(struct account *a)
 	rotate_free(a->rotate);
 	digest_free(a->digest);
 	phone_asks_free(a->phone_asks);
+	unread_expiry_free(a->unread_expiry);
 	device_refresh_free(a->device_refresh);
 	poison_free(a->poison);
 	prekeys_free(a->prekeys);

@@ -43,6 +43,7 @@ struct marks;
 struct outbox;
 struct pair;
 struct phone_asks;
+struct unread_expiry;
 struct poison;
 struct prekeys;
 struct props;
@@ -149,6 +150,7 @@ struct account {
 	struct pair *pair;
 	struct keys *keys;
 	struct phone_asks *phone_asks;
+	struct unread_expiry *unread_expiry;
 	struct poison *poison; /* session/poison.c */
 	struct prekeys *prekeys;
 	struct props *props;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apid/message/give_up.h"
 #include "apid/message/held.h"
 #include "apid/message/contacts.h"
 #include "apid/message/mark.h"
@@ -390,6 +391,7 @@ login_online(struct login *l, const char *how)
 	outbox_online(a);
 	tctokens_online(a);
 	phone_ask_online(a);
+	unread_expiry_online(a);
 	held_release(a); /* what was decided while it was off, or not finished */
 }
 

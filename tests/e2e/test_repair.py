@@ -212,6 +212,44 @@ def phone_answers_late():
         equal(e["body"]["message"]["content"]["text"], "late", "text")
 
 
+@test
+def waited_for_in_vain():
+    """neither its sender nor the phone ever answers: after 14 days it is told as given up, once, also over restarts, and
+    its row is gone"""
+    with World() as w:
+        ward, c = world(w)
+        send_in(w, "zero")
+        wait_texts(c, 1)
+        rows = lambda: [t["rows"] for t in c.call("store.stats", tables=True)["tables"]  # noqa: E731
+                        if t["table"] == "pending" and t["account"] == "alice"][0]
+        w.sim.cmd("fault.arm", match={"account": "bob", "device": 0, "direction": "out", "tag": "receipt", "type": "retry"},
+                  action="drop", count=0)
+        fault = corrupt(w, 1)
+        mid = send_in(w, "lost")[0]
+        c.wait_type("message.undecryptable", message_id=mid)
+        w.sim.cmd("phone.set", account="alice", on=False)
+        w.sim.cmd("fault.clear", fault=fault)
+        ward.stop()
+        w.sim.cmd("clock.advance", s=13 * 86400)
+        ward.start()
+        c = follow(ward, "alice", "again", "latest")
+        w.sim.cmd("wait", what="device", account="alice", device=1, phase="live", deadline_ms=20000)
+        c.call("account.get", account="alice")
+        check(rows() >= 1, "it is waited for", rows())
+        for i in range(2):
+            ward.stop()
+            w.sim.cmd("clock.advance", s=2 * 86400)
+            ward.start()
+            c = follow(ward, "alice", "again%d" % i, "earliest")
+            w.sim.cmd("wait", what="device", account="alice", device=1, phase="live", deadline_ms=20000)
+            e = c.wait_type("message.given_up", seconds=30, message_id=mid)
+            equal((e["body"]["reason"], e["body"]["sender"]["phone"]), ("expired", "+" + w.sim.account("bob")["pn"]), "why")
+        send_in(w, "one")
+        wait_until(lambda: "one" in texts(c), 20, "the next one")
+        told = [e for e in c.events if e.get("event", {}).get("body", {}).get("message_id") == mid]
+        equal([e["event"]["type"] for e in told], ["message.undecryptable", "message.given_up"], "what was told")
+
+
 def checked(c, who):
     r = c.call("session.check", account="alice", party=who)
     return {d["device"]: d["has_session"] for d in r["devices"]}, r["valid"]

@@ -231,8 +231,8 @@ asked_earlier(const char *request, const char *id)
 	node_set(m, "sender", name.sender);
 	node_set(m, "id", name.id);
 	phone_ask_request_name(request, &asked);
-	unread_keep(u, &name, stanza, UNREAD_PHONE | RETRY_ASKS_MAX);
-	unread_keep(u, &asked, n, 0);
+	unread_keep(rig.a, u, &name, stanza, UNREAD_PHONE | RETRY_ASKS_MAX);
+	unread_keep(rig.a, u, &asked, n, 0);
 	unit_commit(u, written, &ok);
 	rig_until(ok);
 	node_free(stanza);
@@ -259,7 +259,7 @@ one_id_twice(void **state)
 		snprintf(name.chat, sizeof(name.chat), "%s", chats[i]);
 		snprintf(name.sender, sizeof(name.sender), "u_aaaaaaaaaaaaaaaaaaaaaaaaaa");
 		snprintf(name.id, sizeof(name.id), "SAME");
-		unread_keep(u, &name, stanza, RETRY_ASKS_MAX);
+		unread_keep(rig.a, u, &name, stanza, RETRY_ASKS_MAX);
 	}
 	unit_commit(u, written, &ok);
 	rig_until(ok);
@@ -360,7 +360,7 @@ phone_is_silent(void **state)
 	snprintf(name.sender, sizeof(name.sender), "u_aaaaaaaaaaaaaaaaaaaaaaaaaa");
 	snprintf(name.id, sizeof(name.id), "SILENT");
 	u = unit_open(rig.a);
-	unread_keep(u, &name, stanza, RETRY_ASKS_MAX);
+	unread_keep(rig.a, u, &name, stanza, RETRY_ASKS_MAX);
 	unit_commit(u, written, &ok);
 	rig_until(ok);
 	node_free(stanza);

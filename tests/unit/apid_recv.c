@@ -1,4 +1,5 @@
 /* Incoming messages between the three peers: durable before answered, once, in order. */
+#include "apid/message/unread.h"
 #include "tests/unit/apid_engine_rig.h"
 
 #define ID  "3EB0C767D82B0A7D7B5F12"
@@ -351,6 +352,72 @@ given_up(void **state)
 	assert_int_equal(rig_events("message.undecryptable"), 1);
 }
 
+/* As if all messages that are kept were so many days older; how many there are. */
+static size_t
+age_rows(uint32_t days)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < RIG_ROWS_MAX; i++) {
+		struct rig_packed *row = &rig.kept.pending[i];
+		Stored__Pending *p;
+
+		if (row->data == NULL)
+			continue;
+		p = stored__pending__unpack(NULL, row->len, row->data);
+		if (p->attempts >> UNREAD_DAY_SHIFT != 0) {
+			assert_true(p->held); /* stored lets none of them go by itself */
+			p->attempts -= days << UNREAD_DAY_SHIFT;
+			rig_row_set(row, &p->base);
+			n++;
+		}
+		stored__pending__free_unpacked(p, NULL);
+	}
+	return n;
+}
+
+/* What was waited for in vain is told after 14 days and let go: once, over a crash before the
+ * commit and one after it; what was told already is let go in silence. */
+static void
+expired(void **state)
+{
+	struct node *n;
+
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__BAD_MAC;
+	rig_in(rig_message(ID, "x")); /* its sender is asked, and the phone */
+	for (size_t i = 1; i <= 5; i++) {
+		n = rig_message(ID2, "x");
+		node_set(n, "t", "1690000000"); /* too old for the phone: given up at once */
+		rig_in(n);
+		rig_until(rig_sent("ack", ID2, NULL) == i);
+	}
+	assert_int_equal(rig_events("message.given_up"), 1);
+	rig_crash();
+	assert_int_equal(age_rows(UNREAD_DAYS), 2);
+	rig_online();
+	rig_settle();
+	rig_crash();
+	assert_int_equal(age_rows(1), 2);
+	rig_online();
+	rig_until(age_rows(0) == 0);
+	assert_int_equal(rig_events("message.given_up"), 2);
+	assert_string_equal(
+	    json_string_value(json_object_get(rig_event("message.given_up")->body, "reason")),
+	    "expired");
+	assert_string_equal(
+	    json_string_value(json_object_get(rig_event("message.given_up")->body, "message_id")),
+	    ID);
+	rig_crash();
+	rig_online();
+	rig_settle();
+	assert_int_equal(rig_events("message.given_up"), 2);
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__DONE;
+	rig_in(rig_message(ID, "hello")); /* should it come nevertheless, it is told */
+	rig_until(rig_sent("receipt", ID, NULL) > 1);
+	assert_int_equal(rig_events("message.received"), 1);
+}
+
 /* What is not asked for again, and how it is answered. */
 static void
 never_asked(void **state)
@@ -553,6 +620,7 @@ main(void)
 	    T(retries_end),
 	    T(retries_go_on),
 	    T(given_up),
+	    T(expired),
 	    T(never_asked),
 	    T(hosted),
 	    T(kept_back),
