@@ -8,18 +8,15 @@
 
 #include "apid/message/bundle.h"
 #include "apid/message/contacts.h"
-#include "apid/message/content.h"
+#include "apid/message/encrypt_one.h"
 #include "apid/message/ids.h"
 #include "apid/session/ask.h"
 #include "apid/session/engine.h"
 #include "apid/session/stanza.h"
 #include "common/log.h"
-#include "common/pb.h"
-#include "ipc/frame.h"
 
-#define KEYD_DEADLINE 30000u
-#define SEND_MS       60000u
-#define REPEATS_MAX   3u
+#define SEND_MS     60000u
+#define REPEATS_MAX 3u
 
 struct peer_send {
 	struct flow f; /* first */
@@ -176,38 +173,17 @@ peer_encrypted(const struct reply *rp, void *arg)
 static void
 peer_encrypt(struct peer_send *s)
 {
-	Keyd__Encrypt m = KEYD__ENCRYPT__INIT;
-	Keyd__EncryptItem item = KEYD__ENCRYPT_ITEM__INIT, *items[1] = {&item};
-	Keyd__Address addr = KEYD__ADDRESS__INIT;
-	ProtobufCBinaryData plain = {0};
-	struct bundle_pb pb;
 	char name[81];
 
 	flow_step(&s->f, "peer_encrypt");
 	contacts_address(&s->own, &s->phone, name);
-	addr.name = name;
-	item.address = &addr;
-	if (s->bundle.ok) {
-		bundle_fill(&s->bundle, &pb);
-		item.bundle = &pb.bundle;
+	if ((s->unit = unit_open(s->a)) != NULL) {
+		s->open = 1;
+		s->ask = encrypt_one(s->a, s->unit, name, s->phone.device, &s->bundle, s->content,
+		    s->len, peer_encrypted, s);
 	}
-	plain.data = content_pad(s->content, s->len, &plain.len);
-	if (plain.data == NULL || (s->unit = unit_open(s->a)) == NULL) {
-		free(plain.data);
+	if (s->ask == NULL)
 		flow_end(&s->f, "memory", "out of memory");
-		return;
-	}
-	s->open = 1;
-	m.account = s->a->name;
-	m.unit = unit_id(s->unit);
-	m.n_plaintexts = 1;
-	m.plaintexts = &plain;
-	m.n_items = 1;
-	m.items = items;
-	s->ask = ask_keyd(s->a, KEYD__TYPE__ENCRYPT, &m.base, KEYD__TYPE__ENCRYPT_REPLY,
-	    &keyd__encrypt_reply__descriptor, FRAME_PAYLOAD_MAX, KEYD_DEADLINE, peer_encrypted, s);
-	sodium_memzero(plain.data, plain.len);
-	free(plain.data);
 }
 
 static void

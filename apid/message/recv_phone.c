@@ -23,6 +23,7 @@ struct recv_phone {
 	struct unread_name names[UNREAD_ASK_MAX];
 	struct node *stanzas[UNREAD_ASK_MAX]; /* as they were kept; NULL: it is read meanwhile */
 	uint32_t attempts[UNREAD_ASK_MAX];
+	const Web__WebMessageInfo *infos[UNREAD_ASK_MAX]; /* of the phone; NULL: none */
 	size_t n, at;
 	/* the one at hand */
 	struct envelope e;
@@ -50,27 +51,32 @@ recv_was_unread(struct recv *r)
 
 /* ------------------------------------------------------------------ one of them */
 
-/* What the phone says about the message that a name stands for; NULL: nothing, or it gave none. */
-static const Web__WebMessageInfo *
-info_of(struct recv_phone *p, const struct unread_name *name)
+/* What the phone says about each of the messages that were asked for: read once, those that nobody
+ * asked for and those beyond are left out. */
+static void
+read_infos(struct recv_phone *p)
 {
-	for (size_t i = 0; i < p->m->n_peer_data_operation_result; i++) {
+	size_t n = p->m->n_peer_data_operation_result;
+
+	for (size_t i = 0; i < n && i < UNREAD_ASK_MAX; i++) {
 		const E2e__PeerDataOperationRequestResponseMessage__PeerDataOperationResult *r =
 		    p->m->peer_data_operation_result[i];
+		const ProtobufCBinaryData *raw;
 		const Web__WebMessageInfo *info;
 
 		if (r->placeholder_message_resend_response == NULL ||
 		    !r->placeholder_message_resend_response->has_web_message_info_bytes)
 			continue;
-		info = pb_unpack(&web__web_message_info__descriptor,
-		    r->placeholder_message_resend_response->web_message_info_bytes.data,
-		    r->placeholder_message_resend_response->web_message_info_bytes.len, p->arena, 0,
-		    NULL);
-		if (info != NULL && info->key != NULL && info->key->id != NULL &&
-		    strcmp(info->key->id, name->id) == 0 && info->has_message)
-			return info;
+		raw = &r->placeholder_message_resend_response->web_message_info_bytes;
+		info = pb_unpack(
+		    &web__web_message_info__descriptor, raw->data, raw->len, p->arena, 0, NULL);
+		if (info == NULL || info->key == NULL || info->key->id == NULL ||
+		    !info->has_message)
+			continue;
+		for (size_t k = 0; k < p->n; k++)
+			if (p->infos[k] == NULL && strcmp(info->key->id, p->names[k].id) == 0)
+				p->infos[k] = info;
 	}
-	return NULL;
 }
 
 static void next(struct recv *r);
@@ -149,7 +155,7 @@ next(struct recv *r)
 		recv_commit(r);
 		return;
 	}
-	p->info = info_of(p, &p->names[p->at]);
+	p->info = p->infos[p->at];
 	bare = jid_bare(&p->e.sender);
 	names[k++] = jid_format(&bare, sender);
 	if (p->e.kind == ENVELOPE_DIRECT && !jid_same_user(&p->e.chat, &bare))
@@ -177,6 +183,7 @@ rows_known(const struct reply *rp, void *arg)
 			p->stanzas[i] = node_decode(
 			    m->pending[i]->stanza.data, m->pending[i]->stanza.len, NULL);
 	}
+	read_infos(p);
 	next(r);
 }
 

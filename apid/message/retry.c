@@ -11,6 +11,7 @@
 #include "apid/message/bundle.h"
 #include "apid/message/contacts.h"
 #include "apid/message/content.h"
+#include "apid/message/encrypt_one.h"
 #include "apid/message/held.h"
 #include "apid/message/identity.h"
 #include "apid/message/retry_impl.h"
@@ -19,12 +20,10 @@
 #include "apid/session/stanza.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/pb.h"
 #include "ipc/frame.h"
 
-#define FETCHES_MAX   32u   /* requests that ask for keys of the service at a time */
-#define WAITING_MAX   1024u /* that wait for their turn; those beyond come again */
-#define KEYD_DEADLINE 30000u
+#define FETCHES_MAX 32u   /* requests that ask for keys of the service at a time */
+#define WAITING_MAX 1024u /* that wait for their turn; those beyond come again */
 
 static void retry_end(struct flow *f, const char *outcome, const char *text);
 static const struct flow_kind retry_kind = {"retry", retry_end};
@@ -36,8 +35,8 @@ static size_t nwaiting, nfetching, nturns;
 
 static void fetch_end(struct retry *r);
 
-static void
-uncount(struct retry *r)
+void
+retry_uncount(struct retry *r)
 {
 	if (r->counted)
 		engine_inbound_end(r->a->svc, r->size);
@@ -81,7 +80,7 @@ retry_end(struct flow *f, const char *outcome, const char *text)
 		sodium_memzero(r->content, r->content_len);
 	free(r->content);
 	node_free(r->stanza);
-	uncount(r);
+	retry_uncount(r);
 	node_free(r->n);
 	free(r);
 	if (current && outcome != NULL && strcmp(outcome, "cancelled") != 0)
@@ -246,7 +245,7 @@ void
 retry_fetch(struct retry *r)
 {
 	flow_step(&r->f, "retry_fetch");
-	uncount(r);
+	retry_uncount(r);
 	if (nfetching < FETCHES_MAX) {
 		fetch_begin(r);
 	} else if (nwaiting < WAITING_MAX) {
@@ -363,47 +362,23 @@ retry_encrypted(const struct reply *rp, void *arg)
 void
 retry_encrypt(struct retry *r)
 {
-	Keyd__Encrypt m = KEYD__ENCRYPT__INIT;
-	Keyd__EncryptItem item = KEYD__ENCRYPT_ITEM__INIT, *items[1] = {&item};
-	Keyd__Address addr = KEYD__ADDRESS__INIT;
-	struct bundle_pb pb;
-	ProtobufCBinaryData plain = {0};
+	const uint8_t *content = r->content;
+	size_t len = r->content_len;
 	uint8_t *copy = NULL;
-	size_t copy_len = 0;
 
 	flow_step(&r->f, "retry_encrypted");
-	addr.name = r->address;
-	addr.device = r->requester.device;
-	item.address = &addr;
-	if (r->bundle.ok) {
-		bundle_fill(&r->bundle, &pb);
-		item.bundle = &pb.bundle;
-	}
 	if (r->own)
-		copy = content_device_sent(r->content, r->content_len, r->chat, &copy_len);
-	if (!r->own)
-		plain.data = content_pad(r->content, r->content_len, &plain.len);
-	else if (copy != NULL)
-		plain.data = content_pad(copy, copy_len, &plain.len);
-	if (copy != NULL)
-		sodium_memzero(copy, copy_len);
-	free(copy);
-	if (plain.data == NULL || (r->unit = unit_open(r->a)) == NULL) {
-		free(plain.data);
-		retry_drop(r, "the content cannot be made again");
-		return;
+		content = copy = content_device_sent(r->content, r->content_len, r->chat, &len);
+	if (content != NULL && (r->unit = unit_open(r->a)) != NULL) {
+		r->open = 1;
+		r->ask = encrypt_one(r->a, r->unit, r->address, r->requester.device, &r->bundle,
+		    content, len, retry_encrypted, r);
 	}
-	r->open = 1;
-	m.account = r->a->name;
-	m.unit = unit_id(r->unit);
-	m.n_plaintexts = 1;
-	m.plaintexts = &plain;
-	m.n_items = 1;
-	m.items = items;
-	r->ask = ask_keyd(r->a, KEYD__TYPE__ENCRYPT, &m.base, KEYD__TYPE__ENCRYPT_REPLY,
-	    &keyd__encrypt_reply__descriptor, FRAME_PAYLOAD_MAX, KEYD_DEADLINE, retry_encrypted, r);
-	sodium_memzero(plain.data, plain.len);
-	free(plain.data);
+	if (copy != NULL)
+		sodium_memzero(copy, len);
+	free(copy);
+	if (r->ask == NULL)
+		retry_drop(r, "the content cannot be made again");
 }
 
 /* ------------------------------------------------------------------ its turn */
@@ -421,7 +396,7 @@ turn_came(evutil_socket_t fd, short what, void *arg)
 }
 
 /* A person gets so many at once, and then one after the other. */
-static void
+void
 retry_turn(struct retry *r)
 {
 	int64_t ms = retry_rate_take(r->a, r->person.id, clock_mono_ms());
@@ -437,141 +412,14 @@ retry_turn(struct retry *r)
 		flow_end(&r->f, "cancelled", "too many requests for a resend");
 		return;
 	}
-	uncount(r); /* it is nothing that netd should wait for */
+	retry_uncount(r); /* it is nothing that netd should wait for */
 	nturns++;
 	tv.tv_sec = ms / 1000;
 	tv.tv_usec = (suseconds_t)(ms % 1000 * 1000);
 	evtimer_add(r->turn, &tv);
 }
 
-/* ------------------------------------------------------------------ who asks */
-
-/* The person of the chat, or one of our own devices. */
-static int
-is_of_chat(const struct retry *r)
-{
-	struct person p;
-	struct jid chat;
-
-	if (r->own)
-		return !account_is_this_device(r->a, &r->requester);
-	if (jid_parse(r->chat, &chat) == -1)
-		return 0;
-	if (strcmp(chat.user, r->requester.user) == 0 && jid_same_user(&chat, &r->requester))
-		return 1;
-	return contacts_cached(r->a, &chat, &p) == 0 && strcmp(p.id, r->person.id) == 0;
-}
-
-static int
-in_list(const Stored__DeviceList *l, unsigned device)
-{
-	for (size_t i = 0; l != NULL && i < l->n_devices; i++)
-		if (l->devices[i]->id == device)
-			return 1;
-	return 0;
-}
-
-static void
-list_came(const struct device_list *lists, size_t n, const char *why, unsigned code, void *arg)
-{
-	struct retry *r = arg;
-
-	r->devices = NULL;
-	if (why != NULL && strcmp(why, "error") != 0) {
-		flow_end(&r->f, "cancelled", why); /* not acked: it comes again */
-		return;
-	}
-	for (size_t i = 0; why == NULL && n > 0 && i < lists[0].n; i++)
-		if (lists[0].ids[i] == r->requester.device) {
-			retry_turn(r);
-			return;
-		}
-	retry_drop(r, "the device was not addressed");
-}
-
-/* A device that nobody knew when the message was sent: the service says whether it is his. */
-static void
-retry_list(struct retry *r)
-{
-	struct jid bare = jid_bare(&r->requester);
-	char text[JID_TEXT_MAX];
-	const char *name = jid_format(&bare, text);
-
-	flow_step(&r->f, "retry_list");
-	uncount(r);
-	r->devices = devices_fetch(r->a, &name, 1, list_came, r);
-}
-
-static void
-retry_known(const struct person *people, size_t n, const Stored__LookupReply *lists,
-    const char *why, void *arg)
-{
-	struct retry *r = arg;
-
-	r->lookup = NULL;
-	if (why != NULL) {
-		flow_end(&r->f, why, "the request comes again");
-		return;
-	}
-	r->person = people[0];
-	if (!is_of_chat(r))
-		retry_drop(r, "the device was not addressed");
-	else if (r->addressed || (lists != NULL && lists->n_peers > 0 && !r->addressed_known &&
-				     (in_list(lists->peers[0]->by_pn, r->requester.device) ||
-					 in_list(lists->peers[0]->by_lid, r->requester.device))))
-		retry_turn(r);
-	else if (!r->addressed_known && node_child(r->n, "keys") == NULL)
-		retry_drop(r, "the device is not known, and it gives no keys");
-	else
-		retry_list(r);
-}
-
-/* It is among those that the message was encrypted for. */
-static void
-was_addressed(struct retry *r, const Stored__OutboxPut *p)
-{
-	struct jid j;
-
-	r->addressed_known = p->n_devices > 0;
-	for (size_t i = 0; i < p->n_devices; i++)
-		if (jid_parse(p->devices[i], &j) == 0 && j.device == r->requester.device &&
-		    (jid_eq(&j, &r->requester) || account_is_own(r->a, &j) == r->own))
-			r->addressed = 1; /* also under his other name */
-}
-
-static void
-retry_row(const struct reply *rp, void *arg)
-{
-	struct retry *r = arg;
-	const Stored__OutboxRows *m = (const Stored__OutboxRows *)rp->pb;
-	char who[JID_TEXT_MAX];
-	const char *names[2];
-	struct jid bare = jid_bare(&r->requester);
-
-	r->ask = NULL;
-	if (!rp->ok) {
-		flow_end(&r->f, rp->code, "the request comes again");
-		return;
-	}
-	if (m->n_rows == 0 || m->rows[0]->put->content.len == 0) {
-		retry_drop(r, "the message is not kept (any more)");
-		return;
-	}
-	const Stored__OutboxPut *p = m->rows[0]->put;
-
-	if ((r->content = malloc(p->content.len)) == NULL) {
-		flow_end(&r->f, "memory", "out of memory");
-		return;
-	}
-	memcpy(r->content, p->content.data, p->content.len);
-	r->content_len = p->content.len;
-	(void)snprintf(r->chat, sizeof(r->chat), "%s", p->chat);
-	was_addressed(r, p);
-	flow_step(&r->f, "retry_known");
-	names[0] = jid_format(&bare, who);
-	names[1] = r->chat;
-	r->lookup = contacts_ask(r->a, names, 2, 1, retry_known, r);
-}
+/* ------------------------------------------------------------------ it comes */
 
 static int
 retry_parse(struct retry *r)

@@ -61,6 +61,11 @@ struct retry {
 void retry_drop(struct retry *r, const char *why); /* it is acked, and not answered */
 void retry_fetch(struct retry *r);                 /* keys of the service, then encrypt */
 void retry_encrypt(struct retry *r);
+void retry_uncount(struct retry *r); /* it is nothing that netd should wait for */
+void retry_turn(struct retry *r);    /* it is one that may have it: when its turn comes */
+
+/* ---- retry_who.c: the message is looked for, and whether it was for the device that asks. */
+void retry_row(const struct reply *rp, void *arg);
 
 /* ---- retry_session.c: what is known of the session, and what is done with it. */
 void retry_facts(struct retry *r);
