@@ -173,9 +173,8 @@ killed_at(unsigned n, int durable)
 		if (seen++ == n) {
 			while (rig.nheld > 0)
 				take_commit(0);
-			rig.abrupt = 1;
 			rig_crash();
-			rig.abrupt = rig.hold_commits = 0;
+			rig.hold_commits = 0;
 			return 1;
 		}
 	}
