@@ -90,11 +90,11 @@ addon_read(Keyd__AddonOpen__Use use, const ProtobufCBinaryData *bytes, struct pb
 }
 
 int
-addon_counts(const struct addon *ad, int64_t target_s, int64_t time_s)
+addon_counts(const struct addon *ad, int64_t target_s, int64_t time_s, int64_t window_s)
 {
 	switch (ad->use) {
 	case KEYD__ADDON_OPEN__USE__MESSAGE_EDIT:
-		return ad->target->from_me && (target_s == 0 || time_s < target_s + ADDON_EDIT_S);
+		return ad->target->from_me && (target_s == 0 || time_s < target_s + window_s);
 	case KEYD__ADDON_OPEN__USE__EVENT_EDIT:
 	case KEYD__ADDON_OPEN__USE__POLL_EDIT:
 		return ad->target->from_me;

@@ -12,7 +12,6 @@ struct addon {
 	ProtobufCBinaryData iv, payload;
 };
 #define ADDON_PAYLOAD_MAX (256u * 1024)
-#define ADDON_EDIT_S      1200 /* an edit that is later does not count */
 
 /* 1: the message is one that can be opened, with parts in it; 0: it is none. */
 int addon_find(const E2e__Message *m, struct addon *out);
@@ -28,6 +27,6 @@ struct addon_plain {
 int addon_read(Keyd__AddonOpen__Use use, const ProtobufCBinaryData *bytes, struct pb_arena *arena,
     struct addon_plain *out);
 /* Does it count? An edit is its author's, and in time. */
-int addon_counts(const struct addon *ad, int64_t target_s, int64_t time_s);
+int addon_counts(const struct addon *ad, int64_t target_s, int64_t time_s, int64_t window_s);
 
 #endif

@@ -12,6 +12,7 @@
 #include "apid/message/ids.h"
 #include "apid/session/ask.h"
 #include "apid/session/engine.h"
+#include "apid/session/props.h"
 #include "apid/session/stanza.h"
 #include "common/log.h"
 
@@ -219,7 +220,10 @@ peer_send(struct account *a, const uint8_t *content, size_t len,
 	s->done = done;
 	s->arg = arg;
 	message_id_new(s->id, (uint64_t)account_server_time(a), a->dev.jid.user);
-	s->phone = jid_bare(a->rec.lid_migrated && a->dev.has_lid ? &a->dev.lid : &a->dev.jid);
+	s->phone =
+	    jid_bare((a->rec.lid_migrated || props_int(a, PROPS_PEER_BY_LID) > 0) && a->dev.has_lid
+			 ? &a->dev.lid
+			 : &a->dev.jid);
 	flow_init(&s->f, a->svc->flows, &peer_kind, a->name, NULL, SEND_MS);
 	flow_step(&s->f, "peer_known");
 	(void)jid_format(&s->phone, text);

@@ -14,6 +14,7 @@
 #include "apid/message/addon.h"
 #include "apid/message/recv_event.h"
 #include "apid/message/recv_impl.h"
+#include "apid/session/props.h"
 #include "common/log.h"
 #include "common/pb.h"
 
@@ -323,7 +324,8 @@ tell(struct recv *r, const Keyd__AddonOpened *o)
 	}
 	if (o != NULL && o->outcome == KEYD__ADDON_OPENED__OUTCOME__DONE && o->has_plaintext &&
 	    addon_find(inner_of(r, m), &ad) &&
-	    addon_counts(&ad, o->has_message_s ? o->message_s : 0, r->e.time_ms / 1000))
+	    addon_counts(&ad, o->has_message_s ? o->message_s : 0, r->e.time_ms / 1000,
+		props_int(r->a, PROPS_EDIT_WINDOW)))
 		opened = addon_read(ad.use, &o->plaintext, arena, &plain) == 0;
 	if (opened)
 		recv_event_addon(r->unit, r->a, &r->e, &r->sender, &r->chat, r->n, m, s->raw,

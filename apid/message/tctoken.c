@@ -9,9 +9,11 @@
 #include <sodium.h>
 
 #include "apid/session/ask.h"
+#include "apid/session/props.h"
 #include "common/log.h"
 
 #define AHEAD_MAX_S      86400
+#define LONGEST_S        INT64_C(15552000) /* 180 days: nothing is good for longer */
 #define LOOKUP_REPLY_MAX (16u * 1024)
 
 struct tctoken_search {
@@ -153,10 +155,33 @@ tctoken_cancel(struct tctoken_search *s)
 
 /* ------------------------------------------------------------------ with a stanza */
 
-int64_t
-tctoken_cutoff_s(int64_t now_s)
+static int64_t
+clamped(int64_t v, int64_t most)
 {
-	return (now_s / TCTOKEN_BUCKET_S - (TCTOKEN_BUCKETS - 1)) * TCTOKEN_BUCKET_S;
+	return v < 1 ? 1 : v > most ? most : v;
+}
+
+static int64_t
+bucket_s(const struct account *a, enum tctoken_side side)
+{
+	unsigned code = side == TCTOKEN_OURS ? PROPS_SENDER_BUCKET : PROPS_TOKEN_BUCKET;
+
+	return clamped(props_int(a, code), LONGEST_S);
+}
+
+int64_t
+tctoken_bucket(const struct account *a, enum tctoken_side side, int64_t s)
+{
+	return s / bucket_s(a, side);
+}
+
+int64_t
+tctoken_cutoff_s(const struct account *a, enum tctoken_side side)
+{
+	unsigned code = side == TCTOKEN_OURS ? PROPS_SENDER_BUCKETS : PROPS_TOKEN_BUCKETS;
+	int64_t length = bucket_s(a, side), n = clamped(props_int(a, code), LONGEST_S / length);
+
+	return (account_server_time(a) / length - (n - 1)) * length;
 }
 
 int64_t
@@ -170,7 +195,7 @@ tctoken_time(const struct account *a, int64_t t)
 int
 tctoken_add(const struct account *a, const struct tctoken *t, struct node *n)
 {
-	if (t->len == 0 || t->token_s < tctoken_cutoff_s(account_server_time(a)))
+	if (t->len == 0 || t->token_s < tctoken_cutoff_s(a, TCTOKEN_THEIRS))
 		return 0;
 	node_add_bytes(n, "tctoken", t->bytes, t->len);
 	return 1;

@@ -11,8 +11,6 @@
 #include "common/wire/node.h"
 
 #define TCTOKEN_MAX        256u
-#define TCTOKEN_BUCKET_S   INT64_C(604800)
-#define TCTOKEN_BUCKETS    4  /* the one of now and those before it in which a token is good */
 #define TCTOKEN_PEOPLE_MAX 8u /* of one issue */
 
 struct tctokens *tctokens_new(struct account *a);
@@ -50,11 +48,18 @@ struct tctoken_names {
 void tctoken_names(const struct person *p, struct tctoken_names *out);
 int tctoken_of_lookup(const struct person *p, const Stored__LookupReply *m, struct tctoken *out);
 
-/* Before the first second of it everything is expired. */
-int64_t tctoken_cutoff_s(int64_t now_s);
 /* The time of a token that came, as it is kept: one more than a day ahead of the service's clock is
  * taken for now, or it would keep out every later token, and never expire. */
 int64_t tctoken_time(const struct account *a, int64_t t);
+/* Time runs in buckets, whose length and number the service sets, one for tokens that come and one
+ * for ours: 7 days and 4 until it does. A token is good in its own and in those after it. */
+enum tctoken_side {
+	TCTOKEN_THEIRS,
+	TCTOKEN_OURS
+};
+int64_t tctoken_bucket(const struct account *a, enum tctoken_side side, int64_t s);
+/* What is older than this is expired, now by the clock of the service. */
+int64_t tctoken_cutoff_s(const struct account *a, enum tctoken_side side);
 /* Is this somebody whom a token is for: a person, not ourselves, no bot, not the service itself? */
 int tctoken_is_for(const struct account *a, const struct jid *j);
 /* Add <tctoken> if there is one that is not expired: 1, else 0. For a presence subscription, … */

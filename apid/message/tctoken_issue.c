@@ -67,13 +67,13 @@ prune(evutil_socket_t fd, short what, void *arg)
 	struct tctokens *t = arg;
 	struct account *a = t->a;
 	struct timeval day = {PRUNE_S, 0};
-	int64_t cutoff = tctoken_cutoff_s(account_server_time(a));
 	struct unit *u;
 
 	evtimer_add(t->prune, &day);
 	if (!a->opened || (u = unit_open(a)) == NULL)
 		return; /* the next day will do */
-	unit_token_expire(u, cutoff, cutoff);
+	unit_token_expire(
+	    u, tctoken_cutoff_s(a, TCTOKEN_THEIRS), tctoken_cutoff_s(a, TCTOKEN_OURS));
 	unit_commit(u, pruned, a);
 }
 
@@ -332,7 +332,8 @@ tctoken_sent(struct account *a, const struct person *p, const struct tctoken *kn
 	    !tctoken_is_for(a, &j) || in_flight(a->tokens, user))
 		return;
 	last = last_time(a->tokens, user, known);
-	if (last >= 0 && now / TCTOKEN_BUCKET_S <= last / TCTOKEN_BUCKET_S)
+	if (last >= 0 &&
+	    tctoken_bucket(a, TCTOKEN_OURS, now) <= tctoken_bucket(a, TCTOKEN_OURS, last))
 		return;
 	issue_to(a, p, user, now);
 }
@@ -349,8 +350,8 @@ again(const struct tctoken *t, void *arg)
 	struct account *a = g->a;
 	char user[JID_TEXT_MAX];
 
-	if (t->has_sender && t->sender_s >= tctoken_cutoff_s(account_server_time(a)) &&
-	    a->conn != 0 && tctoken_user(&g->p, user) == 0 && !in_flight(a->tokens, user))
+	if (t->has_sender && t->sender_s >= tctoken_cutoff_s(a, TCTOKEN_OURS) && a->conn != 0 &&
+	    tctoken_user(&g->p, user) == 0 && !in_flight(a->tokens, user))
 		issue_to(a, &g->p, user, t->sender_s);
 	free(g);
 }

@@ -90,8 +90,8 @@ row(struct account *a, const Stored__Token *t)
 
 	if (t->token.len > 0) {
 		json_object_set_new(o, "token_ms", json_integer(t->token_s * 1000));
-		json_object_set_new(o, "expired",
-		    json_boolean(t->token_s < tctoken_cutoff_s(account_server_time(a))));
+		json_object_set_new(
+		    o, "expired", json_boolean(t->token_s < tctoken_cutoff_s(a, TCTOKEN_THEIRS)));
 	}
 	if (t->has_sender_s)
 		json_object_set_new(o, "issued_ms", json_integer(t->sender_s * 1000));
@@ -178,7 +178,6 @@ void
 privacy_tokens_prune(struct account *a, const void *client, engine_done_fn *fn, void *arg)
 {
 	struct listing *l = listing_new(a, client, fn, arg);
-	int64_t cutoff = tctoken_cutoff_s(account_server_time(a));
 	struct unit *u = l == NULL ? NULL : unit_open(a);
 	struct api_error e = api_error_make(-2, "internal", 1, "out of memory");
 
@@ -189,6 +188,7 @@ privacy_tokens_prune(struct account *a, const void *client, engine_done_fn *fn, 
 		listing_end(l);
 		return;
 	}
-	unit_token_expire(u, cutoff, cutoff);
+	unit_token_expire(
+	    u, tctoken_cutoff_s(a, TCTOKEN_THEIRS), tctoken_cutoff_s(a, TCTOKEN_OURS));
 	unit_commit(u, pruned_for, l);
 }

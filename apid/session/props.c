@@ -32,16 +32,9 @@ static const struct {
     {PROPS_SENDER_BUCKETS, 4},
     {PROPS_EDIT_WINDOW, 1200},
     {PROPS_LID_MIGRATION, 0},
-    {PROPS_ATTACH_TC, 0},
-    {PROPS_ISSUE_BY_LID, 0},
     {PROPS_CAPPING, 0},
     {PROPS_CAPPING_LIFE, 3600},
     {PROPS_PEER_BY_LID, 0},
-    {PROPS_ATTACH_CS, 0},
-    {PROPS_SALT_IN_HISTORY, 0},
-    {PROPS_PASSKEY, 0},
-    {PROPS_PASSKEY_HAND_OVER, 0},
-    {PROPS_RECEIPT_MODE, 0},
 };
 #define KNOWN (sizeof(known) / sizeof(known[0]))
 

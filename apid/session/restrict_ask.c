@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "apid/message/outbox.h"
+#include "apid/session/props.h"
 #include "apid/session/restrict_impl.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 int
@@ -39,7 +41,7 @@ tell_looks(struct restrictions *r)
 	for (l = TAILQ_FIRST(&r->looks); l != NULL; l = next) {
 		next = TAILQ_NEXT(l, link);
 		TAILQ_REMOVE(&r->looks, l, link);
-		if (r->look_error.reason != NULL)
+		if (r->look_error.reason != NULL && l->refresh)
 			call_fail(l->call, &r->look_error);
 		else
 			call_ok(l->call, l->whole ? restrict_describe(r->a) : restrict_quota(r->a));
@@ -129,6 +131,16 @@ restrict_online(struct account *a)
 
 /* ------------------------------------------------------------------ for clients */
 
+/* The service caps the account, and what is kept has outlived its time (page 12, 8.3). */
+static int
+quota_is_old(const struct restrictions *r)
+{
+	int64_t life_ms = props_int(r->a, PROPS_CAPPING_LIFE) * 1000;
+
+	return props_int(r->a, PROPS_CAPPING) > 0 &&
+	       clock_wall_ms() - r->quota.checked_ms > life_ms;
+}
+
 static void
 look(struct account *a, const void *client, int whole, int refresh, engine_done_fn *fn, void *arg)
 {
@@ -142,7 +154,7 @@ look(struct account *a, const void *client, int whole, int refresh, engine_done_
 		call_fail(c, &e);
 		return;
 	}
-	if (!refresh) {
+	if (!refresh && (!quota_is_old(r) || a->conn == 0 || !a->logged_in)) {
 		call_ok(c, whole ? restrict_describe(a) : restrict_quota(a));
 		return;
 	}
@@ -155,7 +167,8 @@ look(struct account *a, const void *client, int whole, int refresh, engine_done_
 	l->call = c;
 	l->whole = whole;
 	TAILQ_INSERT_TAIL(&r->looks, l, link);
-	if (whole)
+	l->refresh = refresh;
+	if (whole && refresh)
 		restrict_ask_now(r, MEX_TIMELOCK);
 	restrict_ask_now(r, MEX_CAPPING);
 }

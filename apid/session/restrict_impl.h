@@ -42,7 +42,8 @@ struct owed { /* a refused row that does not say until when yet; kept, so that a
 struct look { /* a client that wants it fresh */
 	TAILQ_ENTRY(look) link;
 	struct call *call;
-	int whole; /* all restrictions, not the quota alone */
+	int whole;   /* all restrictions, not the quota alone */
+	int refresh; /* asked for; else what is kept will do if the service does not tell */
 };
 
 struct restrictions {

@@ -28,7 +28,7 @@ static void
 full_then_delta(void **state)
 {
 	prop(0, "2983", "900");
-	prop(1, "10518", "enabled");
+	prop(1, "20865", "enabled");
 	prop(2, "77777", "5"); /* not known here */
 	prop(3, "9435", "true");
 	prop(4, "865", "junk");
@@ -39,7 +39,7 @@ full_then_delta(void **state)
 	rig_offline_end();
 	rig_until(strcmp(rig.props_hash, "h1") == 0);
 	assert_string_equal(rig.props_asked_with, "");
-	assert_string_equal(rig.props, "1 2983=900 9435=1 10518=1");
+	assert_string_equal(rig.props, "1 2983=900 9435=1 20865=1");
 	assert_int_equal(props_int(rig.a, PROPS_EDIT_WINDOW), 900);
 	assert_int_equal(props_int(rig.a, PROPS_TOKEN_BUCKET), 604800);
 	assert_int_equal(props_int(rig.a, 77777), 0);
@@ -57,7 +57,7 @@ full_then_delta(void **state)
 	rig_offline_end();
 	rig_until(strcmp(rig.props_hash, "h2") == 0);
 	assert_string_equal(rig.props_asked_with, "h1");
-	assert_string_equal(rig.props, "1 909=6 2983=900 9435=0 10518=1");
+	assert_string_equal(rig.props, "1 909=6 2983=900 9435=0 20865=1");
 	/* the service says that they changed; a full set takes the place of all */
 	memset(rig.prop, 0, sizeof(rig.prop));
 	prop(0, "996", "5");

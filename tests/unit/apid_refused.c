@@ -2,6 +2,9 @@
  * on the way there. */
 #include "tests/unit/apid_engine_rig.h"
 
+#include "apid/session/props.h"
+#include "apid/session/restrict.h"
+
 #define END_S INT64_C(4000000000)
 #define LOCK                                                                                       \
 	"{\"data\":{\"xwa2_fetch_account_reachout_timelock\":{\"is_active\":true,"                 \
@@ -255,6 +258,42 @@ refusal_not_written(void **state)
 	assert_int_equal(statuses("failed", 0), 0);
 }
 
+/* What is kept of the quota is given while it is fresh, and only where the service caps at all. */
+static void
+quota_grows_old(void **state)
+{
+	static const struct {
+		const char *props;
+		int checked_s; /* so long ago */
+		size_t asked;
+	} rows[] = {
+	    {NULL, 999999, 0},
+	    {"1 20865=1", 3500, 0},
+	    {"1 20865=1", 3700, 1},
+	    {"1 20865=1 20649=60", 50, 0},
+	    {"1 20865=1 20649=60", 70, 1},
+	    {"1 20865=0 20649=60", 70, 0},
+	};
+	char text[100];
+
+	rig_online();
+	rig.mex = QUOTA;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int answers = rig.answers;
+
+		snprintf(text, sizeof(text), "{\"quota\":{\"known\":true,\"checked_ms\":%lld}}",
+		    (long long)(clock_wall_ms() - INT64_C(1000) * rows[i].checked_s));
+		restrict_load(rig.a, text);
+		props_restore(rig.a, rows[i].props, "h");
+		rig.mex_asked = 0;
+		account_quota(rig.a, &rig, 0, rig_done, NULL);
+		rig_until(rig.answers == answers + 1);
+		assert_int_equal(rig.mex_asked, rows[i].asked);
+		assert_int_equal(json_integer_value(json_object_get(rig.result, "total")),
+		    rows[i].asked ? 9 : 0);
+	}
+}
+
 int
 main(void)
 {
@@ -265,6 +304,7 @@ main(void)
 	    T(never_known),
 	    T(push_tells),
 	    T(refusal_not_written),
+	    T(quota_grows_old),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

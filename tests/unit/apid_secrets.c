@@ -1,6 +1,8 @@
 /* Secrets of messages on their way to keyd, and what was encrypted under one. */
 #include "tests/unit/apid_engine_rig.h"
 
+#include "apid/session/props.h"
+
 #include "apid/message/addon.h"
 #include "apid/message/secrets.h"
 #include "common/pb.h"
@@ -286,8 +288,8 @@ not_opened(void **state)
 	} rows[] = {
 	    {KEYD__ADDON_OPENED__OUTCOME__NO_SECRET, NULL, 0, 1, 0, 0},
 	    {KEYD__ADDON_OPENED__OUTCOME__BAD_TAG, NULL, 0, 1, 0, 0}, {0, "store", 0, 1, 0, 0},
-	    {KEYD__ADDON_OPENED__OUTCOME__DONE, NULL, 1, 1, ADDON_EDIT_S - 1, 1},
-	    {KEYD__ADDON_OPENED__OUTCOME__DONE, NULL, 1, 1, ADDON_EDIT_S, 0},
+	    {KEYD__ADDON_OPENED__OUTCOME__DONE, NULL, 1, 1, 1200 - 1, 1},
+	    {KEYD__ADDON_OPENED__OUTCOME__DONE, NULL, 1, 1, 1200, 0},
 	    {KEYD__ADDON_OPENED__OUTCOME__DONE, NULL, 1, 0, 0, 0}, /* of another's message */
 	};
 	E2e__Message text = E2E__MESSAGE__INIT;
@@ -313,6 +315,19 @@ not_opened(void **state)
 		assert_int_equal(rig_events("message.edited") - edits, rows[i].opened);
 		assert_int_equal(rig_events("message.received") - messages, !rows[i].opened);
 	}
+	/* the service sets another window */
+	props_restore(rig.a, "1 2983=60", "h");
+	rig.addon.error = NULL;
+	rig.addon.outcome = KEYD__ADDON_OPENED__OUTCOME__DONE;
+	for (int late = 0; late < 2; late++) {
+		size_t edits = rig_events("message.edited");
+
+		answer(&text.base, T - 59 - late);
+		added(&a, 1);
+		a.m.secret_encrypted_message = &a.edit;
+		bring(&a.m, late ? "N1" : "N0", 0);
+		assert_int_equal(rig_events("message.edited") - edits, !late);
+	}
 	/* the new text may also stand alone, without the edit around it */
 	assert_string_equal(
 	    json_string_value(json_object_get(
@@ -327,7 +342,7 @@ not_opened(void **state)
 	a.m.poll_update_message = &a.update;
 	bring(&a.m, "M9", 0);
 	assert_int_equal(rig_events("message.poll_vote"), 0);
-	assert_int_equal(rig_events("message.received"), 6);
+	assert_int_equal(rig_events("message.received"), 7);
 }
 
 /* What is malformed is not asked about; of two in one stanza one is opened, both are told. */

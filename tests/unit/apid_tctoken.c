@@ -6,8 +6,9 @@
 
 #include "apid/message/history_salt.h"
 #include "apid/message/tctoken.h"
+#include "apid/session/props.h"
 
-#define WEEK TCTOKEN_BUCKET_S
+#define WEEK INT64_C(604800)
 
 static int64_t
 now(void)
@@ -51,9 +52,26 @@ cstoken(void **state)
 static void
 expiry(void **state)
 {
-	assert_int_equal(tctoken_cutoff_s(10 * WEEK), 7 * WEEK);
-	assert_int_equal(tctoken_cutoff_s(11 * WEEK - 1), 7 * WEEK);
-	assert_int_equal(tctoken_cutoff_s(11 * WEEK), 8 * WEEK);
+	static const struct {
+		const char *props;
+		int64_t theirs, nt, ours, no; /* length and number of buckets */
+	} rows[] = {
+	    {NULL, WEEK, 4, WEEK, 4}, {"1 865=86400 909=2", 86400, 2, WEEK, 4},
+	    {"1 996=3600 997=1", WEEK, 4, 3600, 1}, {"1 865=0 909=0 996=0 997=0", 1, 1, 1, 1},
+	    {"1 865=99999999 909=9 996=15552000 997=9", 15552000, 1, 15552000, 1},
+	    {"1 909=1000 997=9007199254740992", WEEK, 25, WEEK, 25}, /* 180 days at most */
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int64_t t = now();
+
+		props_restore(rig.a, rows[i].props, "h");
+		assert_int_equal(tctoken_cutoff_s(rig.a, TCTOKEN_THEIRS),
+		    (t / rows[i].theirs - (rows[i].nt - 1)) * rows[i].theirs);
+		assert_int_equal(tctoken_cutoff_s(rig.a, TCTOKEN_OURS),
+		    (t / rows[i].ours - (rows[i].no - 1)) * rows[i].ours);
+		assert_int_equal(tctoken_bucket(rig.a, TCTOKEN_OURS, t), t / rows[i].ours);
+	}
 }
 
 static void
@@ -185,8 +203,9 @@ identity(void **state)
 	tctoken_identity_changed(rig.a, &p);
 	rig_settle();
 	assert_int_equal(issues(), 0); /* he never had one */
-	rig.tokens[0] = (struct rig_token){
-	    .user = RIG_BOB_LID, .has_sender = 1, .sender = tctoken_cutoff_s(now()) - 1};
+	rig.tokens[0] = (struct rig_token){.user = RIG_BOB_LID,
+	    .has_sender = 1,
+	    .sender = tctoken_cutoff_s(rig.a, TCTOKEN_OURS) - 1};
 	rig.ntokens = 1;
 	tctoken_identity_changed(rig.a, &p);
 	rig_settle();
@@ -349,7 +368,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	    cmocka_unit_test(cstoken),
-	    cmocka_unit_test(expiry),
+	    cmocka_unit_test_setup_teardown(expiry, rig_setup, rig_teardown),
 	    T(for_whom),
 	    T(which),
 	    T(sent),
