@@ -201,6 +201,10 @@ void call_reject(struct account *a, const void *client, const char *call_id, con
 /* Who has, read or played a message of this account. result: {message_id, status, receipts} */
 void message_receipts(
     struct account *a, const void *client, const char *message_id, engine_done_fn *fn, void *arg);
+/* Nothing is sent to that chat (NULL: to anybody) until it is released; on = 0 releases. Durable
+ * when answered. */
+void outbox_hold(struct account *a, const void *client, uint32_t uid, const char *chat, int on,
+    engine_done_fn *fn, void *arg);
 /* What waits in the outbox, oldest first; after (NULL: the beginning) as next of the last answer.
  * chat (NULL: all) as the rows name it. result: {rows, depth, oldest_ms, next?}. */
 void outbox_list(struct account *a, const void *client, const char *chat, const char *after,

@@ -125,6 +125,8 @@ check_device(const Stored__DeviceRecord *d)
 		return "device: props, their hash, or salt";
 	if (!shape_optional(d->restrictions, 32 * KIB))
 		return "device: restrictions";
+	if (!shape_optional(d->outbox_holds, 40 * KIB))
+		return "device: outbox holds";
 	return d->has_routing_info && d->routing_info.len > 4 * KIB ? "device: routing info" : NULL;
 }
 

@@ -85,7 +85,7 @@ tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	TAILQ_FOREACH(s, &o->sent, link)
 	{
-		if (s->acking || s->due_ms > now)
+		if (s->acking || s->due_ms > now || outbox_is_stopped(o, s->chat))
 			continue;
 		if (s->resends >= SENT_RESENDS) {
 			log_warnx("account %s: a message gets no ack; connecting anew", a->name);
@@ -110,6 +110,8 @@ outbox_new(struct account *a)
 	o->a = a;
 	o->doubts = doubts_new();
 	TAILQ_INIT(&o->sent);
+	TAILQ_INIT(&o->stops);
+	TAILQ_INIT(&o->wishes);
 	o->tick = evtimer_new(a->svc->base, tick, o);
 	o->later = evtimer_new(a->svc->base, later_now, o);
 	o->count_later = evtimer_new(a->svc->base, count_now, o);
@@ -129,6 +131,7 @@ outbox_free(struct outbox *o)
 	ask_cancel(o->count_ask);
 	sent_clear(o);
 	outbox_hold_free(o);
+	outbox_stops_free(o);
 	outbox_cancels_free(o);
 	event_free(o->tick);
 	event_free(o->later);
@@ -246,8 +249,9 @@ outbox_ready(struct account *a, const char *message_id, const char *chat, const 
 	struct timeval tv = {TICK_S, 0};
 	struct sent *s;
 
-	if (a->conn == 0 || o->pass == PASS_OFF || outbox_sent_find(o, message_id) != NULL)
-		return; /* the pass at the end of the next login sends it */
+	if (a->conn == 0 || o->pass == PASS_OFF || outbox_sent_find(o, message_id) != NULL ||
+	    outbox_is_stopped(o, chat))
+		return; /* the pass at the end of the next login, or after the release, sends it */
 	if ((s = calloc(1, sizeof(*s))) == NULL || (s->bytes = malloc(len)) == NULL) {
 		free(s);
 		log_warn("account %s: outbox", a->name); /* still READY: a later pass */

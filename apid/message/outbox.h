@@ -88,6 +88,15 @@ void outbox_tell_place(
 /* If pacing holds it: when it goes, about, as retry_after_ms. */
 void outbox_wait_hint(struct account *a, const char *id, struct api_error *e);
 
+/* ---- message/outbox_stop.c: outbox.hold and outbox.release */
+size_t outbox_stops(const struct account *a, int64_t *since_ms); /* since_ms: of the oldest */
+/* What stored has; text may be NULL. */
+void outbox_stops_load(struct account *a, const char *text);
+/* Another account was linked: its chats are others. */
+void outbox_stops_only_account(struct account *a);
+/* As it is kept, to be freed; people = 0: without those of single chats. */
+char *outbox_stops_text(const struct account *a, int people);
+
 /* ---- message/outbox_wait.c */
 struct waits *waits_new(struct account *a);
 void waits_free(struct waits *w);

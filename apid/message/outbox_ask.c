@@ -371,8 +371,9 @@ listed(const struct reply *rp, void *arg)
 		else
 			json_decref(row);
 	}
-	o = json_pack("{s:o, s:I, s:I}", "rows", rows, "depth", (json_int_t)outbox_depth(k->a),
-	    "oldest_ms", (json_int_t)outbox_oldest_ms(k->a));
+	o = json_pack("{s:o, s:o, s:I, s:I}", "rows", rows, "holds",
+	    outbox_stops_list(k->a->outbox), "depth", (json_int_t)outbox_depth(k->a), "oldest_ms",
+	    (json_int_t)outbox_oldest_ms(k->a));
 	if (m->n_rows > 0) {
 		(void)snprintf(next, sizeof(next), "%llu.%llu",
 		    (unsigned long long)m->rows[m->n_rows - 1]->row,

@@ -19,8 +19,10 @@
 
 static const char *const scopes[] = {
     [HOLD_ACCOUNT] = "account", [HOLD_CHAT] = "chat", [HOLD_NEW] = "new_chats"};
-static const char *const waits_for[] = {
-    [HOLD_ACCOUNT] = "account_rate", [HOLD_CHAT] = "chat_rate", [HOLD_NEW] = "new_chats"};
+static const char *const waits_for[] = {[HOLD_ACCOUNT] = "account_rate",
+    [HOLD_CHAT] = "chat_rate",
+    [HOLD_NEW] = "new_chats",
+    [HOLD_STOPPED] = "release"};
 
 /* ------------------------------------------------------------------ life */
 
@@ -198,6 +200,20 @@ depth_of(const struct outbox *o, enum hold_why why, const char *chat)
 	return n;
 }
 
+size_t
+outbox_waiting(const struct outbox *o, const char *chat)
+{
+	const struct held_chat *c;
+	size_t n = 0;
+
+	if (chat[0] == '\0')
+		return o->depth;
+	TAILQ_FOREACH(c, &o->chats, link)
+	if (outbox_same_chat(o->a, chat, c->chat))
+		n += c->n;
+	return n;
+}
+
 static void
 event(struct outbox *o, const char *type, enum hold_why why, const char *chat, const char *reason,
     int64_t ms)
@@ -257,7 +273,7 @@ pause_noted(struct outbox *o, enum hold_why why, const char *chat)
 static void
 pause_told(struct outbox *o, enum hold_why why, const char *chat, const char *reason, int64_t ms)
 {
-	if (!pause_noted(o, why, chat))
+	if (why == HOLD_STOPPED || !pause_noted(o, why, chat))
 		return;
 	o->a->n.pauses++;
 	event(o, "outbox.paused", why, chat, reason, ms);
@@ -367,6 +383,10 @@ chat_waits(struct outbox *o, const char *chat, enum hold_why *why, const char **
 	int64_t now = clock_mono_ms(), ms;
 	struct person p;
 
+	*reason = "held";
+	*why = HOLD_STOPPED;
+	if (outbox_is_stopped(o, chat))
+		return -1;
 	*reason = pace_blocked_ms(o->pace, now) > 0 ? "rate_limited" : "rate";
 	*why = HOLD_ACCOUNT;
 	if ((ms = pace_account_ms(o->pace, now)) > 0)

@@ -35,7 +35,8 @@ struct held { /* a QUEUED row whose turn has not come: only where it stands */
 enum hold_why {
 	HOLD_ACCOUNT, /* the account is at its rate, or the service wants a pause */
 	HOLD_CHAT,    /* the chat is */
-	HOLD_NEW      /* nobody new may be written to now */
+	HOLD_NEW,     /* nobody new may be written to now */
+	HOLD_STOPPED  /* an operator wants it so (outbox_stop.c tells of it) */
 };
 
 struct held_chat { /* in the order of rows */
@@ -91,6 +92,11 @@ struct outbox {
 	struct event *pump;
 	int64_t pump_at; /* monotonic ms, while it is pending */
 
+	/* message/outbox_stop.c */
+	TAILQ_HEAD(stop_list, stop) stops;
+	size_t nstops;
+	TAILQ_HEAD(wish_list, wish) wishes; /* whose person is being asked for */
+
 	/* message/outbox_ack.c */
 	TAILQ_HEAD(rearm_list, rearm) rearms;
 	TAILQ_HEAD(refresh_list, refresh) refreshes;
@@ -144,6 +150,14 @@ void outbox_unhold(struct outbox *o, const char *id);
 /* Where a held row stands. NULL: it is not held. *ms: when it goes, about; -1 = not known. */
 const char *outbox_would_wait(struct outbox *o, const char *chat, int64_t *ms); /* a new one */
 const char *outbox_held_why(struct outbox *o, const char *id, int64_t *ms);
+
+/* How many held rows there are of a chat; "" = how many rows in all. */
+size_t outbox_waiting(const struct outbox *o, const char *chat);
+
+/* ---- outbox_stop.c */
+int outbox_is_stopped(const struct outbox *o, const char *chat); /* "": the account as a whole */
+json_t *outbox_stops_list(const struct outbox *o);
+void outbox_stops_free(struct outbox *o);
 
 /* ---- outbox_ask.c */
 int outbox_is_cancelled(const struct outbox *o, const char *id);

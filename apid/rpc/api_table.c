@@ -82,6 +82,12 @@ const struct api_method api_methods[] = {
 	"Take an own message out of the outbox, if nothing of it is encrypted yet."),
     M("outbox.list", API_OBSERVE, api_outbox_list_params, api_result_outbox, 0,
 	"What waits to be sent, or for its ack, and for what."),
+    M("outbox.hold", API_MANAGE, api_hold_params, api_result_ok, API_ACTS,
+	"Send nothing more, to one chat or at all, until it is released; also over restarts. "
+	"Messages "
+	"are still accepted, and wait; answers to a retry still go."),
+    M("outbox.release", API_MANAGE, api_hold_params, api_result_ok, API_ACTS,
+	"Go on with what was held, in its order."),
     M("privacy.tokens_issue", API_MANAGE, api_tokens_issue_params, api_result_tokens_issue,
 	API_ACTS,
 	"Give people this account's trusted-contact token, so that they may write to it."),

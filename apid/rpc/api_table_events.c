@@ -174,7 +174,8 @@ static const struct api_field account_quota[] = {INT("total", "new chats of a cy
 static const struct api_field outbox_paused[] = {
     WORD("scope", "account|chat|new_chats", "what stands still"), STR("chat", "which, for chat"),
     WORD("reason",
-	"rate|rate_limited|first_contacts|reachout_timelock|new_chats_capped|restriction_unknown",
+	"held|rate|rate_limited|first_contacts|reachout_timelock|new_chats_capped|restriction_"
+	"unknown",
 	"why"),
     INT("until_ms", "when it goes on, about"), INT("depth", "messages that wait for it"), END};
 static const struct api_field outbox_resumed[] = {

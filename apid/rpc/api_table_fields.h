@@ -72,7 +72,8 @@ extern const struct api_field api_send_params[], api_edit_params[], api_message_
     api_react_params[], api_result_send[], api_msg_state_params[], api_result_msg_state[],
     api_msg_cancel_params[], api_mark_params[], api_typing_params[], api_presence_params[],
     api_result_presence[], api_watch_params[], api_result_watch[], api_reject_params[],
-    api_receipts_params[], api_result_receipts[], api_outbox_list_params[], api_result_outbox[];
+    api_receipts_params[], api_result_receipts[], api_outbox_list_params[], api_result_outbox[],
+    api_hold_params[];
 /* api_table_identity.c */
 extern const struct api_field api_party[], api_tokens_issue_params[], api_result_tokens_issue[],
     api_tokens_list_params[], api_result_tokens_list[], api_result_tokens_prune[],

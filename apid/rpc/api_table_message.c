@@ -45,7 +45,7 @@ const struct api_field api_react_params[] = {ACCOUNT, ABOUT, KEY(KEY_DOC),
 /* How a message that waits stands. */
 #define PLACE                                                                                      \
 	INT("position", 0, 1, BIG, "while it waits: its place in the outbox, 1 is the next"),      \
-	    WORD("waits_for", 0, "connection|turn|account_rate|chat_rate|new_chats|ack",           \
+	    WORD("waits_for", 0, "connection|turn|account_rate|chat_rate|new_chats|release|ack",   \
 		"while it waits: for what"),                                                       \
 	    INT("retry_after_ms", 0, 0, BIG, "if pacing holds it: when it goes, about")
 const struct api_field api_result_send[] = {STR("message_id", 0, 0, 0, "id at the service"),
@@ -130,8 +130,16 @@ static const struct api_field outbox_row_fields[] = {STR("message_id", 0, 0, 0, 
     INT("not_after_ms", 0, 0, BIG, "if it could not be sent by then, it fails"),
     INT("uid", 0, 0, BIG, "whose it is"), INT("bytes", 0, 0, BIG, "how big its content is"), PLACE,
     END};
+const struct api_field api_hold_params[] = {ACCOUNT,
+    STR("chat", API_ARG, 1, 128,
+	"stable id, JID or +E.164 of a direct chat; default: the whole account"),
+    END};
+static const struct api_field hold_fields[] = {WORD("scope", 0, "account|chat", "what is stopped"),
+    STR("chat", 0, 0, 0, "which, for chat"), INT("since_ms", 0, 0, BIG, "since when"),
+    INT("uid", 0, 0, BIG, "who wanted it"), END};
 const struct api_field api_result_outbox[] = {
     LIST("rows", outbox_row_fields, "oldest first; fewer than asked for does not mean the end"),
+    LIST("holds", hold_fields, "what outbox.hold has stopped"),
     INT("depth", 0, 0, BIG, "how many wait in all"),
     INT("oldest_ms", 0, 0, BIG, "how old the oldest is, about"),
     STR("next", 0, 0, 0, "give it as after for more; absent: that was all"), END};

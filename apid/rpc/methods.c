@@ -40,6 +40,8 @@ const struct method_binding method_bindings[] = {
     {"message.receipts", method_message_receipts},
     {"message.cancel", method_message_cancel},
     {"outbox.list", method_outbox_list},
+    {"outbox.hold", method_outbox_hold},
+    {"outbox.release", method_outbox_release},
     {"chat.mark_read", method_chat_mark_read},
     {"privacy.tokens_issue", method_privacy_tokens_issue},
     {"privacy.tokens_list", method_privacy_tokens_list},

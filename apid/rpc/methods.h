@@ -28,7 +28,7 @@ method_fn method_session_check;
 method_fn method_session_repair;
 method_fn method_keys_status, method_keys_upload, method_keys_rotate_signed;
 method_fn method_account_restrictions, method_account_quota, method_message_cancel,
-    method_outbox_list;
+    method_outbox_list, method_outbox_hold, method_outbox_release;
 method_fn method_message_send, method_message_edit, method_message_delete, method_message_react,
     method_message_state, method_message_receipts;
 method_fn method_chat_mark_read, method_chat_mark_played, method_chat_typing;

@@ -1,4 +1,4 @@
-/* message.send, edit, delete, react, state, receipts and cancel, outbox.list. */
+/* message.send, edit, delete, react, state, receipts and cancel; the outbox. */
 #include <string.h>
 
 #include <sodium.h>
@@ -141,6 +141,25 @@ method_outbox_list(struct request *rq)
 {
 	outbox_list(rq->account, rq->token, request_str(rq, "chat"), request_str(rq, "after"),
 	    (unsigned)request_int(rq, "limit", 100), request_engine_said, rq);
+}
+
+static void
+hold(struct request *rq, int on)
+{
+	outbox_hold(rq->account, rq->token, rq->client->peer.uid, request_str(rq, "chat"), on,
+	    request_engine_said, rq);
+}
+
+void
+method_outbox_hold(struct request *rq)
+{
+	hold(rq, 1);
+}
+
+void
+method_outbox_release(struct request *rq)
+{
+	hold(rq, 0);
 }
 
 void

@@ -56,6 +56,7 @@ opened(struct account *a, const Stored__DeviceRecord *r)
 	a->opened = 1;
 	a->opening = 0;
 	restrict_load(a, r->restrictions);
+	outbox_stops_load(a, r->outbox_holds);
 	outbox_restriction_known(a);
 	outbox_opened(a);
 	if (!a->dev.linked) {

@@ -390,6 +390,7 @@ check_account(const struct account *a, json_t *checks)
 {
 	char name[64];
 	const char *status = "ok";
+	int64_t since;
 
 	if (a->state == ACCOUNT_BACKOFF || a->state == ACCOUNT_CONNECTING ||
 	    a->state == ACCOUNT_RESTRICTED)
@@ -402,6 +403,10 @@ check_account(const struct account *a, json_t *checks)
 	if (held_count(a) > 0) {
 		(void)snprintf(name, sizeof(name), "account.%s.held", a->name);
 		check(checks, name, "degraded", "identity_held", a->since_ms, "operator");
+	}
+	if (outbox_stops(a, &since) > 0) {
+		(void)snprintf(name, sizeof(name), "account.%s.outbox", a->name);
+		check(checks, name, "degraded", "held", since, "operator");
 	}
 	if (!a->store_ok && strcmp(a->store_reason, "starting") != 0) {
 		(void)snprintf(name, sizeof(name), "account.%s.store", a->name);
@@ -433,7 +438,8 @@ engine_counters(struct service *s, json_t *out)
 {
 	struct account_counters t = {0};
 	size_t depth = 0, recv = 0, send = 0, held = 0;
-	int64_t oldest = 0;
+	int64_t oldest = 0, since;
+	size_t holds = 0;
 
 	for (size_t i = 0; i < s->naccounts; i++) {
 		const struct account *a = s->accounts[i];
@@ -445,6 +451,7 @@ engine_counters(struct service *s, json_t *out)
 		depth += outbox_depth(a);
 		if (outbox_oldest_ms(a) > oldest)
 			oldest = outbox_oldest_ms(a);
+		holds += outbox_stops(a, &since);
 		recv += recv_in_flight(a);
 		send += send_in_flight(a);
 		held += held_count(a);
@@ -487,6 +494,7 @@ engine_counters(struct service *s, json_t *out)
 	COUNT("outbox_depth", depth);
 	COUNT("outbox_oldest_seconds", oldest / 1000);
 	COUNT("outbox_pauses", t.pauses);
+	COUNT("outbox_holds_now", holds);
 	COUNT("device_lists_stale", t.stale_lists);
 	COUNT("mex_failures", t.mex_failures);
 	COUNT("receiving_now", recv);

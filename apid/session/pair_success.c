@@ -94,6 +94,8 @@ pair_stored(const struct unit_result *r, void *arg)
 	presence_reset(a);
 	calls_reset(a);
 	held_reset(a);
+	if (p->link.other)
+		outbox_stops_only_account(a);
 	send_sign(p);
 	p->running = 0;
 	pair_drop_refs(p);
@@ -129,8 +131,11 @@ fill_unit(struct pair *p)
 	rec.has_linked_ms = 1;
 	rec.linked_ms = clock_wall_ms();
 	rec.state = state;
+	/* what an operator has stopped stays so; the chats of another account are not his */
+	rec.outbox_holds = outbox_stops_text(p->a, !l->other);
 	unit_device_reset(p->unit, l->other);
 	unit_device(p->unit, &rec);
+	free(rec.outbox_holds);
 	unit_event(p->unit, "account.linked", "live", clock_wall_ms(), o, NULL);
 }
 

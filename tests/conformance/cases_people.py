@@ -18,7 +18,7 @@ def device(c):
         server_has_prekeys=True, lid_migrated=True, login_counter=-7, routing_info=b"\0\1\xff", initial_sync_pending=False,
         state="stopped", state_reason="r", state_since_ms=1 << 41, linked_ms=0, paused=False, state_until_ms=-1,
         app_version="2.3000.1", app_version_ms=5, props_hash="h", props="1 2=3", state_code=402, state_subcode=104, nct_salt=b"\xfe\0", read_receipts_disabled=True,
-        client_expires_version="v", client_expires_ms=6, restrictions="{}")
+        client_expires_version="v", client_expires_ms=6, restrictions="{}", outbox_holds="[]")
     c.ok("alice", W(device=full))
     equal(c.device("alice"), full, "every field")
     for field, value in full.ListFields():

@@ -28,7 +28,7 @@ LIMITS = {
     "DeviceRecord.push_name": (0, KIB), "DeviceRecord.business_name": (0, KIB), "DeviceRecord.platform": (0, 128),
     "DeviceRecord.routing_info": (0, 4 * KIB), "DeviceRecord.state": (0, 64), "DeviceRecord.state_reason": (0, 512),
     "DeviceRecord.app_version": (0, 64), "DeviceRecord.props_hash": (0, 128), "DeviceRecord.props": (0, 2 * KIB), "DeviceRecord.nct_salt": (0, 256),
-    "DeviceRecord.client_expires_version": (0, 64), "DeviceRecord.restrictions": (0, 32 * KIB), "Contact.id": r"u_[A-Za-z0-9_]{26}", "Contact.pn": (1, 64),
+    "DeviceRecord.client_expires_version": (0, 64), "DeviceRecord.restrictions": (0, 32 * KIB), "DeviceRecord.outbox_holds": (0, 40 * KIB), "Contact.id": r"u_[A-Za-z0-9_]{26}", "Contact.pn": (1, 64),
     "Contact.lid": (1, 64), "Contact.push_name": (0, KIB), "Contact.lid_source": (0, 64), "DeviceList.user": JID,
     "DeviceList.devices": (0, 256), "DeviceList.phash": (0, 128), "DeviceListDrop.user": JID,
     "CollectionPut.name": (1, 64), "CollectionPut.version": (0, BIG), "CollectionPut.hash": (128, 128),

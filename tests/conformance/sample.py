@@ -65,7 +65,7 @@ class Sample:
             W(device=pb.DeviceRecord(
                 jid="jid" + t, lid="lid" + t, push_name="push-" + t, business_name="business-" + t, platform="android",
                 routing_info=filled("routing-" + t, 60), state="state-" + t, state_reason="why-" + t, app_version="2.3000." + t,
-                props_hash="props-" + t, props="values-" + t, nct_salt=filled("salt-" + t, 32), client_expires_version="ver" + t, restrictions="lock-" + t, paused=True,
+                props_hash="props-" + t, props="values-" + t, nct_salt=filled("salt-" + t, 32), client_expires_version="ver" + t, restrictions="lock-" + t, outbox_holds="holds-" + t, paused=True,
                 login_counter=3, linked_ms=4)),
             W(contact=pb.Contact(id=self.contact, pn=self.pn, lid=self.lid, push_name="push-" + t, lid_source="usync",
                                  first_out_ms=16, met_ms=17)),

@@ -143,5 +143,35 @@ def first_contacts():
         equal(x.c.call("message.cancel", account="alice", idempotency_key="frank")["cancelled"], True, "until he is cancelled")
 
 
+@test
+def held_by_an_operator():
+    """outbox.hold stops a chat, or all of an account, over a kill and a restart; it is seen, and outbox.release loses nothing"""
+    with World() as w:
+        x = Paced(w, extra=send_conf())
+        x.c.call("outbox.hold", account="alice", chat="+" + w.sim.account("bob")["pn"])
+        r = x.to("bob", "b0", "b0", wait="queued")["result"]
+        equal((r["status"], r["waits_for"]), ("queued", "release"), "of the chat that is held")
+        check(x.to("carol", "c0", "c0")["result"]["status"] in ("server", "delivered"), "another goes on")
+        x.c.call("outbox.hold", account="alice")
+        equal(x.to("carol", "c1", "c1", wait="queued")["result"]["waits_for"], "release", "all of the account")
+        x.ward.kill("apid")
+        x.ward.wait_end()
+        x.again()
+        equal([h["scope"] for h in x.list()["holds"]], ["chat", "account"], "after a kill")
+        equal([r["waits_for"] for r in x.list()["rows"]], ["release"] * 2, "the rows")
+        checks = {k["name"]: (k["status"], k["reason"]) for k in x.c.call("server.health")["checks"]}
+        equal(checks.get("account.alice.outbox"), ("degraded", "held"), "server.health")
+        equal(metric(x.c, "outbox_holds_now"), 2, "the metric")
+        equal(x.texts_of("carol"), ["c0"], "nothing left")
+        x.c.call("outbox.release", account="alice")
+        x.c.wait_type("outbox.resumed", scope="account")
+        w.sim.wait_inbox("carol", 2)
+        equal([m for m in x.texts_of("bob") if m == "b0"], [], "the chat is held still")
+        x.c.call("outbox.release", account="alice", chat="+" + w.sim.account("bob")["pn"])
+        wait_until(lambda: "b0" in x.texts_of("bob"), 20, "released")
+        wait_until(lambda: metric(x.c, "outbox_depth") == 0, 10, "nothing waits")
+        equal((x.list()["holds"], x.texts_of("carol")), ([], ["c0", "c1"]), "the end")
+
+
 if __name__ == "__main__":
     main()

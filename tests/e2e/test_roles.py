@@ -82,6 +82,7 @@ PARAMS = {"request.cancel": {"id": 99}, "account.get": {"account": "alice"}, "ac
                             "idempotency_key": "4"},
           "message.state": {"account": "alice", "idempotency_key": "none"},
           "message.cancel": {"account": "alice", "idempotency_key": "none"}, "outbox.list": {"account": "alice"},
+          "outbox.hold": {"account": "bob"}, "outbox.release": {"account": "bob"},
           "account.restrictions": {"account": "alice"}, "account.quota": {"account": "alice"},
           "chat.mark_read": {"account": "bob", "chat": "15550001111@s.whatsapp.net", "message_ids": ["A"]},
           "privacy.tokens_issue": {"account": "bob", "parties": ["+15550001111"]},

@@ -163,6 +163,16 @@ message_cancel(struct account *a, const void *client, uint32_t uid, const char *
 }
 
 void
+outbox_hold(struct account *a, const void *client, uint32_t uid, const char *chat, int on,
+    engine_done_fn *fn, void *arg)
+{
+	struct fake_call *c = fake_called(a, client, on ? "hold" : "release", fn, arg);
+
+	snprintf(c->to, sizeof(c->to), "%s", chat != NULL ? chat : "");
+	fake_finish(c);
+}
+
+void
 outbox_list(struct account *a, const void *client, const char *chat, const char *after,
     unsigned limit, engine_done_fn *fn, void *arg)
 {

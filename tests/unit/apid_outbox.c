@@ -182,6 +182,153 @@ new_one_stays_behind_a_row(void **state)
 	assert_string_equal(rig.rows[1].key, "k2");
 }
 
+/* ------------------------------------------------------------------ held by an operator */
+
+static void
+held(const char *chat, int on)
+{
+	int answers = rig.answers;
+
+	outbox_hold(rig.a, &rig, 0, chat, on, rig_done, NULL);
+	rig_until(rig.answers == answers + 1);
+	assert_true(json_is_true(json_object_get(rig.result, "ok")));
+}
+
+/* A queue of messages, to bob and to another, while that is held. */
+static void
+queue(const char *const *to, int n, const char *waits_for)
+{
+	char key[8];
+
+	for (int i = 0; i < n; i++) {
+		int answers = rig.answers;
+
+		snprintf(key, sizeof(key), "k%d", i);
+		rig_send(to[i], key, "hello", SEND_WAIT_QUEUED, 9000);
+		rig_until(rig.answers == answers + 1);
+		assert_string_equal(status(), "queued");
+		if (waits_for != NULL)
+			assert_string_equal(
+			    json_string_value(json_object_get(rig.result, "waits_for")), waits_for);
+	}
+}
+
+static size_t
+holds(const char *scope)
+{
+	int answers = rig.answers;
+	const json_t *list;
+
+	outbox_list(rig.a, &rig, NULL, NULL, 100, rig_done, NULL);
+	rig_until(rig.answers == answers + 1);
+	list = json_object_get(rig.result, "holds");
+	if (json_array_size(list) > 0)
+		assert_string_equal(
+		    json_string_value(json_object_get(json_array_get(list, 0), "scope")), scope);
+	return json_array_size(list);
+}
+
+/* Of the account: nothing leaves, over restarts, until it is released; then all in their order. */
+static void
+account_held(void **state)
+{
+	static const char *const to[] = {RIG_BOB_LID, RIG_BOB_PN, RIG_BOB_LID};
+	size_t k = 0;
+	char key[8];
+
+	rig_online();
+	held(NULL, 1);
+	held(NULL, 1); /* it is */
+	assert_string_equal(event_text("outbox.paused", "scope"), "account");
+	assert_string_equal(event_text("outbox.paused", "reason"), "held");
+	assert_int_equal(rig_events("outbox.paused"), 1);
+	queue(to, 3, "release");
+	rig_lose();
+	rig_connect();
+	rig_offline_end();
+	rig_settle();
+	rig_crash();
+	rig_online();
+	rig_settle();
+	assert_int_equal(messages(), 0);
+	assert_int_equal(holds("account"), 1);
+	held(NULL, 0);
+	rig_until(messages() == 3);
+	for (size_t i = 0; i < rig.nout; i++) {
+		if (!node_is(rig.out[i], "message"))
+			continue;
+		snprintf(key, sizeof(key), "k%zu", k++);
+		assert_string_equal(rig_row(node_get(rig.out[i], "id"))->key, key);
+	}
+	assert_string_equal(event_text("outbox.resumed", "scope"), "account");
+	assert_int_equal(holds("account"), 0);
+	rig_crash();
+	rig_start();
+	assert_int_equal(holds("account"), 0);
+}
+
+/* Of a chat, by number and by LID: others go on. */
+static void
+chat_held(void **state)
+{
+	static const char *const to[] = {
+	    RIG_BOB_LID, RIG_BOB_PN, "100000000000003@lid", RIG_BOB_LID};
+
+	rig_online();
+	held("+15550002222", 1);
+	queue(to, 4, NULL);
+	rig_until(messages() == 1);
+	rig_settle();
+	assert_int_equal(messages(), 1);
+	assert_string_equal(node_get(rig_last("message"), "to"), "100000000000003@lid");
+	assert_int_equal(strncmp(event_text("outbox.paused", "chat"), "c_", 2), 0);
+	rig_crash();
+	rig_online();
+	rig_settle();
+	assert_int_equal(rig_sent("message", NULL, NULL), 2); /* the other's, which had no ack */
+	assert_int_equal(holds("chat"), 1);
+	held(RIG_BOB_LID, 0);
+	rig_until(messages() == 5);
+	assert_string_equal(event_text("outbox.resumed", "scope"), "chat");
+}
+
+/* One that has its stanza already is not sent again while it is held, and keeps its id. */
+static void
+ready_row_held(void **state)
+{
+	char id[32];
+
+	rig_online();
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_SERVER, 9000);
+	rig_until(messages() == 1);
+	snprintf(id, sizeof(id), "%s", node_get(rig_last("message"), "id"));
+	held(NULL, 1);
+	rig_lose();
+	rig_connect();
+	rig_offline_end();
+	rig_settle();
+	assert_int_equal(messages(), 1);
+	assert_int_equal(rig.rows[0].state, STORED__OUTBOX_STATE__READY);
+	held(NULL, 0);
+	rig_until(rig_sent("message", id, NULL) == 2);
+	rig_ack(id, NULL);
+	rig_until(rig.rows[0].state == STORED__OUTBOX_STATE__ACKED);
+	assert_int_equal(rig.encrypts, 1);
+}
+
+/* It could not be written down: nothing is held, and who asked is told. */
+static void
+hold_not_written(void **state)
+{
+	rig_online();
+	snprintf(rig.fail_with_event, sizeof(rig.fail_with_event), "outbox.paused");
+	outbox_hold(rig.a, &rig, 0, NULL, 1, rig_done, NULL);
+	rig_until(rig.answers == 1);
+	assert_int_equal(rig.err.code, -2);
+	rig_send(RIG_BOB_LID, "k1", "hello", SEND_WAIT_QUEUED, 9000);
+	rig_until(messages() == 1);
+}
+
 int
 main(void)
 {
@@ -192,6 +339,10 @@ main(void)
 	    T(queued_of_a_former_device),
 	    T(only_the_recipient_ends_a_wait),
 	    T(new_one_stays_behind_a_row),
+	    T(account_held),
+	    T(chat_held),
+	    T(ready_row_held),
+	    T(hold_not_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

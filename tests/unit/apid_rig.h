@@ -96,7 +96,7 @@ struct rig {
 	char app_version[24];
 	unsigned state_code, state_subcode;
 	int64_t state_until_ms;
-	char state[32], state_reason[32], list_dropped[112], restrictions[32769];
+	char state[32], state_reason[32], list_dropped[112], restrictions[32769], holds[4096];
 	int64_t firsts[64]; /* first contacts that stored knows of */
 	size_t nfirsts;
 	int bob_is_new;          /* nothing has passed between him and us */

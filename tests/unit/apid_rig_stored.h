@@ -190,6 +190,8 @@ rig_apply(const Stored__Write *w)
 		snprintf(rig.state_reason, sizeof(rig.state_reason), "%s", w->device->state_reason);
 	if (w->device != NULL && w->device->has_paused)
 		rig.paused = w->device->paused;
+	if (w->device != NULL && w->device->outbox_holds != NULL)
+		snprintf(rig.holds, sizeof(rig.holds), "%s", w->device->outbox_holds);
 	if (w->device != NULL && w->device->restrictions != NULL)
 		snprintf(rig.restrictions, sizeof(rig.restrictions), "%s", w->device->restrictions);
 	if (w->contact != NULL && w->contact->has_first_out_ms && rig.nfirsts < 64)
@@ -332,6 +334,8 @@ rig_on_device_load(struct message *m, void *owner)
 	r.state_subcode = rig.state_subcode;
 	r.has_state_until_ms = 1;
 	r.state_until_ms = rig.state_until_ms;
+	if (rig.holds[0] != '\0')
+		r.outbox_holds = rig.holds;
 	if (rig.restrictions[0] != '\0')
 		r.restrictions = rig.restrictions;
 	r.has_paused = 1;

@@ -194,6 +194,7 @@ test_texts(void **state)
 	    {WRITE_DEVICE, &u.device.props, 0, 2048},
 	    {WRITE_DEVICE, &u.device.client_expires_version, 0, 64},
 	    {WRITE_DEVICE, &u.device.restrictions, 0, 32768},
+	    {WRITE_DEVICE, &u.device.outbox_holds, 0, 40960},
 	    {WRITE_COLLECTION_PUT, &u.collection.name, 1, 64},
 	    {WRITE_MACS_PUT, &u.macs_put.collection, 1, 64},
 	    {WRITE_MACS_DELETE, &u.macs_delete.collection, 1, 64},
@@ -210,7 +211,7 @@ test_texts(void **state)
 	    {WRITE_PENDING_DELETE, &message.id, 1, ID_MAX},
 	    {WRITE_GROUP_PUT, &u.group.group, 1, JID_MAX},
 	};
-	char text[40960];
+	char text[41984];
 	Stored__Write w;
 	size_t i;
 
