@@ -15,9 +15,10 @@
 #define POISON_ACK       "ack"  /* beside it: how it is acknowledged without being looked at */
 #define POISON_MARK      "mark" /* one of them was set aside: notes are looked for at every start */
 #define POISON_NOTES_MAX 64u
-#define POISON_NOTE_MAX  (1024u * 1024) /* stored's bound of a Pending; longer ones are not noted  \
-					 */
-#define POISON_HEAD   4u                /* of a stanza: flags, list and its size, tag */
+#define POISON_NOTE_MAX                                                                            \
+	(1024u * 1024)      /* stored's bound of a Pending; longer ones are not noted              \
+			     */
+#define POISON_HEAD   4u    /* of a stanza: flags, list and its size, tag */
 #define POISON_LIST_8 0xf8u /* of a node: a byte with its size follows, then its tag (page 02) */
 
 struct poison_note { /* of an earlier run */

@@ -15,8 +15,8 @@ void props_restore(struct account *a, const char *values, const char *hash);
 void props_fetch(struct account *a); /* unless a question is on its way */
 void props_disconnected(struct account *a);
 
-/* The codes that decide something here; others are not kept. Tokens go with every direct message and
- * to the LID where it is known, whatever 10518, 24941 and 14303 say (page 12, 8.4). */
+/* The codes that decide something here; others are not kept. Tokens go with every direct message
+ * and to the LID where it is known, whatever 10518, 24941 and 14303 say (page 12, 8.4). */
 #define PROPS_TOKEN_BUCKET   865 /* seconds of a bucket of trusted-contact tokens … */
 #define PROPS_TOKEN_BUCKETS  909 /* … and how many count */
 #define PROPS_SENDER_BUCKET  996 /* the same for ours */

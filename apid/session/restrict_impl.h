@@ -74,7 +74,8 @@ int64_t restrict_until(const struct restrictions *r, enum mex_op op);
 json_t *restrict_owed_list(const struct restrictions *r); /* as it is kept; a new reference */
 void restrict_owed_load(struct restrictions *r, const json_t *list);
 void restrict_owed_forget(struct restrictions *r);
-/* The service has not said how it stands: those who wait are told that it is not known. for_good: it will not. */
+/* The service has not said how it stands: those who wait are told that it is not known. for_good:
+ * it will not. */
 void restrict_owed_unknown(struct restrictions *r, enum mex_op op, int for_good);
 /* There are some that nobody asks for. */
 int restrict_owed_any(const struct restrictions *r, enum mex_op op);

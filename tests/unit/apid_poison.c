@@ -152,7 +152,8 @@ take_commit(int apply)
 		rig_commit(rig.held[0]);
 	message_release(rig.held[0]);
 	rig.nheld--;
-	memmove(rig.held, rig.held + 1, rig.nheld * sizeof(rig.held[0]));
+	for (size_t i = 0; i < rig.nheld; i++)
+		rig.held[i] = rig.held[i + 1];
 }
 
 /* Killed at the n-th commit of the run that sets it aside: before it was durable, or before that

@@ -292,7 +292,7 @@ in_return(void **state)
 		n = rig_answer(rig_last("iq"));
 		c = node_child_new(node_child_new(n, "tokens"), "token");
 		node_set(c, "jid", RIG_BOB_LID);
-		node_setf(c, "t", "%lld", (long long)(now() + ahead[i]));
+		node_setf(c, "t", "%lld", (long long)now() + ahead[i]);
 		node_set_bytes(c, "back", 4);
 		rig.tokens[0].t = 0;
 		rig_in(n);
