@@ -72,8 +72,9 @@ enum store_kind {
 	STORE_ACCOUNT
 };
 
-#define STORE_RECEIPTS_MAX 1024
-#define STORE_KEY_LEN      32
+#define STORE_RECEIPTS_MAX  1024
+#define STORE_RECEIPT_CHATS 2 /* names of the chat that a receipt is of */
+#define STORE_KEY_LEN       32
 
 struct store_db; /* the backend's own */
 

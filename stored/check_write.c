@@ -1,6 +1,7 @@
 /* Shapes: apid's writes. */
 #include <stdint.h>
 
+#include "stored/backend.h"
 #include "stored/check.h"
 #include "stored/shape.h"
 #include "stored/write.h"
@@ -163,6 +164,11 @@ check_receipt(const Stored__ReceiptMark *m)
 		return "receipt: message id";
 	if (!shape_jid(m->party))
 		return "receipt: party";
+	if (m->n_chats > STORE_RECEIPT_CHATS)
+		return "receipt: too many chats";
+	for (size_t i = 0; i < m->n_chats; i++)
+		if (!shape_jid(m->chats[i]))
+			return "receipt: chat";
 	return shape_word(m->status, words) ? NULL : "receipt: status";
 }
 

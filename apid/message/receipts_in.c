@@ -119,6 +119,26 @@ status_key(char key[256], const char *id, const char *who, const char *status)
 	(void)snprintf(key, 256, "r:%s:%s:%s", id, who, status);
 }
 
+/* Kept for a message to this chat, by whatever name it went. */
+static void
+mark(struct receipt *r, const struct receipt_update *p, const char *party)
+{
+	const struct person *other = &r->people[p->party - r->first_party];
+	struct unit_mark m = {
+	    .id = p->id, .party = party, .status = p->status, .time_ms = p->time_ms};
+	char chat[JID_TEXT_MAX], name[JID_TEXT_MAX];
+	struct jid j;
+
+	m.chats[m.n_chats++] = jid_format(&r->facts.chat, chat);
+	if (jid_by_number(&r->facts.chat) && other->lid[0] != '\0' &&
+	    jid_make(&j, other->lid, JID_LID, 0) == 0)
+		m.chats[m.n_chats++] = jid_format(&j, name);
+	if (jid_by_lid(&r->facts.chat) && other->pn[0] != '\0' &&
+	    jid_make(&j, other->pn, JID_PN, 0) == 0)
+		m.chats[m.n_chats++] = jid_format(&j, name);
+	unit_receipt(r->unit, &m);
+}
+
 /* A message does not go back: who has read it is not told again as having it. */
 static void
 status_event(struct receipt *r, const struct receipt_update *p, const char *chat_id)
@@ -141,7 +161,7 @@ status_event(struct receipt *r, const struct receipt_update *p, const char *chat
 	status_key(played, p->id, name, "played");
 	o = json_pack("{s:s, s:s, s:o, s:s, s:I}", "message_id", p->id, "chat", chat_id, "party",
 	    contacts_party(who), "status", p->status, "time_ms", (json_int_t)p->time_ms);
-	unit_receipt(r->unit, p->id, party, p->status, p->time_ms);
+	mark(r, p, party);
 	unit_event_unless(
 	    r->unit, "message.status", stanza_origin(r->n), p->time_ms, o, key, unless, n);
 }

@@ -328,15 +328,18 @@ unit_device_list_drop(struct unit *u, const char *user)
 }
 
 void
-unit_receipt(struct unit *u, const char *id, const char *party, const char *status, int64_t time_ms)
+unit_receipt(struct unit *u, const struct unit_mark *mark)
 {
 	Stored__ReceiptMark m = STORED__RECEIPT_MARK__INIT;
 
 	WRITE(u, w, receipt, &m);
-	w->receipt->message_id = take_text(u, id);
-	w->receipt->party = take_text(u, party);
-	w->receipt->status = take_text(u, status);
-	w->receipt->time_ms = time_ms;
+	w->receipt->message_id = take_text(u, mark->id);
+	w->receipt->party = take_text(u, mark->party);
+	w->receipt->status = take_text(u, mark->status);
+	w->receipt->time_ms = mark->time_ms;
+	w->receipt->chats = (char **)(uintptr_t)mark->chats;
+	w->receipt->n_chats = mark->n_chats;
+	take_texts(u, &w->receipt->chats, &w->receipt->n_chats);
 }
 
 static Stored__MessageName *

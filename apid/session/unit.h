@@ -45,8 +45,14 @@ void unit_quarantine_purge(struct unit *u, uint32_t below, uint32_t max);
 void unit_contact(struct unit *u, const Stored__Contact *c);
 void unit_device_list(struct unit *u, const Stored__DeviceList *l);
 void unit_device_list_drop(struct unit *u, const char *user);
-void unit_receipt(
-    struct unit *u, const char *id, const char *party, const char *status, int64_t time_ms);
+/* Somebody has our message: kept if it went to one of these chats (JID texts, at most 2). */
+struct unit_mark {
+	const char *id, *party, *status;
+	int64_t time_ms;
+	const char *chats[2];
+	size_t n_chats;
+};
+void unit_receipt(struct unit *u, const struct unit_mark *mark);
 /* A token of somebody came; ours was given to him; what is older than the cutoffs goes. user: bare
  * JID text. */
 void unit_token_received(

@@ -240,6 +240,21 @@ rank(const char *status)
 	return strcmp(status, "read") == 0 ? READ : DELIVERED;
 }
 
+/* Whether it is of a chat that the receipt names, or the receipt names none. */
+static int
+in_chats(const struct map_row *at, const Stored__ReceiptMark *m)
+{
+	struct region *r = region_new(ROW_BYTES);
+	const Stored__OutboxRow *row;
+	int found = m->n_chats == 0;
+
+	row = r == NULL ? NULL : unpack(at, r);
+	for (size_t i = 0; row != NULL && i < m->n_chats; i++)
+		found |= strcmp(row->put->chat, m->chats[i]) == 0;
+	region_free(r);
+	return found;
+}
+
 enum store_status
 mem_outbox_receipt(struct store_db *db, const Stored__ReceiptMark *m)
 {
@@ -247,8 +262,9 @@ mem_outbox_receipt(struct store_db *db, const Stored__ReceiptMark *m)
 	struct receipt now = {m->time_ms, rank(m->status)}, old = {.status = 0};
 	struct key k;
 
-	/* of a message that is not ours nothing is kept: a stranger could fill the memory */
-	if (at == NULL)
+	/* of a message that is not ours, or not theirs, nothing is kept: a stranger could fill the
+	 * memory, or say that it arrived */
+	if (at == NULL || !in_chats(at, m))
 		return STORE_OK;
 	receipts_key(&k, number_of(at));
 	key_text(&k, m->party);

@@ -156,11 +156,12 @@ rank(const char *status)
 enum store_status
 outbox_receipt(struct store_db *db, const Stored__ReceiptMark *m)
 {
-	/* of a message that is not ours nothing is kept: a stranger could fill the disk with them
-	 */
+	/* of a message that is not ours, or not theirs, nothing is kept: a stranger could fill the
+	 * disk, or say that it arrived */
 	static struct sql q =
 	    SQL("INSERT INTO receipt(outbox, party, status, time_ms)"
 		" SELECT row, ?2, ?3, ?4 FROM outbox WHERE message_id = ?1"
+		" AND (?5 IS NULL OR chat IN (?5, ?6))"
 		" ON CONFLICT(outbox, party) DO UPDATE SET status = excluded.status,"
 		" time_ms = excluded.time_ms WHERE excluded.status > status");
 	enum store_status st;
@@ -172,6 +173,8 @@ outbox_receipt(struct store_db *db, const Stored__ReceiptMark *m)
 	db_bind_text(s, 2, m->party);
 	sqlite3_bind_int(s, 3, rank(m->status));
 	sqlite3_bind_int64(s, 4, m->time_ms);
+	for (size_t i = 0; i < m->n_chats && i < STORE_RECEIPT_CHATS; i++)
+		db_bind_text(s, 5 + (int)i, m->chats[i]);
 	return db_run(db, s);
 }
 

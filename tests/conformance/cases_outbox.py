@@ -172,6 +172,20 @@ def receipts(c):
     c.fails("bad_request", "alice", mark("a", "seen"))
 
 
+@case("a receipt that names its chat counts only for a message to it, by any of its names")
+def receipts_of_a_chat(c):
+    def mark(party, *chats):
+        return W(receipt=pb.ReceiptMark(message_id="m", party=party, status="read", time_ms=1, chats=chats))
+    c.ok("alice", put("m"))
+    chat = c.row("alice", message_id="m").put.chat
+    for party, chats, want in (("stranger", ["another"], 0), ("b", ["another", "third"], 0), ("p", [chat], 1),
+                               ("q", ["another", chat], 2), ("r", [chat, "another"], 3), ("any", [], 4)):
+        c.ok("alice", mark(party, *chats))
+        equal(c.row("alice", message_id="m").read, want, "after %s of %r" % (party, chats))
+    c.fails("bad_request", "alice", mark("s", chat, "b", "c"))
+    c.fails("bad_request", "alice", mark("s", ""))
+
+
 @case("what each party said is told on request, the latest first; a status that is not higher keeps the first one's time")
 def each_party(c):
     def mark(party, status, ms):

@@ -24,6 +24,7 @@ LIMITS = {
     "OutboxPut.devices": (0, 4096), "OutboxPut.devices[]": JID, "OutboxUpdate.message_id": ID,
     "OutboxUpdate.reason": (0, 256), "OutboxUpdate.stanza": (0, 4 * MIB), "OutboxUpdate.devices": (0, 4096),
     "OutboxUpdate.devices[]": JID, "OutboxLoad.limit": (1, 1000), "ReceiptMark.message_id": ID, "ReceiptMark.party": JID,
+    "ReceiptMark.chats": (0, 2), "ReceiptMark.chats[]": JID,
     "ReceiptMark.status": "delivered|read|played", "DeviceRecord.jid": (0, 112), "DeviceRecord.lid": (0, 112),
     "DeviceRecord.push_name": (0, KIB), "DeviceRecord.business_name": (0, KIB), "DeviceRecord.platform": (0, 128),
     "DeviceRecord.routing_info": (0, 4 * KIB), "DeviceRecord.state": (0, 64), "DeviceRecord.state_reason": (0, 512),

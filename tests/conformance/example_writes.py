@@ -163,6 +163,8 @@ def update_outbox(rows, u):
 
 def receipt(rows, m):
     row = outbox_row(rows, "outbox_id", m.message_id)
+    if row and m.chats and row.put.chat not in m.chats:
+        return
     if row and RANKS[m.status] > (rows.get("receipt", row.row, m.party) or b"")[:1]:
         rows.put("receipt", (row.row, m.party), RANKS[m.status] + m.time_ms.to_bytes(8, "big", signed=True))
 

@@ -61,7 +61,7 @@ class Sample:
             self.event(), W(mark="mark-" + t), self.outbox(),
             W(outbox_update=pb.OutboxUpdate(message_id=self.message, code=200, reason="reason-" + t, server_ms=8, until_ms=15,
                                              stanza=filled("again-" + t, 210), devices=[self.device])),
-            W(receipt=pb.ReceiptMark(message_id=self.message, party="party" + t, status="read", time_ms=9)),
+            W(receipt=pb.ReceiptMark(message_id=self.message, party="party" + t, status="read", time_ms=9, chats=[self.user])),
             W(device=pb.DeviceRecord(
                 jid="jid" + t, lid="lid" + t, push_name="push-" + t, business_name="business-" + t, platform="android",
                 routing_info=filled("routing-" + t, 60), state="state-" + t, state_reason="why-" + t, app_version="2.3000." + t,

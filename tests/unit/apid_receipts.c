@@ -155,6 +155,23 @@ incoming(void **state)
 	assert_int_equal(rig_events("server.notice"), 1);
 }
 
+/* The store is told to which chats the message may have gone, so that a stranger's word counts for
+ * nothing. */
+static void
+incoming_names_its_chat(void **state)
+{
+	rig_online();
+	receipt_in("R1", RIG_BOB_LID, "read", NULL);
+	rig_until(rig.receipts == 1);
+	assert_string_equal(rig.receipt_chats, " " RIG_BOB_LID " " RIG_BOB_PN);
+	receipt_in("R1", RIG_BOB_PN, "read", NULL);
+	rig_until(rig.receipts == 2);
+	assert_string_equal(rig.receipt_chats, " " RIG_BOB_PN " " RIG_BOB_LID);
+	receipt_in("R1", "15550009999@s.whatsapp.net", NULL, NULL);
+	rig_until(rig.receipts == 3);
+	assert_string_equal(rig.receipt_chats, " 15550009999@s.whatsapp.net");
+}
+
 static void
 incoming_not_durable(void **state)
 {
@@ -190,6 +207,7 @@ main(void)
 	    T(forgotten_with_the_connection),
 	    T(types),
 	    T(incoming),
+	    T(incoming_names_its_chat),
 	    T(incoming_not_durable),
 	    T(end_while_written),
 	};

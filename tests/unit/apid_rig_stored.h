@@ -214,7 +214,12 @@ rig_apply(const Stored__Write *w)
 		assert_true(rig.nmarks < RIG_MAX);
 		snprintf(rig.marks[rig.nmarks++], sizeof(rig.marks[0]), "%s", w->mark);
 	}
-	rig.receipts += w->receipt != NULL;
+	if (w->receipt != NULL) {
+		rig.receipts++;
+		rig.receipt_chats[0] = '\0';
+		for (size_t i = 0; i < w->receipt->n_chats; i++)
+			strcat(strcat(rig.receipt_chats, " "), w->receipt->chats[i]);
+	}
 	rig_rows_apply(&rig.kept, w);
 }
 

@@ -592,11 +592,16 @@ write_outbox(void)
 {
 	static const char *const ranks[] = {"delivered", "read", "played"};
 	Stored__ReceiptMark m = STORED__RECEIPT_MARK__INIT;
+	char *chats[STORE_RECEIPT_CHATS];
 
 	m.message_id = word("m", "", draw(FEW * 4));
 	m.party = jid();
 	m.status = pb_str(ranks[draw(3)]);
 	m.time_ms = (int64_t)draw(99);
+	m.n_chats = draw(STORE_RECEIPT_CHATS + 1);
+	m.chats = chats;
+	for (size_t i = 0; i < m.n_chats; i++)
+		chats[i] = jid();
 	switch (draw(10)) {
 	case 0:
 		BOTH(outbox_take, m.message_id);
