@@ -192,6 +192,25 @@ recv_failed(struct recv *r, const char *why)
 	recv_pump(l);
 }
 
+/* Others of its sender are held, and keyd has not said yet that one before it is to be held too: to
+ * stand behind that one it waits for the word. */
+static int
+must_wait(struct recv *r)
+{
+	const struct recv *o;
+
+	if (r->held != 0 || held_of(r->a, &r->sender) == 0)
+		return 0;
+	TAILQ_FOREACH(o, &r->a->recv->list, link)
+	{
+		if (o == r)
+			return 0;
+		if (o->ask != NULL && strcmp(o->sender.id, r->sender.id) == 0)
+			return 1;
+	}
+	return 0;
+}
+
 void
 recv_pump(struct recv_lane *l)
 {
@@ -202,8 +221,11 @@ recv_pump(struct recv_lane *l)
 	l->pumping = 1;
 	for (r = TAILQ_FIRST(&l->list); r != NULL && r->phase != RECV_ASKING; r = next) {
 		next = TAILQ_NEXT(r, link);
-		if (r->phase == RECV_READY)
-			recv_decrypt(r); /* opens its unit: in order of arrival */
+		if (r->phase != RECV_READY)
+			continue;
+		if (must_wait(r))
+			break;
+		recv_decrypt(r); /* opens its unit: in order of arrival */
 	}
 	while ((r = TAILQ_FIRST(&l->list)) != NULL && r->phase == RECV_DONE)
 		flow_end(&r->f, NULL, NULL);

@@ -32,6 +32,39 @@ behind_the_last(void **state)
 	assert_int_equal(rig_events("message.received"), 3);
 }
 
+static void
+answer_decrypt(size_t i)
+{
+	rig_on_decrypt(rig.held_decrypt[i], &rig);
+	message_release(rig.held_decrypt[i]);
+	rig_settle();
+}
+
+/* One that comes while keyd still looks at one before it is held behind that one. */
+static void
+behind_one_that_is_looked_at(void **state)
+{
+	static const char *const ids[] = {"H1", "H2", "H3"};
+	const struct held_row *r;
+	size_t n = 0;
+
+	rig_online();
+	rig.outcome = KEYD__DECRYPT_RESULT__OUTCOME__UNTRUSTED;
+	rig.hold_decrypts = 2;
+	rig_in(rig_message("H1", "one"));
+	rig_in(rig_message("H2", "two"));
+	rig_until(rig.nwaiting == 2);
+	answer_decrypt(0);
+	rig_in(rig_message("H3", "three"));
+	rig_settle();
+	assert_int_equal(held_count(rig.a), 1);
+	answer_decrypt(1);
+	rig_until(rig_sent("ack", "H3", NULL) == 1);
+	TAILQ_FOREACH(r, &rig.a->held->list, link)
+	assert_string_equal(r->id, ids[n++]);
+	assert_int_equal(n, 3);
+}
+
 /* Those of one who is still held are not tried each time that another comes. */
 static void
 still_held(void **state)
@@ -411,6 +444,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	    T(behind_the_last),
+	    T(behind_one_that_is_looked_at),
 	    T(still_held),
 	    T(device_goes),
 	    T(device_goes_over_a_kill),

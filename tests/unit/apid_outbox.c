@@ -198,7 +198,7 @@ held(const char *chat, int on)
 static void
 queue(const char *const *to, int n, const char *waits_for)
 {
-	char key[8];
+	char key[16];
 
 	for (int i = 0; i < n; i++) {
 		int answers = rig.answers;
@@ -234,7 +234,7 @@ account_held(void **state)
 {
 	static const char *const to[] = {RIG_BOB_LID, RIG_BOB_PN, RIG_BOB_LID};
 	size_t k = 0;
-	char key[8];
+	char key[16];
 
 	rig_online();
 	held(NULL, 1);

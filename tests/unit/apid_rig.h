@@ -114,6 +114,9 @@ struct rig {
 	    lid_moves;
 	int hold_encrypt; /* the next waits in held_encrypt */
 	struct message *held_encrypt;
+	size_t hold_decrypts; /* so many wait in held_decrypt */
+	struct message *held_decrypt[4];
+	size_t nwaiting;
 	size_t hold_lookups; /* so many about Bob wait in held_lookup */
 	struct message *held_lookup[4];
 	size_t nlookups;

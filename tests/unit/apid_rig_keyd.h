@@ -144,6 +144,10 @@ rig_on_decrypt(struct message *msg, void *owner)
 	Keyd__DecryptReply r = KEYD__DECRYPT_REPLY__INIT;
 	Keyd__DecryptResult res[16], *ptr[16];
 
+	if (rig.nwaiting < rig.hold_decrypts) {
+		rig.held_decrypt[rig.nwaiting++] = message_hold(msg);
+		return 0;
+	}
 	rig.decrypts++;
 	for (size_t i = 0; i < m->n_items; i++) {
 		keyd__decrypt_result__init(&res[i]);
