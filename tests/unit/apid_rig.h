@@ -93,7 +93,7 @@ struct rig {
 	uint8_t base_key[33]; /* of every session */
 	struct rig_rows kept; /* stanzas and base keys, for repairs */
 	size_t commits, aborts, opens, receipts, list_drops, list_puts;
-	char receipt_chats[2 * 113]; /* of the last, each behind a blank */
+	char receipt_chats[256]; /* of the last, each behind a blank */
 	char app_version[24];
 	unsigned state_code, state_subcode;
 	int64_t state_until_ms;

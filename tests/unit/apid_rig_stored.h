@@ -215,10 +215,12 @@ rig_apply(const Stored__Write *w)
 		snprintf(rig.marks[rig.nmarks++], sizeof(rig.marks[0]), "%s", w->mark);
 	}
 	if (w->receipt != NULL) {
+		size_t at = 0;
+
 		rig.receipts++;
-		rig.receipt_chats[0] = '\0';
 		for (size_t i = 0; i < w->receipt->n_chats; i++)
-			strcat(strcat(rig.receipt_chats, " "), w->receipt->chats[i]);
+			at += (size_t)snprintf(rig.receipt_chats + at,
+			    sizeof(rig.receipt_chats) - at, " %s", w->receipt->chats[i]);
 	}
 	rig_rows_apply(&rig.kept, w);
 }
