@@ -576,6 +576,16 @@ channel_cancel(struct channel *ch, uint32_t id)
 {
 	struct request *r;
 
-	if (id != 0 && (r = requests_find(&ch->requests, id)) != NULL && r->state == REQUEST_FLYING)
-		requests_let_go(&ch->requests, r);
+	if (id == 0)
+		return;
+	if ((r = requests_find(&ch->requests, id)) != NULL) {
+		if (r->state == REQUEST_FLYING)
+			requests_let_go(&ch->requests, r);
+		return;
+	}
+	TAILQ_FOREACH(r, &ch->requests.failed, link) /* the channel ends, and it is not told yet */
+	if (r->id == id) {
+		requests_remove(&ch->requests, r);
+		return;
+	}
 }

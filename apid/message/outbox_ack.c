@@ -180,7 +180,7 @@ settled(const struct unit_result *r, void *arg)
 	outbox_cancel_ends(a, t->id, r->ok ? NULL : r->reason);
 	if (s != NULL)
 		outbox_sent_drop(o, s);
-	if (!r->ok)
+	if (!r->ok && !a->svc->stopping && strcmp(r->reason, "closed") != 0) /* else by no store */
 		restrict_not_noted(a, t->id);
 	if (!r->ok) { /* the row stays as it was: the next pass sends it again, with the same id */
 		outbox_pass_later(o, OUTBOX_LATER_MS);

@@ -65,9 +65,7 @@ killed(int committed)
 		for (size_t i = 0; i < rig.nheld; i++)
 			rig_commit(rig.held[i]);
 	rig.hold_commits = 0;
-	rig.abrupt = 1;
 	rig_crash();
-	rig.abrupt = 0;
 }
 
 /* The service answers the question that it was asked last. */

@@ -830,6 +830,46 @@ test_deadline_order(void **state)
 	rig_close(&g);
 }
 
+struct pair_asked {
+	struct rig *g;
+	uint32_t other;
+	int told;
+};
+
+static void
+cancel_the_other(const struct reply *r, void *arg)
+{
+	struct pair_asked *p = arg;
+
+	p->told++;
+	channel_cancel(p->g->ch, p->other);
+}
+
+static void
+must_not_be_told(const struct reply *r, void *arg)
+{
+	fail_msg("it was cancelled");
+}
+
+/* Who is told first that the channel has ended may cancel what another asked. */
+static void
+test_cancel_while_it_ends(void **state)
+{
+	struct pair_asked p = {0};
+	struct rig g;
+
+	rig_open(&g);
+	p.g = &g;
+	assert_int_not_equal(channel_request(g.ch, T_ASK, NULL, T_ANSWER,
+				 &keyd__pair_qr_reply__descriptor, 10, 60000, cancel_the_other, &p),
+	    0);
+	p.other = channel_request(g.ch, T_ASK, NULL, T_ANSWER, &keyd__pair_qr_reply__descriptor, 10,
+	    60000, must_not_be_told, &p);
+	channel_close(g.ch);
+	assert_int_equal(p.told, 1);
+	rig_close(&g);
+}
+
 static void
 test_cancel(void **state)
 {
@@ -1187,6 +1227,7 @@ main(void)
 	    cmocka_unit_test(test_deadline_and_late_answer),
 	    cmocka_unit_test(test_deadline_order),
 	    cmocka_unit_test(test_cancel),
+	    cmocka_unit_test(test_cancel_while_it_ends),
 	    cmocka_unit_test(test_busy),
 	    cmocka_unit_test(test_requests_fail_when_peer_ends),
 	    cmocka_unit_test(test_ask_while_freed),
